@@ -1,0 +1,1 @@
+//! TCP/IP in user space for rootless tunnels.

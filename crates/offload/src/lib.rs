@@ -1,0 +1,1 @@
+//! Splitting and gathering of packets that travel together, and internet checksums, without I/O.

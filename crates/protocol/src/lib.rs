@@ -1,0 +1,1 @@
+//! One WireGuard conversation: handshake, cookies, sessions and timers, without I/O.

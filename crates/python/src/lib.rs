@@ -1,0 +1,1 @@
+//! The Python module wirewright._core: thin bindings, one file an exposed object.

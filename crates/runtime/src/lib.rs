@@ -1,0 +1,1 @@
+//! UDP sockets, threads, clocks and wakers for the engine, on any operating system.
