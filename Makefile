@@ -1,0 +1,98 @@
+# Each target prepares what it needs: a machine with Python >= 3.11, cargo and make is enough.
+# Stamp files under .venv/stamps remember what is done, so the second time is quick.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+STAMPS := $(VENV)/stamps
+CACHE := .cache
+
+# Seconds each fuzz target runs in `make fuzz`, and which targets (all, unless named).
+SECONDS ?= 60
+TARGETS ?=
+# Arguments for pytest in `make test` and `make test-all`: make test PYTEST="-k handshake"
+PYTEST ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PATH := $(CURDIR)/$(BIN):$(CURDIR)/$(CACHE)/bin:$(PATH)
+# One interpreter for every build of the bindings: PyO3 is rebuilt whenever it sees another.
+export PYO3_PYTHON := $(CURDIR)/$(PY)
+
+CORE := src/wirewright/_core.abi3.so
+CORE_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml)
+# The bindings are built by maturin; everything else is tested without Python in the process.
+RUST_TESTED := --workspace --exclude wirewright-python
+
+.PHONY: help demo test test-all lint bench docs fuzz lock clean rust-tests interop-peers
+
+help: ## Show these targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: $(STAMPS)/runtime $(STAMPS)/core-fast ## Two rootless tunnels on this machine: handshake, ping, download
+	$(BIN)/ww demo
+
+test: rust-tests interop-peers $(STAMPS)/test $(STAMPS)/core-test ## Rust tests, replay of fuzz corpora, Python tests, interoperation
+	$(BIN)/pytest -n auto -m "not slow" $(PYTEST)
+
+test-all: rust-tests interop-peers $(STAMPS)/test $(STAMPS)/core-test ## Everything in `make test`, and the slow tests
+	$(BIN)/pytest -n auto $(PYTEST)
+
+lint: $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/core-test ## Formatting, clippy, ruff, mypy, layers, stubs, file sizes
+	$(PY) scripts/lint.py
+
+bench: $(STAMPS)/runtime $(STAMPS)/bench $(STAMPS)/core-bench ## Measure the core beside its rivals; table here, JSON in bench/results
+	$(PY) bench/run.py
+
+docs: $(STAMPS)/docs ## Build the documentation into docs/_build/html; warnings are errors
+	$(BIN)/sphinx-build -b html -n -W --keep-going -q docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+fuzz: $(CACHE)/bin/cargo-fuzz ## Run every fuzz target for SECONDS each (default 60)
+	scripts/fuzz.sh "$(SECONDS)" $(TARGETS)
+
+lock: $(STAMPS)/lock ## Pin the requirements again from pyproject.toml (UPGRADE=1 moves to newer versions)
+	$(PY) scripts/lock_requirements.py $(if $(UPGRADE),--upgrade)
+
+clean: ## Remove everything the other targets made, but not .cache (tools that were downloaded)
+	rm -rf $(VENV) target fuzz/target dist docs/_build bench/results src/wirewright/_core*.so
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(CACHE)/*' -prune -exec rm -rf {} +
+
+# --- what the targets stand on
+
+rust-tests:
+	cargo test --quiet --locked $(RUST_TESTED)
+
+interop-peers: $(STAMPS)/venv
+	$(PY) scripts/install_wireguard_go.py
+
+$(STAMPS)/venv: scripts/find_python.sh
+	python=$$(scripts/find_python.sh) && "$$python" -m venv $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/%: requirements/%.txt $(STAMPS)/venv
+	$(PY) -m pip install --quiet --require-hashes -r $<
+	@touch $@
+
+# One of the three builds is installed at a time; its stamp forgets the others, and a missing module forgets it.
+CORE_NEEDS := $(STAMPS)/build $(STAMPS)/runtime $(CORE_SOURCES) $(if $(wildcard $(CORE)),,FORCE)
+
+$(STAMPS)/core-test: PROFILE := dev
+$(STAMPS)/core-fast: PROFILE := fast
+$(STAMPS)/core-bench: PROFILE := release
+$(STAMPS)/core-test $(STAMPS)/core-fast $(STAMPS)/core-bench: $(CORE_NEEDS)
+	@rm -f $(STAMPS)/core-*
+	$(BIN)/maturin develop --quiet --profile $(PROFILE)
+	@touch $@
+
+$(CACHE)/bin/cargo-fuzz:
+	cargo install --quiet --locked --root $(CACHE) cargo-fuzz@0.13.1
+
+.PHONY: FORCE
+FORCE:
