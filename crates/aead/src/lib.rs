@@ -42,6 +42,8 @@ mod cipher;
 mod key;
 mod layout;
 mod one;
+#[cfg(test)]
+mod vectors;
 
 pub use batch::{open, seal, seal_from};
 pub use cipher::Verdict;
