@@ -24,6 +24,7 @@ pub fn seal<K: Borrow<Key>>(keys: &[K], packets: &[Packet], slab: Slab<'_>) -> R
             tag,
         );
     });
+    cipher::wipe_dead_frames();
     Ok(())
 }
 
@@ -65,6 +66,7 @@ pub fn seal_from<K: Borrow<Key>>(
             tag,
         );
     });
+    cipher::wipe_dead_frames();
     Ok(())
 }
 
@@ -97,6 +99,7 @@ pub fn open<K: Borrow<Key>>(
             tag,
         );
     });
+    cipher::wipe_dead_frames();
     Ok(())
 }
 

@@ -15,16 +15,19 @@ pub fn seal_one(key: &Key, counter: u64, aad: &[u8], text_and_tag: &mut [u8]) {
         panic!("seal_one needs room for a tag of {TAG_LEN} bytes");
     };
     cipher::seal(key, cipher::nonce(counter), aad, text, tag);
+    cipher::wipe_dead_frames();
 }
 
 /// Decrypts all but the last 16 bytes of `text_and_tag` in place, if those are the right tag.
 ///
 /// After [`Verdict::Forged`] the text is wiped. A buffer shorter than a tag is forged, and untouched.
 pub fn open_one(key: &Key, counter: u64, aad: &[u8], text_and_tag: &mut [u8]) -> Verdict {
-    match text_and_tag.split_last_chunk_mut::<TAG_LEN>() {
-        Some((text, tag)) => cipher::open(key, cipher::nonce(counter), aad, text, tag),
-        None => Verdict::Forged,
-    }
+    let Some((text, tag)) = text_and_tag.split_last_chunk_mut::<TAG_LEN>() else {
+        return Verdict::Forged;
+    };
+    let verdict = cipher::open(key, cipher::nonce(counter), aad, text, tag);
+    cipher::wipe_dead_frames();
+    verdict
 }
 
 #[cfg(test)]
