@@ -92,7 +92,7 @@ $(STAMPS)/core-test $(STAMPS)/core-fast $(STAMPS)/core-bench: $(CORE_NEEDS)
 	@touch $@
 
 $(CACHE)/bin/cargo-fuzz:
-	cargo install --quiet --locked --root $(CACHE) cargo-fuzz@0.13.1
+	cargo install --quiet --locked --root $(CACHE) cargo-fuzz@0.13.2
 
 .PHONY: FORCE
 FORCE:

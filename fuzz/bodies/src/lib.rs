@@ -1,0 +1,19 @@
+//! What each fuzz target does with its bytes: one function a target, which panics if a promise is broken.
+//!
+//! The programs in `fuzz/fuzz_targets` hand libFuzzer's bytes to these functions; the test of this crate hands
+//! them the committed corpora, so that what a fuzzer once found is tried at every `make test`.
+
+#![forbid(unsafe_code)]
+
+mod batch;
+mod message;
+mod script;
+
+pub use batch::batch;
+pub use message::message;
+
+/// What a target does with the bytes it is given.
+pub type Body = fn(&[u8]);
+
+/// Every target, by the name of its program and of its folder in `fuzz/corpus`.
+pub const TARGETS: &[(&str, Body)] = &[("batch", batch), ("message", message)];

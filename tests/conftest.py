@@ -1,0 +1,64 @@
+"""What every test may ask for, and the rule that CI skips no interoperation test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CI = os.environ.get("CI") == "true"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Tests marked `anyio` run under asyncio, the loop that the package is written for."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Return the root of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def wireguard_go() -> Path:
+    """Return the wireguard-go program that the test set-up installed (scripts/install_wireguard_go.py)."""
+    program = ROOT / ".cache" / "bin" / "wireguard-go"
+    if not program.exists():
+        missing("wireguard-go", "run `make test` once, or `python scripts/install_wireguard_go.py`")
+    return program
+
+
+@pytest.fixture(scope="session")
+def without_capabilities() -> list[str]:
+    """Return what to put in front of a command so that it runs with no capability and can gain none."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        missing("setpriv", "install util-linux")
+    # Only who holds CAP_SETPCAP may shrink the bounding set; others have no capabilities to drop.
+    bounding = ["--bounding-set=-all"] if os.geteuid() == 0 else []
+    return [setpriv, *bounding, "--inh-caps=-all", "--no-new-privs"]
+
+
+def missing(tool: str, remedy: str) -> pytest.NoReturn:
+    """Skip a test that needs `tool`; under CI=true, fail it."""
+    message = f"{tool} is not installed: {remedy}"
+    if CI:
+        pytest.fail(f"{message} (with CI=true nothing is skipped)")
+    pytest.skip(message)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn the skip of an interoperation test into a failure where CI=true."""
+    report = yield
+    if CI and report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("interop"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+        report.outcome = "failed"
+        report.longrepr = f"an interoperation test was skipped though CI=true: {reason}"
+    return report
