@@ -1,0 +1,1 @@
+"""Tests of the executable specification: against the RFCs, real packets, and its own promises."""
