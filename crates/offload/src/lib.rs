@@ -1,1 +1,18 @@
-//! Splitting and gathering of packets that travel together, and internet checksums, without I/O.
+//! Packets that travel together, without I/O: internet checksums, UDP trains, TCP super-segments.
+//!
+//! A kernel charges by the call and by the trip through its stack, not by the byte. So datagrams are handed to
+//! it in trains (UDP segmentation offload) and taken from it in trains (UDP receive offload), and TCP segments
+//! of one flow are handed on as one large segment. On the wire nothing changes.
+//!
+//! - [`segments`]: cutting received trains apart and finding trains among outgoing datagrams.
+//!
+//! Lengths and offsets are bytes everywhere. Nothing allocates on the path of a packet.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod segments;
