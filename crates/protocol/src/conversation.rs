@@ -32,7 +32,7 @@ use crate::error::HandshakeError;
 use crate::identity::{Identity, OpenedInitiation};
 use crate::keys::{PresharedKey, PublicKey, SecretKey};
 use crate::noise::initiation::{self, Author, Initiated};
-use crate::noise::response;
+use crate::noise::{on_wiped_stack, response};
 use crate::replay::ReplayWindow;
 use crate::session::{Reservation, Session, SessionKeys, Slots};
 use crate::tai64n::Tai64n;
@@ -108,7 +108,7 @@ pub enum Timeout {
 pub struct Conversation {
     peer: PublicKey,
     /// `None` for all zeros.
-    preshared: Option<Box<PresharedKey>>,
+    preshared: Option<PresharedKey>,
     /// Diffie-Hellman of the two static keys, from the first handshake on.
     static_static: Option<Box<SharedSecret>>,
     initiated: Option<Box<Initiated>>,
@@ -149,13 +149,13 @@ impl Conversation {
 
     /// Sets the preshared key, all zeros for none. Sessions stay; a pending handshake ends with the new key.
     pub fn set_preshared_key(&mut self, key: PresharedKey) {
-        self.preshared = if key.is_none() { None } else { Some(Box::new(key)) };
+        self.preshared = Some(key).filter(|key| !key.is_none());
     }
 
     /// The preshared key, if there is one.
     #[must_use]
     pub fn preshared_key(&self) -> Option<&PresharedKey> {
-        self.preshared.as_deref()
+        self.preshared.as_ref()
     }
 
     /// Sets the interval of persistent keepalive; `None` or zero switches it off. Switched on, it is due at
@@ -213,17 +213,19 @@ impl Conversation {
         }
         let peer = self.peer;
         let static_static = self.static_static(identity)?;
-        let (initiated, mut message) = initiation::write(Author {
-            public: identity.public(),
-            peer: &peer,
-            static_static: static_static.as_bytes(),
-            ephemeral: SecretKey::generate(rng),
-            local_index,
-            timestamp: Tai64n::coarse(wall),
+        let (initiated, mut message) = on_wiped_stack(|| {
+            initiation::write(Author {
+                public: identity.public(),
+                peer: &peer,
+                static_static: static_static.as_bytes(),
+                ephemeral: SecretKey::generate(rng),
+                local_index,
+                timestamp: Tai64n::coarse(wall),
+            })
         })?;
         self.cookies.sign(now, &peer, message.as_mut_bytes());
         self.drop_initiated(retired);
-        self.initiated = Some(Box::new(initiated));
+        self.initiated = Some(initiated);
         self.last_sent = Some(now);
         self.timers.initiation_sent(now, cause, jitter(rng));
         Ok(message)
@@ -257,8 +259,11 @@ impl Conversation {
         if opened.peer() != self.peer {
             return Err(HandshakeError::WrongPeer);
         }
-        let accepted = initiation::read_timestamp(opened.0, self.static_static(identity)?.as_bytes())?;
-        if accepted.timestamp <= self.newest_timestamp {
+        let remote_index = opened.sender();
+        let static_static = self.static_static(identity)?;
+        let (proved, timestamp) =
+            on_wiped_stack(|| initiation::read_timestamp(opened.0, static_static.as_bytes()))?;
+        if timestamp <= self.newest_timestamp {
             return Err(HandshakeError::TimestampReplay);
         }
         if self
@@ -267,11 +272,10 @@ impl Conversation {
         {
             return Err(HandshakeError::Flood);
         }
-        let (timestamp, remote_index) = (accepted.timestamp, accepted.sender);
         let none = PresharedKey::default();
-        let preshared = self.preshared.as_deref().unwrap_or(&none);
+        let preshared = self.preshared.as_ref().unwrap_or(&none);
         let (keys, mut message) =
-            response::write(accepted, &SecretKey::generate(rng), preshared, local_index)?;
+            on_wiped_stack(|| response::write(proved, &SecretKey::generate(rng), preshared, local_index))?;
         self.cookies.sign(now, &self.peer, message.as_mut_bytes());
 
         self.newest_timestamp = timestamp;
@@ -290,7 +294,7 @@ impl Conversation {
     /// what is staged, or an empty packet, for the responder waits for one.
     ///
     /// # Errors
-    /// [`HandshakeError::NotPending`], [`Forged`](HandshakeError::Forged),
+    /// [`HandshakeError::Unexpected`], [`Forged`](HandshakeError::Forged),
     /// [`LowOrderKey`](HandshakeError::LowOrderKey); the initiation then stays pending.
     pub fn accept_response(
         &mut self,
@@ -302,18 +306,16 @@ impl Conversation {
         let initiated = self
             .initiated
             .as_ref()
-            .filter(|initiated| initiated.local_index == message.receiver.get())
-            .ok_or(HandshakeError::NotPending)?;
+            .filter(|initiated| initiated.local_index == message.receiver())
+            .ok_or(HandshakeError::Unexpected)?;
         let local_index = initiated.local_index;
         let none = PresharedKey::default();
-        let preshared = self.preshared.as_deref().unwrap_or(&none);
-        let keys = response::read(initiated, identity.secret(), preshared, message)?;
+        let preshared = self.preshared.as_ref().unwrap_or(&none);
+        let keys = on_wiped_stack(|| response::read(initiated, identity.secret(), preshared, message))?;
 
         self.initiated = None;
-        self.slots.add_initiated(
-            session(keys, local_index, message.sender.get(), now, true),
-            retired,
-        );
+        self.slots
+            .add_initiated(session(keys, local_index, message.sender(), now, true), retired);
         self.timers.authenticated_received(now);
         self.timers.session_derived(now);
         self.handshake_complete(now);
@@ -324,7 +326,7 @@ impl Conversation {
     /// initiation is not repeated before its timer says so.
     ///
     /// # Errors
-    /// [`HandshakeError::UnexpectedCookie`] if no message of ours awaits one,
+    /// [`HandshakeError::Unexpected`] if no message of ours awaits one,
     /// [`Forged`](HandshakeError::Forged) if it is not the peer's answer to our last message.
     pub fn accept_cookie(&mut self, now: Instant, reply: &CookieReply) -> Result<(), HandshakeError> {
         self.cookies.accept(now, &self.peer, reply)
@@ -440,7 +442,10 @@ impl Conversation {
     fn static_static(&mut self, identity: &Identity) -> Result<&SharedSecret, HandshakeError> {
         match self.static_static {
             Some(ref shared) => Ok(shared),
-            ref mut empty => Ok(empty.insert(Box::new(identity.secret().diffie_hellman(&self.peer)?))),
+            ref mut empty => {
+                let step = || identity.secret().diffie_hellman(&self.peer).map(Box::new);
+                Ok(empty.insert(on_wiped_stack(step)?))
+            }
         }
     }
 

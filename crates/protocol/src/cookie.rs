@@ -156,7 +156,7 @@ impl CookieJar {
         peer: &PublicKey,
         reply: &CookieReply,
     ) -> Result<(), HandshakeError> {
-        let mac1 = self.unanswered.as_ref().ok_or(HandshakeError::UnexpectedCookie)?;
+        let mac1 = self.unanswered.as_ref().ok_or(HandshakeError::Unexpected)?;
         let mut cookie = Box::new(Cookie {
             value: [0; MAC_LEN],
             received: now,

@@ -37,10 +37,8 @@ pub enum HandshakeError {
     TimestampReplay,
     /// The initiation came less than 20 ms after the last accepted one.
     Flood,
-    /// No initiation of ours with the response's receiver index awaits an answer.
-    NotPending,
-    /// The cookie reply answers no message of ours, or one that was answered already.
-    UnexpectedCookie,
+    /// The response or cookie reply answers no message of ours, or one that was answered already.
+    Unexpected,
 }
 
 impl fmt::Display for HandshakeError {
@@ -56,8 +54,7 @@ impl fmt::Display for HandshakeError {
                 "the handshake initiation is not newer than the last one: a replay, or the peer's clock was set back"
             }
             Self::Flood => "the handshake initiation came less than 20 ms after the last one",
-            Self::NotPending => "the handshake response answers no pending initiation",
-            Self::UnexpectedCookie => "the cookie reply answers no handshake message",
+            Self::Unexpected => "no handshake message of ours awaits this answer",
         })
     }
 }

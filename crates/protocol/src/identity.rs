@@ -1,9 +1,12 @@
 //! One's own key pair, and what can be read with it before the peer is known.
 
+use alloc::boxed::Box;
+
 use crate::error::HandshakeError;
 use crate::keys::{PublicKey, SecretKey};
 use crate::mac::{self, Macs};
 use crate::noise::initiation::{self, Named};
+use crate::noise::on_wiped_stack;
 use crate::wire::Initiation;
 
 /// A device's key pair with what is derived from it once. The secret is wiped on drop.
@@ -47,7 +50,7 @@ impl Identity {
     /// [`HandshakeError::Forged`] if it was not made for our public key, [`HandshakeError::LowOrderKey`] if
     /// its ephemeral key has low order.
     pub fn open_initiation(&self, message: &Initiation) -> Result<OpenedInitiation, HandshakeError> {
-        initiation::read_name(&self.secret, &self.public, message).map(OpenedInitiation)
+        on_wiped_stack(|| initiation::read_name(&self.secret, &self.public, message)).map(OpenedInitiation)
     }
 
     pub(crate) const fn secret(&self) -> &SecretKey {
@@ -56,18 +59,18 @@ impl Identity {
 }
 
 /// An initiation whose peer is named but not yet proved. Wiped on drop; it may be handed to another thread.
-pub struct OpenedInitiation(pub(crate) Named);
+pub struct OpenedInitiation(pub(crate) Box<Named>);
 
 impl OpenedInitiation {
     /// Who claims to have sent it.
     #[must_use]
-    pub const fn peer(&self) -> PublicKey {
+    pub fn peer(&self) -> PublicKey {
         self.0.peer
     }
 
     /// The peer's index of the handshake.
     #[must_use]
-    pub const fn sender(&self) -> u32 {
+    pub fn sender(&self) -> u32 {
         self.0.sender
     }
 }

@@ -1,5 +1,6 @@
 //! Curve25519 key pairs and preshared keys, and the texts they are written as.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
@@ -15,15 +16,17 @@ use crate::error::{HandshakeError, KeyError};
 const BASE64_LEN: usize = 44;
 
 /// A Curve25519 secret key. Wiped on drop, compared in constant time, not shown by `Debug`.
+///
+/// It stays in one heap allocation, so that moving it leaves no copy behind.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct SecretKey([u8; 32]);
+pub struct SecretKey(Box<[u8; 32]>);
 
 impl SecretKey {
     /// Draws 32 bytes from `rng` and clamps them (RFC 7748, section 5), as `wg genkey` does.
     #[must_use]
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
-        let mut key = Self([0; 32]);
-        rng.fill_bytes(&mut key.0);
+        let mut key = Self(Box::default());
+        rng.fill_bytes(&mut *key.0);
         key.0[0] &= 0b1111_1000;
         key.0[31] = key.0[31] & 0b0111_1111 | 0b0100_0000;
         key
@@ -32,8 +35,8 @@ impl SecretKey {
     /// Takes 32 bytes as they are. An unclamped key is kept as given and clamped in use, so that it can be
     /// written back as it was read.
     #[must_use]
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Box::new(bytes))
     }
 
     /// Reads 44 characters of base64.
@@ -41,7 +44,7 @@ impl SecretKey {
     /// # Errors
     /// [`KeyError`] if the text is anything else, surrounding space included.
     pub fn from_base64(text: &str) -> Result<Self, KeyError> {
-        let mut key = Self([0; 32]);
+        let mut key = Self(Box::default());
         decode_base64(text, &mut key.0)?;
         Ok(key)
     }
@@ -49,13 +52,13 @@ impl SecretKey {
     /// The public half of the pair.
     #[must_use]
     pub fn public(&self) -> PublicKey {
-        PublicKey(x25519_dalek::PublicKey::from(&StaticSecret::from(self.0)).to_bytes())
+        PublicKey(x25519_dalek::PublicKey::from(&StaticSecret::from(*self.0)).to_bytes())
     }
 
     /// 44 characters of base64, wiped on drop.
     #[must_use]
     pub fn to_base64(&self) -> Zeroizing<String> {
-        Zeroizing::new(Base64::encode_string(&self.0))
+        Zeroizing::new(Base64::encode_string(&*self.0))
     }
 
     /// The key's 32 bytes.
@@ -67,7 +70,7 @@ impl SecretKey {
     /// X25519. Section 5.4 leaves the check to the reader; the kernel refuses an all-zero result, which any
     /// key of low order gives and which everybody can predict. The check takes constant time.
     pub(crate) fn diffie_hellman(&self, public: &PublicKey) -> Result<SharedSecret, HandshakeError> {
-        let shared = StaticSecret::from(self.0).diffie_hellman(&x25519_dalek::PublicKey::from(public.0));
+        let shared = StaticSecret::from(*self.0).diffie_hellman(&x25519_dalek::PublicKey::from(public.0));
         if shared.was_contributory() {
             Ok(shared)
         } else {
@@ -78,7 +81,7 @@ impl SecretKey {
 
 impl PartialEq for SecretKey {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.0.ct_eq(&*other.0).into()
     }
 }
 
@@ -144,7 +147,7 @@ impl PublicKey {
     pub fn is_low_order(&self) -> bool {
         // A clamped scalar is a multiple of the cofactor and not of the large prime order, on the curve and on
         // its twist: so the product with any one of them is zero exactly for the keys of low order.
-        SecretKey([0; 32]).diffie_hellman(self).is_err()
+        SecretKey(Box::default()).diffie_hellman(self).is_err()
     }
 }
 
@@ -163,22 +166,24 @@ impl fmt::Debug for PublicKey {
 
 /// A symmetric key mixed into the handshake (section 5.2); all zeros stands for none. Wiped on drop, compared
 /// in constant time, not shown by `Debug`.
+///
+/// It stays in one heap allocation, so that moving it leaves no copy behind.
 #[derive(Clone, Default, Zeroize, ZeroizeOnDrop)]
-pub struct PresharedKey([u8; 32]);
+pub struct PresharedKey(Box<[u8; 32]>);
 
 impl PresharedKey {
     /// Draws 32 bytes from `rng`.
     #[must_use]
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
         let mut key = Self::default();
-        rng.fill_bytes(&mut key.0);
+        rng.fill_bytes(&mut *key.0);
         key
     }
 
     /// Takes 32 bytes.
     #[must_use]
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Box::new(bytes))
     }
 
     /// Reads 44 characters of base64.
@@ -194,7 +199,7 @@ impl PresharedKey {
     /// 44 characters of base64, wiped on drop.
     #[must_use]
     pub fn to_base64(&self) -> Zeroizing<String> {
-        Zeroizing::new(Base64::encode_string(&self.0))
+        Zeroizing::new(Base64::encode_string(&*self.0))
     }
 
     /// The key's 32 bytes.
@@ -212,7 +217,7 @@ impl PresharedKey {
 
 impl PartialEq for PresharedKey {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.0.ct_eq(&*other.0).into()
     }
 }
 

@@ -28,7 +28,8 @@ mod session;
 mod tai64n;
 mod time;
 mod timers;
-mod wire;
+
+pub mod wire;
 
 pub use conversation::{Cause, Conversation, Received, ReceivedOutcome, Sent, Timeout, Wants};
 pub use cookie::CookieIssuer;

@@ -45,10 +45,11 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether packets may still be accepted: the session is younger than 180 s.
+    /// Whether packet `counter` may still be accepted: the session is younger than 180 s, and the counter below
+    /// [`REJECT_AFTER_MESSAGES`].
     #[must_use]
-    pub fn can_receive(&self, now: Instant) -> bool {
-        now.saturating_since(self.created) < REJECT_AFTER_TIME
+    pub fn can_receive(&self, now: Instant, counter: u64) -> bool {
+        now.saturating_since(self.created) < REJECT_AFTER_TIME && counter < REJECT_AFTER_MESSAGES
     }
 
     /// Whether packets may still be sent: the session is younger than 180 s and has counters left.

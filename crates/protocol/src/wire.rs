@@ -3,26 +3,29 @@
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::error::ParseError;
+pub use crate::error::ParseError;
+
+/// Bytes that a data message adds to its padded packet: the header in front, the tag behind.
+pub const DATA_OVERHEAD: usize = DataHeader::LEN + 16;
 
 /// First message of a handshake, 148 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub struct Initiation {
     /// Type 1 and three reserved zero bytes.
-    pub kind: U32,
+    pub(crate) kind: U32,
     /// Index by which the initiator wants to be addressed.
-    pub sender: U32,
+    pub(crate) sender: U32,
     /// The initiator's ephemeral public key.
-    pub ephemeral: [u8; 32],
+    pub(crate) ephemeral: [u8; 32],
     /// The initiator's static public key, sealed.
-    pub encrypted_static: [u8; 48],
+    pub(crate) encrypted_static: [u8; 48],
     /// A TAI64N timestamp, sealed.
-    pub encrypted_timestamp: [u8; 28],
+    pub(crate) encrypted_timestamp: [u8; 28],
     /// Proof of knowing the responder's public key.
-    pub mac1: [u8; 16],
+    pub(crate) mac1: [u8; 16],
     /// Proof of owning the source address, or zeros.
-    pub mac2: [u8; 16],
+    pub(crate) mac2: [u8; 16],
 }
 
 /// Second message of a handshake, 92 bytes.
@@ -30,19 +33,19 @@ pub struct Initiation {
 #[repr(C)]
 pub struct Response {
     /// Type 2 and three reserved zero bytes.
-    pub kind: U32,
+    pub(crate) kind: U32,
     /// Index by which the responder wants to be addressed.
-    pub sender: U32,
+    pub(crate) sender: U32,
     /// The initiation's sender index.
-    pub receiver: U32,
+    pub(crate) receiver: U32,
     /// The responder's ephemeral public key.
-    pub ephemeral: [u8; 32],
+    pub(crate) ephemeral: [u8; 32],
     /// The tag of an empty text.
-    pub encrypted_nothing: [u8; 16],
+    pub(crate) encrypted_nothing: [u8; 16],
     /// Proof of knowing the initiator's public key.
-    pub mac1: [u8; 16],
+    pub(crate) mac1: [u8; 16],
     /// Proof of owning the source address, or zeros.
-    pub mac2: [u8; 16],
+    pub(crate) mac2: [u8; 16],
 }
 
 /// Answer of a responder under load, 64 bytes.
@@ -50,13 +53,13 @@ pub struct Response {
 #[repr(C)]
 pub struct CookieReply {
     /// Type 3 and three reserved zero bytes.
-    pub kind: U32,
+    pub(crate) kind: U32,
     /// The sender index of the message that was not processed.
-    pub receiver: U32,
+    pub(crate) receiver: U32,
     /// Random nonce of XChaCha20-Poly1305.
-    pub nonce: [u8; 24],
+    pub(crate) nonce: [u8; 24],
     /// The cookie, sealed.
-    pub encrypted_cookie: [u8; 32],
+    pub(crate) encrypted_cookie: [u8; 32],
 }
 
 /// What precedes the sealed packet in a data message, 16 bytes.
@@ -64,11 +67,11 @@ pub struct CookieReply {
 #[repr(C)]
 pub struct DataHeader {
     /// Type 4 and three reserved zero bytes.
-    pub kind: U32,
+    pub(crate) kind: U32,
     /// The receiver's index of the session.
-    pub receiver: U32,
+    pub(crate) receiver: U32,
     /// Nonce of the packet.
-    pub counter: U64,
+    pub(crate) counter: U64,
 }
 
 const _: () = assert!(size_of::<Initiation>() == 148);
@@ -81,6 +84,12 @@ impl Initiation {
     pub const KIND: u32 = 1;
     /// The message's length in bytes.
     pub const LEN: usize = size_of::<Self>();
+
+    /// The index by which the author of the message wants to be addressed.
+    #[must_use]
+    pub const fn sender(&self) -> u32 {
+        self.sender.get()
+    }
 
     /// The bytes to send.
     #[must_use]
@@ -95,6 +104,18 @@ impl Response {
     /// The message's length in bytes.
     pub const LEN: usize = size_of::<Self>();
 
+    /// The index by which the author of the message wants to be addressed.
+    #[must_use]
+    pub const fn sender(&self) -> u32 {
+        self.sender.get()
+    }
+
+    /// The index by which the reader of the message knows what it is about.
+    #[must_use]
+    pub const fn receiver(&self) -> u32 {
+        self.receiver.get()
+    }
+
     /// The bytes to send.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -108,6 +129,12 @@ impl CookieReply {
     /// The message's length in bytes.
     pub const LEN: usize = size_of::<Self>();
 
+    /// The index by which the reader of the message knows what it is about.
+    #[must_use]
+    pub const fn receiver(&self) -> u32 {
+        self.receiver.get()
+    }
+
     /// The bytes to send.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -120,8 +147,6 @@ impl DataHeader {
     pub const KIND: u32 = 4;
     /// Length of the header in bytes.
     pub const LEN: usize = 16;
-    /// Length of the shortest data message: the header and the tag of an empty packet.
-    pub const MIN_MESSAGE_LEN: usize = Self::LEN + 16;
 
     /// The header of packet `counter` for the peer that knows the session as `receiver`.
     #[must_use]
@@ -131,6 +156,18 @@ impl DataHeader {
             receiver: U32::new(receiver),
             counter: U64::new(counter),
         }
+    }
+
+    /// The index by which the reader of the message knows what it is about.
+    #[must_use]
+    pub const fn receiver(&self) -> u32 {
+        self.receiver.get()
+    }
+
+    /// The number of the packet within its session, which is its nonce.
+    #[must_use]
+    pub const fn counter(&self) -> u64 {
+        self.counter.get()
     }
 
     /// The bytes to send in front of the sealed packet.
@@ -165,7 +202,7 @@ impl<'a> Message<'a> {
             Initiation::KIND => exactly(datagram).map(Message::Initiation),
             Response::KIND => exactly(datagram).map(Message::Response),
             CookieReply::KIND => exactly(datagram).map(Message::CookieReply),
-            DataHeader::KIND if datagram.len() < DataHeader::MIN_MESSAGE_LEN => Err(ParseError::BadLength),
+            DataHeader::KIND if datagram.len() < DATA_OVERHEAD => Err(ParseError::BadLength),
             DataHeader::KIND => DataHeader::ref_from_prefix(datagram)
                 .map(|(header, _)| Message::Data(header))
                 .map_err(|_| ParseError::BadLength),
@@ -244,7 +281,7 @@ mod tests {
             panic!("not data")
         };
         assert_eq!(
-            (header.receiver.get(), header.counter.get()),
+            (header.receiver(), header.counter()),
             (0x0403_0201, 0x0c0b_0a09_0807_0605)
         );
     }

@@ -1,8 +1,8 @@
 //! The first message: `e, es, s, ss, {timestamp}` (section 5.4.2).
 
-use x25519_dalek::SharedSecret;
+use alloc::boxed::Box;
+
 use zerocopy::little_endian::U32;
-use zeroize::{Zeroize, Zeroizing};
 
 use super::symmetric::Symmetric;
 use crate::error::HandshakeError;
@@ -31,7 +31,7 @@ pub(crate) struct Author<'a> {
 }
 
 /// Writes the message, its MACs still zero.
-pub(crate) fn write(author: Author<'_>) -> Result<(Initiated, Initiation), HandshakeError> {
+pub(crate) fn write(author: Author<'_>) -> Result<(Box<Initiated>, Initiation), HandshakeError> {
     let ephemeral_public = *author.ephemeral.public().as_bytes();
     let mut state = Symmetric::new(author.peer);
     state.mix_ephemeral(&ephemeral_public);
@@ -55,22 +55,20 @@ pub(crate) fn write(author: Author<'_>) -> Result<(Initiated, Initiation), Hands
         mac1: [0; MAC_LEN],
         mac2: [0; MAC_LEN],
     };
-    Ok((
-        Initiated {
-            state,
-            ephemeral: author.ephemeral,
-            local_index: author.local_index,
-        },
-        message,
-    ))
+    let initiated = Initiated {
+        state,
+        ephemeral: author.ephemeral,
+        local_index: author.local_index,
+    };
+    Ok((Box::new(initiated), message))
 }
 
 /// An initiation read up to the initiator's name; wiped on drop.
 pub(crate) struct Named {
-    state: Symmetric,
+    pub(crate) state: Symmetric,
     pub(crate) peer: PublicKey,
     pub(crate) sender: u32,
-    ephemeral: PublicKey,
+    pub(crate) ephemeral: PublicKey,
     encrypted_timestamp: [u8; 28],
 }
 
@@ -79,51 +77,33 @@ pub(crate) fn read_name(
     secret: &SecretKey,
     public: &PublicKey,
     message: &Initiation,
-) -> Result<Named, HandshakeError> {
+) -> Result<Box<Named>, HandshakeError> {
     let mut state = Symmetric::new(public);
     state.mix_ephemeral(&message.ephemeral);
     let ephemeral = PublicKey::from_bytes(message.ephemeral);
-    let shared: SharedSecret = secret.diffie_hellman(&ephemeral)?;
-    let key = state.mix_key(shared.as_bytes());
-    let mut text = state.open(&key, &message.encrypted_static)?;
-    let peer = PublicKey::from_bytes(take_text(&text));
-    text.zeroize();
-    Ok(Named {
+    let key = state.mix_key(secret.diffie_hellman(&ephemeral)?.as_bytes());
+    let text = state.open(&key, &message.encrypted_static)?;
+    Ok(Box::new(Named {
         state,
-        peer,
-        sender: message.sender.get(),
+        peer: PublicKey::from_bytes(take_text(&text)),
+        sender: message.sender(),
         ephemeral,
         encrypted_timestamp: message.encrypted_timestamp,
-    })
+    }))
 }
 
-/// An initiation that is authentic; wiped on drop.
-pub(crate) struct Accepted {
-    pub(crate) state: Symmetric,
-    pub(crate) peer: PublicKey,
-    pub(crate) sender: u32,
-    pub(crate) ephemeral: PublicKey,
-    pub(crate) timestamp: Tai64n,
-}
+/// An initiation whose author owns its name; wiped on drop.
+pub(crate) struct Proved(pub(crate) Box<Named>);
 
-/// Reads `ss, {timestamp}`, which proves that the initiator owns its name.
-pub(crate) fn read_timestamp(named: Named, static_static: &[u8; 32]) -> Result<Accepted, HandshakeError> {
-    let Named {
-        mut state,
-        peer,
-        sender,
-        ephemeral,
-        encrypted_timestamp,
-    } = named;
-    let key = state.mix_key(static_static);
-    let text = state.open(&key, &encrypted_timestamp)?;
-    Ok(Accepted {
-        state,
-        peer,
-        sender,
-        ephemeral,
-        timestamp: Tai64n::from_bytes(take_text(&text)),
-    })
+/// Reads `ss, {timestamp}`.
+pub(crate) fn read_timestamp(
+    mut named: Box<Named>,
+    static_static: &[u8; 32],
+) -> Result<(Proved, Tai64n), HandshakeError> {
+    let key = named.state.mix_key(static_static);
+    let field = named.encrypted_timestamp;
+    let text = named.state.open(&key, &field)?;
+    Ok((Proved(named), Tai64n::from_bytes(take_text(&text))))
 }
 
 fn copy_text(field: &mut [u8], text: &[u8]) {
@@ -132,7 +112,7 @@ fn copy_text(field: &mut [u8], text: &[u8]) {
     }
 }
 
-fn take_text<const FIELD: usize, const TEXT: usize>(field: &Zeroizing<[u8; FIELD]>) -> [u8; TEXT] {
+fn take_text<const FIELD: usize, const TEXT: usize>(field: &[u8; FIELD]) -> [u8; TEXT] {
     const { assert!(TEXT + MAC_LEN == FIELD) };
     core::array::from_fn(|index| field[index])
 }

@@ -16,4 +16,23 @@ pub(crate) mod initiation;
 pub(crate) mod response;
 pub(crate) mod symmetric;
 
+use zeroize::zeroize_stack;
+
 pub(crate) use symmetric::hash;
+
+/// Stack that a step may have used.
+const DEAD_FRAMES: usize = 16 << 10;
+
+/// Runs a step of the handshake, then wipes the stack it used.
+///
+/// Values of our own are wiped when they are dropped, but moving one leaves a copy behind, and the arithmetic
+/// on the curve spills what it computes. So secrets that outlive a step are boxed within it.
+pub(crate) fn on_wiped_stack<T>(step: impl FnOnce() -> T) -> T {
+    #[inline(never)] // so that its frame is dead, and within reach of `zeroize_stack`, when it returns
+    fn run<T>(step: impl FnOnce() -> T) -> T {
+        step()
+    }
+    let result = run(step);
+    zeroize_stack::<DEAD_FRAMES>();
+    result
+}

@@ -2,7 +2,7 @@
 
 use zerocopy::little_endian::U32;
 
-use super::initiation::{Accepted, Initiated};
+use super::initiation::{Initiated, Proved};
 use super::symmetric::Symmetric;
 use crate::error::HandshakeError;
 use crate::keys::{PresharedKey, PublicKey, SecretKey};
@@ -10,32 +10,36 @@ use crate::mac::MAC_LEN;
 use crate::session::SessionKeys;
 use crate::wire::Response;
 
-/// Writes the answer to an accepted initiation, its MACs still zero, and derives the responder's keys.
+/// Writes the answer to an initiation, its MACs still zero, and derives the responder's keys.
 pub(crate) fn write(
-    accepted: Accepted,
+    initiation: Proved,
     ephemeral: &SecretKey,
     preshared: &PresharedKey,
     local_index: u32,
 ) -> Result<(SessionKeys, Response), HandshakeError> {
-    let mut state = accepted.state;
+    let mut initiation = initiation.0;
+    let (initiator_ephemeral, initiator) = (initiation.ephemeral, initiation.peer);
+    let state: &mut Symmetric = &mut initiation.state;
+
     let ephemeral_public = *ephemeral.public().as_bytes();
     state.mix_ephemeral(&ephemeral_public);
-    state.mix_secret(ephemeral.diffie_hellman(&accepted.ephemeral)?.as_bytes());
-    state.mix_secret(ephemeral.diffie_hellman(&accepted.peer)?.as_bytes());
+    state.mix_secret(ephemeral.diffie_hellman(&initiator_ephemeral)?.as_bytes());
+    state.mix_secret(ephemeral.diffie_hellman(&initiator)?.as_bytes());
     let key = state.mix_preshared_key(preshared);
     let mut encrypted_nothing = [0; 16];
     state.seal(&key, &mut encrypted_nothing);
+    let keys = state.session_keys(false);
 
     let message = Response {
         kind: U32::new(Response::KIND),
         sender: U32::new(local_index),
-        receiver: U32::new(accepted.sender),
+        receiver: U32::new(initiation.sender),
         ephemeral: ephemeral_public,
         encrypted_nothing,
         mac1: [0; MAC_LEN],
         mac2: [0; MAC_LEN],
     };
-    Ok((state.into_session_keys(false), message))
+    Ok((keys, message))
 }
 
 /// Reads the answer to our initiation and derives the initiator's keys. What was initiated is kept, so that a
@@ -53,5 +57,5 @@ pub(crate) fn read(
     state.mix_secret(secret.diffie_hellman(&ephemeral)?.as_bytes());
     let key = state.mix_preshared_key(preshared);
     state.open(&key, &message.encrypted_nothing)?;
-    Ok(state.into_session_keys(true))
+    Ok(state.session_keys(true))
 }

@@ -89,7 +89,7 @@ impl Symmetric {
     }
 
     /// The keys of the session (section 5.4.5): the initiator seals with the first, the responder with the second.
-    pub(crate) fn into_session_keys(self, initiator: bool) -> SessionKeys {
+    pub(crate) fn session_keys(&self, initiator: bool) -> SessionKeys {
         let [first, second] = kdf(&self.chaining_key, &[]);
         let (first, second) = (aead::Key::new(&first), aead::Key::new(&second));
         if initiator {
