@@ -1,0 +1,186 @@
+//! `SecretKey`, `PublicKey` and `PresharedKey`: handles to keys.
+
+use std::os::fd::RawFd;
+
+use getrandom::SysRng;
+use pyo3::{
+    exceptions::{PyOSError, PyTypeError, PyValueError},
+    prelude::*,
+    types::{PyBytes, PyTuple, PyType},
+};
+use rand_core::UnwrapErr;
+use wirewright_protocol::{self as protocol, KeyError};
+
+use crate::secret_io;
+
+/// A Curve25519 secret key that stays in the core's memory and is wiped with its last handle.
+#[pyclass(module = "wirewright._core", frozen, eq)]
+#[derive(PartialEq)]
+pub(crate) struct SecretKey(pub(crate) protocol::SecretKey);
+
+#[pymethods]
+impl SecretKey {
+    /// Draw a new key from the operating system's random source.
+    #[staticmethod]
+    fn generate() -> PyResult<Self> {
+        Ok(Self(protocol::SecretKey::generate(&mut random()?)))
+    }
+
+    /// Read 44 characters of base64; CPython cannot wipe the text it is given.
+    #[staticmethod]
+    fn from_base64(text: &str) -> PyResult<Self> {
+        protocol::SecretKey::from_base64(text).map(Self).map_err(bad_key)
+    }
+
+    /// Read the one key that a file descriptor gives, without passing it through Python.
+    #[staticmethod]
+    fn read(py: Python<'_>, descriptor: RawFd) -> PyResult<Self> {
+        secret_io::read_key(py, descriptor, protocol::SecretKey::from_base64).map(Self)
+    }
+
+    /// The public half of the pair, reckoned anew each time.
+    #[getter]
+    fn public_key(&self) -> PublicKey {
+        PublicKey(self.0.public())
+    }
+
+    /// Copy the key into a Python string, which CPython cannot wipe.
+    fn expose(&self) -> String {
+        self.0.to_base64().as_str().to_owned()
+    }
+
+    /// Write the key in base64 and a line feed to a file descriptor, without passing it through Python.
+    fn write(&self, py: Python<'_>, descriptor: RawFd) -> PyResult<()> {
+        secret_io::write_line(py, descriptor, &self.0.to_base64())
+    }
+
+    fn __repr__(&self) -> &'static str {
+        "SecretKey(hidden)"
+    }
+
+    fn __copy__(handle: Bound<'_, Self>) -> Bound<'_, Self> {
+        handle
+    }
+
+    #[pyo3(signature = (memo, /))]
+    fn __deepcopy__<'py>(handle: Bound<'py, Self>, memo: &Bound<'py, PyAny>) -> Bound<'py, Self> {
+        let _ = memo;
+        handle
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(not_pickled("SecretKey"))
+    }
+}
+
+/// A Curve25519 public key, the name of a peer. `str()` is its base64.
+#[pyclass(module = "wirewright._core", frozen, eq, ord, hash)]
+#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PublicKey(pub(crate) protocol::PublicKey);
+
+#[pymethods]
+impl PublicKey {
+    /// Read 44 characters of base64.
+    #[staticmethod]
+    fn from_base64(text: &str) -> PyResult<Self> {
+        protocol::PublicKey::from_base64(text).map(Self).map_err(bad_key)
+    }
+
+    /// Read 64 hexadecimal digits.
+    #[staticmethod]
+    fn from_hex(text: &str) -> PyResult<Self> {
+        protocol::PublicKey::from_hex(text).map(Self).map_err(bad_key)
+    }
+
+    /// Whether no handshake with this key can succeed, because every shared secret with it is zero.
+    #[getter]
+    fn is_low_order(&self) -> bool {
+        self.0.is_low_order()
+    }
+
+    fn __bytes__<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.0.as_bytes())
+    }
+
+    fn __str__(&self) -> String {
+        self.0.to_string()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("PublicKey({})", self.0)
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let read = PyType::new::<Self>(py).getattr("from_base64")?;
+        (read, (self.0.to_string(),)).into_pyobject(py)
+    }
+}
+
+/// A preshared key that stays in the core's memory and is wiped with its last handle.
+#[pyclass(module = "wirewright._core", frozen, eq)]
+#[derive(PartialEq)]
+pub(crate) struct PresharedKey(pub(crate) protocol::PresharedKey);
+
+#[pymethods]
+impl PresharedKey {
+    /// Draw a new key from the operating system's random source.
+    #[staticmethod]
+    fn generate() -> PyResult<Self> {
+        Ok(Self(protocol::PresharedKey::generate(&mut random()?)))
+    }
+
+    /// Read 44 characters of base64; CPython cannot wipe the text it is given.
+    #[staticmethod]
+    fn from_base64(text: &str) -> PyResult<Self> {
+        protocol::PresharedKey::from_base64(text)
+            .map(Self)
+            .map_err(bad_key)
+    }
+
+    /// Copy the key into a Python string, which CPython cannot wipe.
+    fn expose(&self) -> String {
+        self.0.to_base64().as_str().to_owned()
+    }
+
+    /// Write the key in base64 and a line feed to a file descriptor, without passing it through Python.
+    fn write(&self, py: Python<'_>, descriptor: RawFd) -> PyResult<()> {
+        secret_io::write_line(py, descriptor, &self.0.to_base64())
+    }
+
+    fn __repr__(&self) -> &'static str {
+        "PresharedKey(hidden)"
+    }
+
+    fn __copy__(handle: Bound<'_, Self>) -> Bound<'_, Self> {
+        handle
+    }
+
+    #[pyo3(signature = (memo, /))]
+    fn __deepcopy__<'py>(handle: Bound<'py, Self>, memo: &Bound<'py, PyAny>) -> Bound<'py, Self> {
+        let _ = memo;
+        handle
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(not_pickled("PresharedKey"))
+    }
+}
+
+/// The exception for text that is no key.
+pub(crate) fn bad_key(error: KeyError) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+/// The exception for an attempt to pickle what must not leave the process.
+pub(crate) fn not_pickled(class: &str) -> PyErr {
+    PyTypeError::new_err(format!(
+        "a {class} is not pickled: that would copy a secret; call expose() if it must be"
+    ))
+}
+
+/// The system's random source, after a draw that shows it to work: the generator itself can report no error.
+fn random() -> PyResult<UnwrapErr<SysRng>> {
+    getrandom::fill(&mut [0; 1])
+        .map_err(|error| PyOSError::new_err(format!("the system gives no random numbers: {error}")))?;
+    Ok(UnwrapErr(SysRng))
+}
