@@ -163,6 +163,19 @@ def test_the_sender_gets_the_cookie_out_of_the_reply_to_its_message() -> None:
     assert open_cookie_reply(reply, peer_public=public_key(BOB), mac1_sent=awaiting.mac1) == COOKIE
 
 
+def test_the_reply_and_the_mac2_that_wireguard_go_was_seen_to_take_are_computed_again() -> None:
+    """The CookieGenerator of wireguard-go (v0.0.0-20260522210424) opened this reply and made this mac2.
+
+    Its CookieChecker was seen to make replies that open_cookie_reply opens, and to take a mac2 made by mac2.
+    """
+    assert bobs_reply(alice_initiates()[0]).encode().hex() == (
+        "03000000ce110a00"
+        "000102030405060708090a0b0c0d0e0f1011121314151617"
+        "10814ba388210dd0689508d7aaad542da155cd00befa00f24f47fcff49f6f629"
+    )
+    assert alice_initiates(cookie=COOKIE)[0].mac2.hex() == "70f61e5daabad60194cfbb0ebca33e82"
+
+
 def test_a_response_is_answered_with_a_cookie_just_like_an_initiation() -> None:
     response = shake_hands().response
     reply = create_cookie_reply(response, own_public=public_key(ALICE), cookie=COOKIE, nonce=NONCE)

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wirewright.spec import primitives
 from wirewright.spec.constants import CONSTRUCTION, IDENTIFIER
 from wirewright.spec.errors import AuthenticationError, LowOrderPointError
 from wirewright.spec.primitives import (
@@ -35,6 +36,7 @@ SUNSCREEN = (
     b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, "
     b"sunscreen would be it."
 )
+public_of_bob = public_key(BOB)
 keys = st.binary(min_size=32, max_size=32)
 
 
@@ -87,9 +89,25 @@ def test_a_point_of_low_order_is_refused(point: bytes, top_bit: int) -> None:
         dh(ALICE, point)
 
 
+def test_an_all_zero_secret_is_refused_even_if_the_library_lets_it_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Lenient:
+        @classmethod
+        def from_private_bytes(cls, _private: bytes) -> "Lenient":
+            return cls()
+
+        def exchange(self, _public: object) -> bytes:
+            return bytes(32)
+
+    monkeypatch.setattr(primitives, "X25519PrivateKey", Lenient)
+    with pytest.raises(LowOrderPointError):
+        dh(ALICE, public_of_bob)
+
+
 def test_a_key_of_the_wrong_size_is_not_called_a_point_of_low_order() -> None:
     with pytest.raises(ValueError, match="32 bytes") as caught:
-        dh(ALICE, public_key(BOB)[:31])
+        dh(ALICE, public_of_bob[:31])
     assert not isinstance(caught.value, LowOrderPointError)
 
 

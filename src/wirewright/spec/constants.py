@@ -38,7 +38,7 @@ TIMESTAMP_SIZE: Final = 12
 """Paper 5.4: TAI64N, 8 bytes of seconds and 4 bytes of nanoseconds, big-endian."""
 
 COOKIE_NONCE_SIZE: Final = 24
-"""Paper 5.4.7: the random nonce of XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha section 2.3)."""
+"""Paper 5.4.7: the random nonce of XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha section 2)."""
 
 PADDING_MULTIPLE: Final = 16
 """Paper 5.4.6: inner packets are zero-padded to a multiple of this before they are sealed."""
@@ -71,7 +71,7 @@ TAI64_UNIX_EPOCH: Final = 2**62 + 10
 # Limits -----------------------------------------------------------------------------------------------------
 
 REPLAY_WINDOW: Final = 8128
-"""RFC 6479 section 2: a ring of 8192 bits, one 64-bit word of it kept free to slide. Linux chose the size."""
+"""RFC 6479: a ring of 8192 bits, one 64-bit word of it kept free to slide. Linux chose the size."""
 
 REKEY_AFTER_MESSAGES: Final = 2**60
 """Paper 6.1: after this many messages under one key, start a new handshake."""

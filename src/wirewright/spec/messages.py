@@ -82,7 +82,7 @@ class CookieReply(Message):
 class Data(Message):
     """One sealed inner packet, or a keepalive if there is nothing inside (paper 5.4.6).
 
-    Senders pad to a multiple of 16 bytes, but receivers do not insist on it: no known implementation does.
+    Senders pad to a multiple of 16 bytes, but nothing asks receivers to insist on that, so decoding does not.
     """
 
     TYPE: ClassVar[int] = TYPE_DATA
