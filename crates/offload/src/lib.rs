@@ -4,6 +4,7 @@
 //! it in trains (UDP segmentation offload) and taken from it in trains (UDP receive offload), and TCP segments
 //! of one flow are handed on as one large segment. On the wire nothing changes.
 //!
+//! - [`checksum`]: the internet checksum, whole and incremental.
 //! - [`segments`]: cutting received trains apart and finding trains among outgoing datagrams.
 //!
 //! Lengths and offsets are bytes everywhere. Nothing allocates on the path of a packet.
@@ -15,4 +16,5 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod checksum;
 pub mod segments;
