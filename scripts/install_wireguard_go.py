@@ -1,8 +1,8 @@
 """Put the wireguard-go that the interoperation tests talk to into .cache/bin.
 
-It is built from the Go module proxy at a pinned version; Go's checksum database vouches for the source. Where Go
-is absent or too old, its toolchain comes from the same proxy, against the digests below. What cannot be had is
-said; under CI=true it is an error, elsewhere the tests that need it are skipped.
+It is built from the Go module proxy at a pinned version; Go's checksum database vouches for the source. Where
+Go is absent or too old, its toolchain comes from the same proxy, against the digests below. What cannot be
+had is said; under CI=true it is an error, elsewhere the tests that need it are skipped.
 """
 
 from __future__ import annotations
@@ -63,7 +63,11 @@ def build(target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         environment = {**os.environ, "GOBIN": scratch, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
         outcome = subprocess.run(
-            [go, "install", f"{MODULE}@{VERSION}"], env=environment, capture_output=True, text=True, check=False
+            [go, "install", f"{MODULE}@{VERSION}"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if outcome.returncode != 0:
             raise UnavailableError(f"`go install {MODULE}@{VERSION}` failed:\n{outcome.stderr.strip()}")
@@ -87,7 +91,9 @@ def fetch_go() -> Path:
     architecture = ARCHITECTURES.get(machine)
     if sys.platform != "linux" or architecture is None:
         needed = ".".join(map(str, OLDEST_GO))
-        raise UnavailableError(f"no Go >= {needed} on PATH and none known for {sys.platform} on {machine}; install Go")
+        raise UnavailableError(
+            f"no Go >= {needed} on PATH and none known for {sys.platform} on {machine}; install Go"
+        )
     home = CACHE / f"go-{GO_VERSION}"
     release = f"v0.0.1-go{GO_VERSION}.linux-{architecture}"
     go = home / f"golang.org/toolchain@{release}" / "bin" / "go"
@@ -102,7 +108,9 @@ def fetch_go() -> Path:
             with urllib.request.urlopen(address, timeout=300) as response, archive.open("wb") as file:
                 shutil.copyfileobj(response, file)
         except OSError as problem:
-            raise UnavailableError(f"no recent Go on PATH, and {address} does not answer: {problem}") from problem
+            raise UnavailableError(
+                f"no recent Go on PATH, and {address} does not answer: {problem}"
+            ) from problem
         with archive.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != GO_DIGESTS[architecture]:

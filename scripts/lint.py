@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 TOOLS = Path(PYTHON).parent
 
-# Checking shares nothing with building but build scripts, which PyO3 would redo at each change between the two.
+# Checking and building share only build scripts, which PyO3 would redo at each turn from one to the other.
 LINT_TARGET = ROOT / "target" / "lint"
 
 GATES: dict[str, list[str]] = {

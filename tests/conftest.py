@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Generator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -45,7 +46,7 @@ def without_capabilities() -> list[str]:
     return [setpriv, *bounding, "--inh-caps=-all", "--no-new-privs"]
 
 
-def missing(tool: str, remedy: str) -> pytest.NoReturn:
+def missing(tool: str, remedy: str) -> NoReturn:
     """Skip a test that needs `tool`; under CI=true, fail it."""
     message = f"{tool} is not installed: {remedy}"
     if CI:

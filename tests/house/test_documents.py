@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .text import ROOT, code_blocks, commands, help_targets
+
+DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("fuzz/*.md")})
+WW = Path(sys.executable).parent / "ww"
+
+
+def every(program: str) -> list[tuple[Path, list[str]]]:
+    """Each call of `program` in a document, with its words."""
+    calls = [(path, shlex.split(command)) for path in DOCUMENTS for command in commands(path)]
+    return [(path, words) for path, words in calls if words[0] == program]
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_the_house_has_its(name: str) -> None:
+    assert (ROOT / name).is_file()
+
+
+def test_the_readme_shows_the_two_commands() -> None:
+    shown = commands(ROOT / "README.md")
+    assert "make demo" in shown
+    assert "make test" in shown
+
+
+def test_every_make_target_that_a_document_names_exists() -> None:
+    for path, words in every("make"):
+        targets = [word for word in words[1:] if "=" not in word]
+        assert set(targets) <= set(help_targets()), f"{path.relative_to(ROOT)}: {shlex.join(words)}"
+
+
+def test_every_ww_command_that_a_document_names_exists() -> None:
+    calls = {
+        (path, words[1]) for path, words in every("ww") if len(words) > 1 and not words[1].startswith("-")
+    }
+    for path, command in sorted(calls):
+        outcome = subprocess.run([WW, command, "--help"], capture_output=True, text=True, check=False)
+        assert outcome.returncode == 0, f"{path.relative_to(ROOT)}: ww {command}: {outcome.stderr}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_python_in_a_document_compiles(path: Path) -> None:
+    for block in code_blocks(path, "python"):
+        compile(block, str(path), "exec")
