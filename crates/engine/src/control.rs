@@ -1,0 +1,248 @@
+//! The control plane: what is configured, and what each shard must be told of it.
+//!
+//! It holds no session and no timer. Each call changes the configuration at once and leaves [`Command`]s for the
+//! shards, which [`Control::commands`] hands out in the order in which they must be carried out: a peer exists in its
+//! home shard before the directory leads there.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use rand_core::CryptoRng;
+use wirewright_protocol::{Identity, PresharedKey, PublicKey, SecretKey};
+
+use crate::allowed_ips::Prefix;
+use crate::directory::{Change, Directory, PeerRef, Publisher};
+use crate::limits::Limits;
+use crate::shard::{Command, PeerUpdate};
+use crate::table::Table;
+
+/// What to change of a peer; what is `None` stays as it is.
+#[derive(Default)]
+pub struct PeerConfig {
+    /// The pre-shared key; zeros for none.
+    pub preshared_key: Option<PresharedKey>,
+    /// Where to reach the peer before it was heard.
+    pub endpoint: Option<SocketAddr>,
+    /// Prefixes to add. A prefix that another peer has moves to this one.
+    pub allowed_ips: Vec<Prefix>,
+    /// Whether the peer loses the prefixes it had before.
+    pub replace_allowed_ips: bool,
+    /// The interval of persistent keepalives; `Some(None)` turns them off.
+    pub persistent_keepalive: Option<Option<Duration>>,
+}
+
+/// Why a configuration was refused. Nothing of it was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigureError {
+    /// The peer's public key is the interface's own.
+    OwnKey,
+    /// The interface has as many peers as it may have.
+    TooManyPeers,
+    /// The interface has as many allowed IPs as it may have.
+    TooManyAllowedIps,
+    /// There is no such peer.
+    UnknownPeer,
+}
+
+impl fmt::Display for ConfigureError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::OwnKey => "the peer's public key is the interface's own",
+            Self::TooManyPeers => "the interface has as many peers as it may have",
+            Self::TooManyAllowedIps => "the interface has as many allowed IPs as it may have",
+            Self::UnknownPeer => "no peer has this public key",
+        })
+    }
+}
+
+impl core::error::Error for ConfigureError {}
+
+/// The control plane of an interface with a fixed number of shards.
+pub struct Control {
+    shards: u8,
+    limits: Limits,
+    identity: Option<Arc<Identity>>,
+    peers: Table<PublicKey, PeerRef>,
+    slots: Vec<Slots>,
+    publisher: Publisher,
+    commands: Vec<(u8, Command)>,
+}
+
+/// The peer slots of a shard: those that were given back, with their next generation, and the first never used.
+#[derive(Default)]
+struct Slots {
+    free: Vec<(u32, u32)>,
+    next: u32,
+}
+
+impl Slots {
+    fn in_use(&self) -> usize {
+        self.next as usize - self.free.len()
+    }
+}
+
+impl Control {
+    /// A control plane for `shards` shards. The seed keys the hash tables.
+    pub(crate) fn new(shards: u8, limits: Limits, seed: u128) -> Self {
+        Self {
+            shards,
+            limits,
+            identity: None,
+            peers: Table::new(seed),
+            slots: (0..shards).map(|_| Slots::default()).collect(),
+            publisher: Publisher::new(shards, seed),
+            commands: Vec::new(),
+        }
+    }
+
+    /// Sets the private key, or removes it. All sessions end; a peer that has this key is removed.
+    pub fn set_private_key(&mut self, key: Option<SecretKey>, rng: &mut impl CryptoRng) {
+        let identity = key.map(|key| Arc::new(Identity::new(key)));
+        if let Some(identity) = &identity {
+            self.remove_peer(identity.public());
+        }
+        let mut cookie_seed = [0; 32];
+        rng.fill_bytes(&mut cookie_seed);
+        for shard in 0..self.shards {
+            self.commands
+                .push((shard, Command::Identity(identity.clone(), cookie_seed)));
+        }
+        self.identity = identity;
+    }
+
+    /// The interface's own public key.
+    #[must_use]
+    pub fn public_key(&self) -> Option<&PublicKey> {
+        self.identity.as_deref().map(Identity::public)
+    }
+
+    /// Adds the peer with this key, or changes it if it is there.
+    ///
+    /// # Errors
+    /// [`ConfigureError::OwnKey`], [`ConfigureError::TooManyPeers`] and [`ConfigureError::TooManyAllowedIps`]; nothing
+    /// has changed then.
+    pub fn set_peer(&mut self, key: PublicKey, config: PeerConfig) -> Result<PeerRef, ConfigureError> {
+        if self.publisher.allowed_ips_bound() + config.allowed_ips.len() > self.limits.allowed_ips {
+            return Err(ConfigureError::TooManyAllowedIps);
+        }
+        let peer = match self.peers.get(&key) {
+            Some(peer) => *peer,
+            None => self.add_peer(key)?,
+        };
+        if config.replace_allowed_ips {
+            self.publisher.change(Change::DisallowAll(peer));
+        }
+        for prefix in config.allowed_ips {
+            self.publisher.change(Change::Allow(prefix, peer));
+        }
+        let update = PeerUpdate {
+            preshared_key: config.preshared_key,
+            endpoint: config.endpoint,
+            persistent_keepalive: config.persistent_keepalive,
+        };
+        self.commands
+            .push((peer.shard, Command::UpdatePeer(peer, update)));
+        Ok(peer)
+    }
+
+    /// Changes a peer that must be there already.
+    ///
+    /// # Errors
+    /// [`ConfigureError::UnknownPeer`].
+    pub fn update_peer(&mut self, key: PublicKey, config: PeerConfig) -> Result<PeerRef, ConfigureError> {
+        if self.peers.get(&key).is_none() {
+            return Err(ConfigureError::UnknownPeer);
+        }
+        self.set_peer(key, config)
+    }
+
+    /// Takes a prefix from a peer. False: the peer did not exist. (Whether it had the prefix shows when published.)
+    pub fn disallow(&mut self, key: &PublicKey, prefix: Prefix) -> bool {
+        let Some(peer) = self.peers.get(key).copied() else {
+            return false;
+        };
+        self.publisher.change(Change::Disallow(prefix, peer));
+        true
+    }
+
+    /// Removes a peer: its sessions end and its keys are wiped. False: there is none with this key.
+    pub fn remove_peer(&mut self, key: &PublicKey) -> bool {
+        let Some(peer) = self.peers.remove(key) else {
+            return false;
+        };
+        self.publisher.change(Change::RemovePeer(*key, peer));
+        self.commands.push((peer.shard, Command::RemovePeer(peer)));
+        if let Some(slots) = self.slots.get_mut(usize::from(peer.shard)) {
+            slots.free.push((peer.slot, peer.generation.wrapping_add(1)));
+        }
+        true
+    }
+
+    /// Where the peer with this key is at home.
+    #[must_use]
+    pub fn peer(&self, key: &PublicKey) -> Option<PeerRef> {
+        self.peers.get(key).copied()
+    }
+
+    /// All peers, in no particular order.
+    pub fn peers(&self) -> impl Iterator<Item = (&PublicKey, &PeerRef)> {
+        self.peers.iter()
+    }
+
+    /// The prefixes of a peer as last published.
+    pub fn allowed_ips(&self, peer: PeerRef) -> impl Iterator<Item = Prefix> + '_ {
+        self.publisher
+            .published()
+            .allowed_ips
+            .iter_peer(peer.number(self.shards))
+    }
+
+    /// The directory as last published.
+    #[must_use]
+    pub fn directory(&self) -> &Arc<Directory> {
+        self.publisher.published()
+    }
+
+    /// Publishes what changed, and hands out what the shards must be told, in order.
+    pub fn commands(&mut self) -> Vec<(u8, Command)> {
+        let mut commands = core::mem::take(&mut self.commands);
+        if let Some(directory) = self.publisher.publish() {
+            commands.extend((0..self.shards).map(|shard| (shard, Command::Directory(directory.clone()))));
+        }
+        commands
+    }
+
+    /// A new peer goes to the shard that has the fewest.
+    fn add_peer(&mut self, key: PublicKey) -> Result<PeerRef, ConfigureError> {
+        if self.public_key() == Some(&key) {
+            return Err(ConfigureError::OwnKey);
+        }
+        if self.peers.len() >= self.limits.peers {
+            return Err(ConfigureError::TooManyPeers);
+        }
+        let emptiest = self
+            .slots
+            .iter_mut()
+            .enumerate()
+            .min_by_key(|(_, slots)| slots.in_use());
+        let Some((shard, slots)) = emptiest else {
+            return Err(ConfigureError::TooManyPeers);
+        };
+        let (slot, generation) = slots.free.pop().unwrap_or_else(|| {
+            slots.next += 1;
+            (slots.next - 1, 0)
+        });
+        let peer = PeerRef {
+            slot,
+            generation,
+            shard: shard as u8,
+        };
+        self.peers.insert(key, peer);
+        self.publisher.change(Change::AddPeer(key, peer));
+        self.commands.push((peer.shard, Command::AddPeer(peer, key)));
+        Ok(peer)
+    }
+}

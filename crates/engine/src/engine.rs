@@ -1,0 +1,253 @@
+//! A control plane and its shards on one thread.
+//!
+//! Hand-overs are carried out until none is left, so that a caller sees one interface, however many shards it has.
+//! The rootless shell drives an engine this way, and so do all tests in virtual time, with one shard and with four.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use rand_core::CryptoRng;
+use wirewright_protocol::{Instant, Message, PublicKey, SecretKey};
+
+use crate::batch::Batch;
+use crate::control::{ConfigureError, Control, PeerConfig};
+use crate::counters::{Counters, Event};
+use crate::directory::PeerRef;
+use crate::limits::Limits;
+use crate::output::{Handover, Output};
+use crate::peer::PeerStatus;
+use crate::shard::{Indices, Moment, Shard};
+
+/// An interface: a control plane with its shards.
+pub struct Engine<R> {
+    control: Control,
+    shards: Vec<Shard<R>>,
+    handovers: VecDeque<(u8, Handover)>,
+}
+
+impl<R: CryptoRng> Engine<R> {
+    /// An interface with a shard for each of `rngs` (at least one, at most [`Shard::MAX_SHARDS`] count), for inner
+    /// packets of up to `mtu` bytes.
+    pub fn new(rngs: impl IntoIterator<Item = R>, limits: &Limits, mtu: usize) -> Self {
+        let mut rngs: Vec<R> = rngs
+            .into_iter()
+            .take(usize::from(Shard::<R>::MAX_SHARDS))
+            .collect();
+        let count = rngs.len() as u8;
+        let mut seed = [0; 16];
+        if let Some(rng) = rngs.first_mut() {
+            rng.fill_bytes(&mut seed);
+        }
+        let control = Control::new(count, limits.clone(), u128::from_le_bytes(seed));
+        let shards = rngs
+            .into_iter()
+            .enumerate()
+            .map(|(id, rng)| {
+                Shard::new(
+                    id as u8,
+                    count,
+                    rng,
+                    limits.clone(),
+                    mtu,
+                    control.directory().clone(),
+                )
+            })
+            .collect();
+        Self {
+            control,
+            shards,
+            handovers: VecDeque::new(),
+        }
+    }
+
+    /// Sets the private key, or removes it.
+    pub fn set_private_key(&mut self, at: Moment, key: Option<SecretKey>, output: &mut Output) {
+        if let Some(shard) = self.shards.first_mut() {
+            self.control.set_private_key(key, shard.rng_mut());
+        }
+        self.apply(at, output);
+    }
+
+    /// Adds a peer or changes it.
+    ///
+    /// # Errors
+    /// See [`Control::set_peer`].
+    pub fn set_peer(
+        &mut self,
+        at: Moment,
+        key: PublicKey,
+        config: PeerConfig,
+        output: &mut Output,
+    ) -> Result<PeerRef, ConfigureError> {
+        let result = self.control.set_peer(key, config);
+        self.apply(at, output);
+        result
+    }
+
+    /// Removes a peer; false if there was none.
+    pub fn remove_peer(&mut self, at: Moment, key: &PublicKey, output: &mut Output) -> bool {
+        let removed = self.control.remove_peer(key);
+        self.apply(at, output);
+        removed
+    }
+
+    /// Changes several things at once; what they lead to is published once.
+    pub fn configure<T>(
+        &mut self,
+        at: Moment,
+        change: impl FnOnce(&mut Control) -> T,
+        output: &mut Output,
+    ) -> T {
+        let result = change(&mut self.control);
+        self.apply(at, output);
+        result
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// Receives a batch of datagrams in the shard of its first one.
+    pub fn receive(&mut self, at: Moment, batch: Batch, output: &mut Output) {
+        let shard = self.steer(batch.packets().next().map_or(&[], |(_, datagram)| datagram));
+        self.receive_in(shard, at, batch, output);
+    }
+
+    /// Receives a batch of datagrams in a certain shard, right or wrong.
+    pub fn receive_in(&mut self, shard: u8, at: Moment, batch: Batch, output: &mut Output) {
+        if let Some(shard) = self.shards.get_mut(usize::from(shard)) {
+            shard.receive_now(at, batch, output);
+        }
+        self.carry_over(at, output);
+    }
+
+    /// Works on handshake messages that wait; see [`Shard::handshakes`].
+    pub fn handshakes(&mut self, at: Moment, busy: bool, output: &mut Output) {
+        for shard in &mut self.shards {
+            shard.handshakes(at, busy, output);
+        }
+        self.carry_over(at, output);
+    }
+
+    /// Whether handshake messages wait.
+    #[must_use]
+    pub fn has_handshakes(&self) -> bool {
+        self.shards.iter().any(Shard::has_handshakes)
+    }
+
+    /// Sends a batch of plaintext packets.
+    pub fn send(&mut self, at: Moment, batch: Batch, output: &mut Output) {
+        if let Some(shard) = self.shards.first_mut() {
+            shard.send_now(at, batch, output);
+        }
+        self.carry_over(at, output);
+    }
+
+    /// Lets timers that are due expire.
+    pub fn tick(&mut self, at: Moment, output: &mut Output) {
+        for shard in &mut self.shards {
+            shard.tick(at, output);
+        }
+        self.carry_over(at, output);
+    }
+
+    /// When [`Engine::tick`] wants to be called at the latest.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.shards.iter().filter_map(Shard::deadline).min()
+    }
+
+    /// An empty batch for plaintext packets.
+    pub fn batch(&mut self) -> Option<Batch> {
+        self.shards.first_mut().map(Shard::batch)
+    }
+
+    /// An empty batch of one slab of `bytes` bytes, for a socket that coalesces datagrams.
+    pub fn receive_batch(&mut self, bytes: usize) -> Batch {
+        match self.shards.first_mut() {
+            Some(shard) => shard.receive_batch(bytes),
+            None => Batch::new(1, bytes),
+        }
+    }
+
+    /// Takes a batch back for reuse.
+    pub fn recycle(&mut self, batch: Batch) {
+        if let Some(shard) = self.shards.first_mut() {
+            shard.recycle(batch);
+        }
+    }
+
+    /// The counters of all shards together.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let mut sum = Counters::default();
+        for shard in &self.shards {
+            sum.merge(shard.counters());
+        }
+        sum
+    }
+
+    /// Counts an event that the shell saw.
+    pub fn count(&mut self, event: Event, by: u64) {
+        if let Some(shard) = self.shards.first_mut() {
+            shard.count(event, by);
+        }
+    }
+
+    /// All peers, shard by shard.
+    pub fn statuses(&self, now: Instant) -> impl Iterator<Item = PeerStatus> + '_ {
+        self.shards.iter().flat_map(move |shard| shard.statuses(now))
+    }
+
+    /// One peer.
+    #[must_use]
+    pub fn status(&self, key: &PublicKey, now: Instant) -> Option<PeerStatus> {
+        let peer = self.control.peer(key)?;
+        self.shards.get(usize::from(peer.shard))?.status(peer, now)
+    }
+
+    /// The shards, for what only one of them can tell.
+    #[must_use]
+    pub fn shards(&self) -> &[Shard<R>] {
+        &self.shards
+    }
+
+    /// The shard that a socket filter would steer a datagram to: by receiver index; the first if it has none.
+    #[must_use]
+    pub fn steer(&self, datagram: &[u8]) -> u8 {
+        let receiver = match Message::parse(datagram) {
+            Ok(Message::Data(header)) => header.receiver(),
+            Ok(Message::Response(response)) => response.receiver(),
+            Ok(Message::CookieReply(reply)) => reply.receiver(),
+            _ => return 0,
+        };
+        Some(Indices::shard_of(receiver))
+            .filter(|shard| usize::from(*shard) < self.shards.len())
+            .unwrap_or(0)
+    }
+
+    fn apply(&mut self, at: Moment, output: &mut Output) {
+        for (shard, command) in self.control.commands() {
+            if let Some(shard) = self.shards.get_mut(usize::from(shard)) {
+                shard.command(at, command);
+            }
+        }
+        self.carry_over(at, output);
+    }
+
+    /// Lets shards go on with what others handed over, until nothing is left.
+    fn carry_over(&mut self, at: Moment, output: &mut Output) {
+        loop {
+            self.handovers.extend(output.handovers.drain(..));
+            let Some((shard, handover)) = self.handovers.pop_front() else {
+                return;
+            };
+            match self.shards.get_mut(usize::from(shard)) {
+                Some(shard) => shard.take_over(at, handover, output),
+                None => self.count(Event::HandoverStale, 1),
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Every bound of an interface in one place.
+
+/// Bounds that hold for each shard, unless said otherwise. Memory follows from them: see "Budgets" in
+/// `ARCHITECTURE.md`.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Plaintext packets that wait for one peer's session (the kernel's `MAX_STAGED_PACKETS`).
+    pub staged_packets_per_peer: usize,
+    /// Bytes of plaintext that wait for sessions of all home peers together.
+    pub staged_bytes: usize,
+    /// Handshake messages that wait for their turn.
+    pub handshake_queue: usize,
+    /// From this many waiting handshake messages on, the shard is under load (an eighth of the queue, as in the
+    /// kernel's `wg_receive_handshake_packet`).
+    pub under_load: usize,
+    /// Cookie replies sent for one received batch: a flood must not make us a flood's source.
+    pub cookie_replies_per_batch: u32,
+    /// Source addresses that the token bucket remembers.
+    pub rate_limited_sources: usize,
+    /// Under load, handshake messages of one received batch that are looked at; the rest is dropped unread.
+    pub handshake_checks_per_batch: u32,
+    /// Datagrams that must have come for each handshake message that is worked on, while more wait. A handshake
+    /// costs as much as a hundred data packets, so that this bounds handshakes to a small share of the time.
+    pub datagrams_per_handshake: u32,
+    /// Handshake messages worked on in one call while nothing else waits.
+    pub handshakes_per_idle_poll: u32,
+    /// Peers of the whole interface (the kernel's `MAX_PEERS_PER_DEVICE`).
+    pub peers: usize,
+    /// Allowed IPs of the whole interface.
+    pub allowed_ips: usize,
+    /// Batches kept for reuse.
+    pub pooled_batches: usize,
+    /// Jobs that may be out at helpers at a time; further batches are dropped and counted.
+    pub jobs_in_flight: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            staged_packets_per_peer: 128,
+            staged_bytes: 16 << 20,
+            handshake_queue: 4096,
+            under_load: 4096 / 8,
+            cookie_replies_per_batch: 4,
+            rate_limited_sources: 8192,
+            handshake_checks_per_batch: 16,
+            datagrams_per_handshake: 512,
+            handshakes_per_idle_poll: 4,
+            peers: 1 << 20,
+            allowed_ips: 1 << 22,
+            pooled_batches: 32,
+            jobs_in_flight: 256,
+        }
+    }
+}

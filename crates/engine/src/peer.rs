@@ -1,0 +1,152 @@
+//! What a shard knows of one of its home peers.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::time::Duration;
+
+use wirewright_protocol::{Conversation, PublicKey, WallTime};
+
+use crate::counters::{Counters, Event};
+use crate::directory::PeerRef;
+use crate::limits::Limits;
+
+/// Where a peer's datagrams go: its address, and the local address they must leave from, if one is known
+/// (a reply should come from the address that the peer wrote to).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The peer's address and port.
+    pub remote: SocketAddr,
+    /// The local address that its last authenticated datagram came to.
+    pub source: Option<IpAddr>,
+}
+
+impl Endpoint {
+    /// A placeholder that no datagram is ever sent to.
+    pub const UNSPECIFIED: Self = Self {
+        remote: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+        source: None,
+    };
+
+    /// An endpoint as configured: the kernel chooses the source address.
+    #[must_use]
+    pub const fn new(remote: SocketAddr) -> Self {
+        Self { remote, source: None }
+    }
+}
+
+/// A peer as `wg show` would describe it. It holds no secret.
+#[derive(Clone, Debug)]
+pub struct PeerStatus {
+    /// Its public key.
+    pub public_key: PublicKey,
+    /// Where its last authenticated datagram came from, else what was configured.
+    pub endpoint: Option<SocketAddr>,
+    /// When the last handshake was completed.
+    pub last_handshake: Option<WallTime>,
+    /// Bytes received in authenticated messages, headers and tags included.
+    pub received_bytes: u64,
+    /// Bytes sent in messages, headers and tags included.
+    pub sent_bytes: u64,
+    /// The configured persistent keepalive.
+    pub persistent_keepalive: Option<Duration>,
+    /// Whether a session is there that can send now.
+    pub has_session: bool,
+    /// What went wrong with this peer.
+    pub counters: Counters,
+}
+
+/// A home peer: the conversation with it, where it is, and what waits for a session.
+pub(crate) struct Peer {
+    pub(crate) id: PeerRef,
+    pub(crate) conversation: Conversation,
+    pub(crate) endpoint: Option<Endpoint>,
+    pub(crate) staged: Staged,
+    pub(crate) last_handshake: Option<WallTime>,
+    pub(crate) received_bytes: u64,
+    pub(crate) sent_bytes: u64,
+    /// Most peers never see an error, so the counters cost nothing before the first.
+    counters: Option<Box<Counters>>,
+}
+
+impl Peer {
+    pub(crate) fn new(id: PeerRef, public_key: PublicKey) -> Self {
+        Self {
+            id,
+            conversation: Conversation::new(public_key),
+            endpoint: None,
+            staged: Staged::default(),
+            last_handshake: None,
+            received_bytes: 0,
+            sent_bytes: 0,
+            counters: None,
+        }
+    }
+
+    pub(crate) fn count(&mut self, event: Event, by: u64) {
+        self.counters.get_or_insert_default().add(event, by);
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        self.counters.as_deref().cloned().unwrap_or_default()
+    }
+
+    /// The source address may have been the reason for silence, so the next datagram lets the kernel choose.
+    pub(crate) fn forget_source(&mut self) {
+        if let Some(endpoint) = &mut self.endpoint {
+            endpoint.source = None;
+        }
+    }
+}
+
+/// Plaintext packets that wait for a session, oldest first, bounded in number and, over the whole shard, in bytes.
+#[derive(Default)]
+pub(crate) struct Staged {
+    packets: alloc::collections::VecDeque<Box<[u8]>>,
+}
+
+impl Staged {
+    /// Adds a packet; returns how many of the oldest had to go.
+    pub(crate) fn push(&mut self, packet: &[u8], limits: &Limits, shard_bytes: &mut usize) -> u64 {
+        let mut dropped = 0;
+        while !self.packets.is_empty()
+            && (self.packets.len() >= limits.staged_packets_per_peer
+                || *shard_bytes + packet.len() > limits.staged_bytes)
+        {
+            self.pop(shard_bytes);
+            dropped += 1;
+        }
+        if *shard_bytes + packet.len() > limits.staged_bytes {
+            return dropped + 1;
+        }
+        *shard_bytes += packet.len();
+        self.packets.push_back(packet.into());
+        dropped
+    }
+
+    pub(crate) fn pop(&mut self, shard_bytes: &mut usize) -> Option<Box<[u8]>> {
+        let packet = self.packets.pop_front();
+        match &packet {
+            Some(packet) => *shard_bytes -= packet.len(),
+            // An idle peer keeps no buffer.
+            None => self.packets = alloc::collections::VecDeque::new(),
+        }
+        packet
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.packets.is_empty()
+    }
+
+    /// Drops everything; returns how many packets that were.
+    pub(crate) fn clear(&mut self, shard_bytes: &mut usize) -> u64 {
+        let mut dropped = 0;
+        while self.pop(shard_bytes).is_some() {
+            dropped += 1;
+        }
+        dropped
+    }
+}
+
+/// Indices that conversations gave up, to be released from the table.
+pub(crate) type Retired = Vec<u32>;

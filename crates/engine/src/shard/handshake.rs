@@ -1,0 +1,286 @@
+//! Handshake messages: the queue they wait in, the fences before it, and what they lead to.
+
+use alloc::boxed::Box;
+
+use rand_core::CryptoRng;
+use wirewright_protocol::{
+    Cause, CookieReply, HandshakeError, Initiation, Message, OpenedInitiation, Response,
+};
+
+use super::{Moment, Shard, key_of, peer_at};
+use crate::batch::Batch;
+use crate::counters::Event;
+use crate::directory::PeerRef;
+use crate::output::{Handover, Notice, Output};
+use crate::peer::Endpoint;
+
+/// A handshake message that waits for its turn.
+pub(super) struct Waiting {
+    bytes: [u8; size_of::<Initiation>()],
+    len: u8,
+    path: Endpoint,
+}
+
+/// What a received batch may still cost in handshake messages while the shard is under load.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Allowance {
+    under_load: bool,
+    checks: u32,
+    cookies: u32,
+}
+
+impl<R: CryptoRng> Shard<R> {
+    /// Works on handshake messages that wait. `busy` says that more datagrams wait in the socket: then only as many
+    /// are worked on as the datagrams since the last one allow, so that a flood of handshakes cannot take the time
+    /// of established sessions.
+    pub fn handshakes(&mut self, at: Moment, busy: bool, output: &mut Output) {
+        let budget = if busy {
+            self.datagrams_since_handshake / self.limits.datagrams_per_handshake
+        } else {
+            self.limits.handshakes_per_idle_poll
+        };
+        for _ in 0..budget {
+            let Some(waiting) = self.waiting.pop_front() else {
+                break;
+            };
+            self.datagrams_since_handshake = 0;
+            self.accept_handshake(at, &waiting, output);
+        }
+    }
+
+    /// Goes on with an initiation that another shard decrypted.
+    pub(super) fn accept_opened(
+        &mut self,
+        at: Moment,
+        opened: OpenedInitiation,
+        path: Endpoint,
+        id: PeerRef,
+        output: &mut Output,
+    ) {
+        let Some(identity) = self.identity.clone() else {
+            self.counters.add(Event::NoIdentity, 1);
+            return;
+        };
+        if self.peer(id).is_none() {
+            self.counters.add(Event::HandoverStale, 1);
+            return;
+        }
+        let index = self.indices.allocate(id.slot, &mut self.rng);
+        let Some(peer) = peer_at(&mut self.peers, id.slot) else {
+            return;
+        };
+        let response = peer.conversation.accept_initiation(
+            at.now,
+            &mut self.rng,
+            &identity,
+            opened,
+            index,
+            &mut self.retired,
+        );
+        match response {
+            Ok(response) => {
+                peer.endpoint = Some(path);
+                peer.received_bytes += size_of::<Initiation>() as u64;
+                peer.sent_bytes += size_of::<Response>() as u64;
+                output.signal(path, response.as_bytes());
+            }
+            Err(error) => {
+                self.indices.release(index);
+                let event = match error {
+                    HandshakeError::TimestampReplay => Event::TimestampReplay,
+                    HandshakeError::Flood => Event::InitiationFlood,
+                    _ => Event::InitiationInvalid,
+                };
+                self.count_peer(id.slot, event, 1);
+            }
+        }
+        self.settle(id.slot);
+    }
+
+    /// Sends an initiation, unless one was sent (or a response) within the last five seconds.
+    pub(super) fn begin_handshake(&mut self, at: Moment, slot: u32, cause: Cause, output: &mut Output) {
+        let Some(identity) = self.identity.clone() else {
+            self.count_peer(slot, Event::NoIdentity, 1);
+            return;
+        };
+        let Some(peer) = peer_at(&mut self.peers, slot) else {
+            return;
+        };
+        if !peer.conversation.may_initiate(at.now) {
+            return;
+        }
+        let Some(path) = peer.endpoint else {
+            self.count_peer(slot, Event::NoEndpoint, 1);
+            return;
+        };
+        let index = self.indices.allocate(slot, &mut self.rng);
+        let initiation = peer.conversation.initiate(
+            at.now,
+            at.wall,
+            &mut self.rng,
+            &identity,
+            index,
+            cause,
+            &mut self.retired,
+        );
+        match initiation {
+            Ok(initiation) => {
+                peer.sent_bytes += size_of::<Initiation>() as u64;
+                output.signal(path, initiation.as_bytes());
+            }
+            Err(_) => {
+                self.indices.release(index);
+                self.count_peer(slot, Event::HandshakeImpossible, 1);
+            }
+        }
+        self.settle(slot);
+    }
+
+    /// Before a received batch: is the shard under load, and what may handshake messages cost?
+    pub(super) fn begin_batch(&mut self, at: Moment, batch: &Batch) {
+        self.datagrams_since_handshake = self.datagrams_since_handshake.saturating_add(batch.len() as u32);
+        self.allowance = Allowance {
+            under_load: self.load.observe(at.now, self.waiting.len(), &self.limits),
+            checks: self.limits.handshake_checks_per_batch,
+            cookies: self.limits.cookie_replies_per_batch,
+        };
+    }
+
+    /// Puts an initiation or a response into the queue, if it passes the fences.
+    pub(super) fn enqueue_handshake(
+        &mut self,
+        at: Moment,
+        message: &[u8],
+        path: Endpoint,
+        output: &mut Output,
+    ) {
+        let (Some(identity), Some(cookies)) = (&self.identity, &self.cookies) else {
+            self.counters.add(Event::NoIdentity, 1);
+            return;
+        };
+        if self.waiting.len() >= self.limits.handshake_queue {
+            self.counters.add(Event::HandshakeQueueFull, 1);
+            return;
+        }
+        if self.allowance.under_load {
+            let Some(checks) = self.allowance.checks.checked_sub(1) else {
+                self.counters.add(Event::HandshakeUnread, 1);
+                return;
+            };
+            self.allowance.checks = checks;
+        }
+        if !identity.check_mac1(message) {
+            self.counters.add(Event::BadMac1, 1);
+            return;
+        }
+        if self.allowance.under_load {
+            if !cookies.check_mac2(at.now, message, path.remote) {
+                self.counters.add(Event::MissingMac2, 1);
+                let Some(left) = self.allowance.cookies.checked_sub(1) else {
+                    self.counters.add(Event::CookieWithheld, 1);
+                    return;
+                };
+                self.allowance.cookies = left;
+                if let Some(reply) = cookies.reply(at.now, &mut self.rng, message, path.remote) {
+                    output.signal(path, reply.as_bytes());
+                    self.counters.add(Event::CookieSent, 1);
+                }
+                return;
+            }
+            if !self.rate_limiter.allow(at.now, path.remote.ip(), &self.limits) {
+                self.counters.add(Event::RateLimited, 1);
+                return;
+            }
+        }
+        let mut bytes = [0; size_of::<Initiation>()];
+        if let Some(place) = bytes.get_mut(..message.len()) {
+            place.copy_from_slice(message);
+            self.waiting.push_back(Waiting {
+                bytes,
+                len: message.len() as u8,
+                path,
+            });
+        }
+    }
+
+    /// A cookie reply is cheap to check, so it does not wait.
+    pub(super) fn accept_cookie(&mut self, at: Moment, reply: &CookieReply) {
+        let Some(slot) = self.indices.slot(reply.receiver()) else {
+            self.counters.add(Event::BadCookie, 1);
+            return;
+        };
+        let accepted = peer_at(&mut self.peers, slot)
+            .is_some_and(|peer| peer.conversation.accept_cookie(at.now, reply).is_ok());
+        self.count_peer(
+            slot,
+            if accepted {
+                Event::CookieReceived
+            } else {
+                Event::BadCookie
+            },
+            1,
+        );
+    }
+
+    fn accept_handshake(&mut self, at: Moment, waiting: &Waiting, output: &mut Output) {
+        let message = waiting.bytes.get(..usize::from(waiting.len)).unwrap_or(&[]);
+        match Message::parse(message) {
+            Ok(Message::Initiation(initiation)) => self.open_initiation(at, initiation, waiting.path, output),
+            Ok(Message::Response(response)) => self.accept_response(at, response, waiting.path, output),
+            // Only these two are ever put into the queue.
+            _ => self.counters.add(Event::BadType, 1),
+        }
+    }
+
+    /// Decrypts who the initiation is from, and goes on where that peer is at home.
+    fn open_initiation(&mut self, at: Moment, initiation: &Initiation, path: Endpoint, output: &mut Output) {
+        let Some(identity) = &self.identity else {
+            self.counters.add(Event::NoIdentity, 1);
+            return;
+        };
+        let Ok(opened) = identity.open_initiation(initiation) else {
+            self.counters.add(Event::InitiationInvalid, 1);
+            return;
+        };
+        match self.directory.peers.get(&opened.peer()).copied() {
+            None => self.counters.add(Event::UnknownPeer, 1),
+            Some(peer) if peer.shard == self.id => self.accept_opened(at, opened, path, peer, output),
+            Some(peer) => {
+                output
+                    .handovers
+                    .push((peer.shard, Handover::Initiation(Box::new(opened), path, peer)));
+            }
+        }
+    }
+
+    fn accept_response(&mut self, at: Moment, response: &Response, path: Endpoint, output: &mut Output) {
+        let (Some(slot), Some(identity)) = (self.indices.slot(response.receiver()), self.identity.clone())
+        else {
+            self.counters.add(Event::ResponseUnexpected, 1);
+            return;
+        };
+        let Some(peer) = peer_at(&mut self.peers, slot) else {
+            return;
+        };
+        match peer
+            .conversation
+            .accept_response(at.now, &identity, response, &mut self.retired)
+        {
+            Ok(()) => {
+                peer.endpoint = Some(path);
+                peer.last_handshake = Some(at.wall);
+                peer.received_bytes += size_of::<Response>() as u64;
+                output.notices.push(Notice::HandshakeCompleted(key_of(peer)));
+                // Whatever goes first confirms the session to the responder (the paper's section 5.4.5).
+                if peer.staged.is_empty() {
+                    self.send_keepalive(at, slot, output);
+                } else {
+                    self.flush_staged(at, slot, output);
+                }
+            }
+            Err(HandshakeError::Unexpected) => self.count_peer(slot, Event::ResponseUnexpected, 1),
+            Err(_) => self.count_peer(slot, Event::ResponseInvalid, 1),
+        }
+        self.settle(slot);
+    }
+}
