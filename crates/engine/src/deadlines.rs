@@ -37,7 +37,10 @@ impl Deadlines {
     /// No deadlines.
     #[must_use]
     pub const fn new() -> Self {
-        Self { heap: Vec::new(), places: Vec::new() }
+        Self {
+            heap: Vec::new(),
+            places: Vec::new(),
+        }
     }
 
     /// Sets the deadline of `slot`, or removes it. O(log n).
@@ -99,7 +102,10 @@ impl Deadlines {
     }
 
     fn place(&self, slot: u32) -> Option<usize> {
-        self.places.get(slot as usize).filter(|&&place| place != NONE).map(|&place| place as usize)
+        self.places
+            .get(slot as usize)
+            .filter(|&&place| place != NONE)
+            .map(|&place| place as usize)
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -148,7 +154,9 @@ impl Deadlines {
         loop {
             let first = place * ARITY + 1;
             let last = (first + ARITY).min(self.heap.len());
-            let Some(least) = (first..last).min_by_key(|&child| self.heap[child]) else { break };
+            let Some(least) = (first..last).min_by_key(|&child| self.heap[child]) else {
+                break;
+            };
             if entry < self.heap[least] {
                 break;
             }

@@ -5,7 +5,7 @@
 use super::AllowedIps;
 use super::address::Address;
 use super::node::{NONE, Place};
-use super::trie::Trie;
+use super::trie::{SPARE, Trie};
 
 impl<V: Copy> AllowedIps<V> {
     /// Panics if the structure is damaged. Debug builds only; O(n).
@@ -13,7 +13,10 @@ impl<V: Copy> AllowedIps<V> {
     pub fn check(&self) {
         self.v4.check();
         self.v6.check();
-        assert!(self.values.len() >= self.v4.heads.len().max(self.v6.heads.len()), "a value for each head");
+        assert!(
+            self.values.len() >= self.v4.heads.len().max(self.v6.heads.len()),
+            "a value for each head"
+        );
     }
 }
 
@@ -22,11 +25,20 @@ impl<A: Address> Trie<A> {
         let used = self.check_below(Place::ROOT, None);
         assert_eq!(used, self.nodes.used(), "nodes in the trie and nodes in use");
         assert_eq!(self.all().count(), self.prefixes, "number of prefixes");
-        let in_rings: usize = (0..self.heads.len()).map(|owner| self.check_ring(owner as u32)).sum();
+        let in_rings: usize = (0..self.heads.len())
+            .map(|owner| self.check_ring(owner as u32))
+            .sum();
         assert_eq!(in_rings, self.prefixes, "each prefix is in one ring");
-        assert!(self.nodes.used() as usize <= (2 * self.prefixes).saturating_sub(1), "at most 2n - 1 nodes");
+        assert!(
+            self.nodes.used() as usize <= (2 * self.prefixes).saturating_sub(1),
+            "at most 2n - 1 nodes"
+        );
         let free = (0..self.nodes.places()).filter(|&node| self.nodes.cold(node).parent == Place::FREE);
         assert_eq!(free.count(), self.nodes.free() as usize, "number of free nodes");
+        assert!(
+            self.nodes.free() <= self.nodes.used() / 2 + SPARE,
+            "most nodes are in use"
+        );
     }
 
     /// Checks the subtrie at a place and returns its number of nodes. Recursion is as deep as an address.
@@ -46,7 +58,10 @@ impl<A: Address> Trie<A> {
             assert_eq!(address.bit(above_len), side, "a child hangs on its side");
         }
         if node.is_glue() {
-            assert!(node.child(0) != NONE && node.child(1) != NONE, "glue has two children");
+            assert!(
+                node.child(0) != NONE && node.child(1) != NONE,
+                "glue has two children"
+            );
         }
         let below = [0, 1].map(|side| self.check_below(Place::child(at, side), Some((address, len, side))));
         1 + below[0] + below[1]

@@ -41,15 +41,19 @@ impl<V: Copy> AllowedIps<V> {
     /// No prefixes; allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { v4: Trie::new(), v6: Trie::new(), values: Vec::new() }
+        Self {
+            v4: Trie::new(),
+            v6: Trie::new(),
+            values: Vec::new(),
+        }
     }
 
     /// Gives `prefix` to the peer `owner`, whose value from now on is `value` for all of its prefixes, and
     /// returns the number of the peer that had exactly this prefix before (perhaps the same one).
     ///
     /// # Errors
-    /// If the table is full; then nothing has changed.
-    pub fn insert(&mut self, prefix: Prefix, owner: u32, value: V) -> Result<Option<u32>, Full> {
+    /// If the table is full or `owner` is no peer's number; then nothing has changed.
+    pub fn insert(&mut self, prefix: Prefix, owner: u32, value: V) -> Result<Option<u32>, InsertError> {
         let previous = match prefix.address() {
             IpAddr::V4(address) => self.v4.insert(address.to_bits(), prefix.len(), owner),
             IpAddr::V6(address) => self.v6.insert(address.to_bits(), prefix.len(), owner),
@@ -124,14 +128,28 @@ impl<V: Copy> AllowedIps<V> {
 
     /// The prefixes of `owner`: those of IPv4 in the order in which it got them, then those of IPv6 likewise.
     pub fn iter_peer(&self, owner: u32) -> impl Iterator<Item = Prefix> {
-        let v4 = self.v4.of_owner(owner).map(|(bits, len)| Prefix::of_v4(bits, len));
-        v4.chain(self.v6.of_owner(owner).map(|(bits, len)| Prefix::of_v6(bits, len)))
+        let v4 = self
+            .v4
+            .of_owner(owner)
+            .map(|(bits, len)| Prefix::of_v4(bits, len));
+        v4.chain(
+            self.v6
+                .of_owner(owner)
+                .map(|(bits, len)| Prefix::of_v6(bits, len)),
+        )
     }
 
     /// All prefixes with the numbers of their peers, in the order of [`Prefix`].
     pub fn iter(&self) -> impl Iterator<Item = (Prefix, u32)> {
-        let v4 = self.v4.all().map(|(bits, len, owner)| (Prefix::of_v4(bits, len), owner));
-        v4.chain(self.v6.all().map(|(bits, len, owner)| (Prefix::of_v6(bits, len), owner)))
+        let v4 = self
+            .v4
+            .all()
+            .map(|(bits, len, owner)| (Prefix::of_v4(bits, len), owner));
+        v4.chain(
+            self.v6
+                .all()
+                .map(|(bits, len, owner)| (Prefix::of_v6(bits, len), owner)),
+        )
     }
 
     /// Number of prefixes.
@@ -183,14 +201,30 @@ impl Prefix {
     }
 }
 
-/// The table of one family holds as many prefixes as its indices can name, some 134 million.
+/// Why a prefix was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
+pub enum InsertError {
+    /// The table of the prefix's family holds as many as its indices can name, some 134 million.
+    Full,
+    /// The largest number is not a peer's.
+    Owner,
+}
 
-impl fmt::Display for Full {
+impl fmt::Display for InsertError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the table of allowed IPs is full; remove prefixes before adding more")
+        match self {
+            Self::Full => {
+                formatter.write_str("the table of allowed IPs is full; remove prefixes before adding more")
+            }
+            Self::Owner => {
+                write!(
+                    formatter,
+                    "{} cannot be the number of a peer; numbers should be dense",
+                    u32::MAX
+                )
+            }
+        }
     }
 }
 
-impl core::error::Error for Full {}
+impl core::error::Error for InsertError {}

@@ -37,7 +37,11 @@ impl<A: Address> Hot<A> {
     pub(super) fn new(address: A, len: u8, owner: u32) -> Self {
         let (low, high) = (u32::from(len) & 15, u32::from(len) >> 4);
         let children = [NONE | low << INDEX_BITS, NONE | high << INDEX_BITS];
-        Self { children, owner, bits: address.store() }
+        Self {
+            children,
+            owner,
+            bits: address.store(),
+        }
     }
 
     pub(super) fn address(&self) -> A {

@@ -3,7 +3,7 @@
 //! # Theory
 //!
 //! Freed nodes form a doubly linked list through their cold halves and are taken again first. When more than
-//! half of the array is free, its end is cut off a node at a time, by [`Trie::compact`](super::trie::Trie): a
+//! a third of the array is free, its end is cut off a node at a time, by [`Trie::compact`](super::trie::Trie): a
 //! free last node leaves the list, a used one moves to a free place. All that points at a node is known to it
 //! (parent, children, ring), so a move touches at most six others.
 
@@ -23,7 +23,13 @@ pub(super) struct Nodes<A: Address> {
 
 impl<A: Address> Nodes<A> {
     pub(super) const fn new() -> Self {
-        Self { hot: Vec::new(), cold: Vec::new(), root: NONE, first_free: NONE, free: 0 }
+        Self {
+            hot: Vec::new(),
+            cold: Vec::new(),
+            root: NONE,
+            first_free: NONE,
+            free: 0,
+        }
     }
 
     pub(super) fn root(&self) -> u32 {
@@ -94,7 +100,11 @@ impl<A: Address> Nodes<A> {
             let node = self.first_free;
             self.unlink_free(node);
             *self.hot_mut(node) = hot;
-            *self.cold_mut(node) = Cold { parent: Place::ROOT, next: node, previous: node };
+            *self.cold_mut(node) = Cold {
+                parent: Place::ROOT,
+                next: node,
+                previous: node,
+            };
             return node;
         }
         let node = self.places();
@@ -105,13 +115,21 @@ impl<A: Address> Nodes<A> {
             self.cold.reserve_exact(more);
         }
         self.hot.push(hot);
-        self.cold.push(Cold { parent: Place::ROOT, next: node, previous: node });
+        self.cold.push(Cold {
+            parent: Place::ROOT,
+            next: node,
+            previous: node,
+        });
         node
     }
 
     pub(super) fn release(&mut self, node: u32) {
         let next = self.first_free;
-        *self.cold_mut(node) = Cold { parent: Place::FREE, next, previous: NONE };
+        *self.cold_mut(node) = Cold {
+            parent: Place::FREE,
+            next,
+            previous: NONE,
+        };
         if next != NONE {
             self.cold_mut(next).previous = node;
         }
@@ -135,7 +153,7 @@ impl<A: Address> Nodes<A> {
         };
         self.hot.pop();
         self.cold.pop();
-        if self.hot.len() < self.hot.capacity() / 2 {
+        if self.hot.len() < self.hot.capacity() / 8 * 5 {
             let room = self.hot.len() + self.hot.len() / 4;
             self.hot.shrink_to(room);
             self.cold.shrink_to(room);

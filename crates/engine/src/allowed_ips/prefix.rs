@@ -26,7 +26,10 @@ impl Prefix {
         let address = address.into();
         let width = width(address);
         if len > width {
-            return Err(PrefixError::Length { len: u32::from(len), width });
+            return Err(PrefixError::Length {
+                len: u32::from(len),
+                width,
+            });
         }
         let address = match address {
             IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits().masked(len)).into(),
@@ -44,7 +47,10 @@ impl Prefix {
     #[must_use]
     pub fn host(address: impl Into<IpAddr>) -> Self {
         let address = address.into();
-        Self { address, len: width(address) }
+        Self {
+            address,
+            len: width(address),
+        }
     }
 
     /// The first address of the prefix.
@@ -55,7 +61,10 @@ impl Prefix {
 
     /// The number of leading bits that count, 0 to 32 or 128.
     #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "a prefix has a length, but is no collection")]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a prefix has a length, but is no collection"
+    )]
     pub fn len(&self) -> u8 {
         self.len
     }
@@ -68,7 +77,11 @@ impl Prefix {
 }
 
 fn width(address: IpAddr) -> u8 {
-    if address.is_ipv4() { u32::WIDTH } else { u128::WIDTH }
+    if address.is_ipv4() {
+        u32::WIDTH
+    } else {
+        u128::WIDTH
+    }
 }
 
 impl From<IpAddr> for Prefix {
@@ -92,17 +105,27 @@ impl FromStr for Prefix {
             Some((address, len)) => (address, Some(len)),
             None => (text, None),
         };
-        let address: IpAddr = address.parse().map_err(|_| PrefixError::Address { text: excerpt(address) })?;
-        let Some(len) = len else { return Ok(Self::host(address)) };
+        let address: IpAddr = address.parse().map_err(|_| PrefixError::Address {
+            text: excerpt(address),
+        })?;
+        let Some(len) = len else {
+            return Ok(Self::host(address));
+        };
         // `parse` alone would take a plus sign.
         let digits = (1..=3).contains(&len.len()) && len.bytes().all(|byte| byte.is_ascii_digit());
         let number = len.parse::<u32>().ok().filter(|_| digits);
         let Some(number) = number else {
-            return Err(PrefixError::LengthText { text: excerpt(len), width: width(address) });
+            return Err(PrefixError::LengthText {
+                text: excerpt(len),
+                width: width(address),
+            });
         };
         match u8::try_from(number) {
             Ok(len) => Self::new(address, len),
-            Err(_) => Err(PrefixError::Length { len: number, width: width(address) }),
+            Err(_) => Err(PrefixError::Length {
+                len: number,
+                width: width(address),
+            }),
         }
     }
 }
@@ -144,7 +167,10 @@ impl fmt::Display for PrefixError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address { text } => {
-                write!(formatter, "{text:?} is not an IP address; write a prefix as 10.0.0.0/8 or fd00::/64")
+                write!(
+                    formatter,
+                    "{text:?} is not an IP address; write a prefix as 10.0.0.0/8 or fd00::/64"
+                )
             }
             Self::LengthText { text, width } => write!(
                 formatter,
@@ -152,7 +178,10 @@ impl fmt::Display for PrefixError {
             ),
             Self::Length { len, width } => {
                 let family = if *width == u32::WIDTH { "IPv4" } else { "IPv6" };
-                write!(formatter, "a prefix length of {len} is too long: an {family} address has {width} bits")
+                write!(
+                    formatter,
+                    "a prefix length of {len} is too long: an {family} address has {width} bits"
+                )
             }
         }
     }

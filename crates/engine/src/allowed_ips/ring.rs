@@ -77,7 +77,10 @@ impl<A: Address> Trie<A> {
     }
 
     pub(super) fn head(&self, owner: u32) -> Option<u32> {
-        self.heads.get(owner as usize).copied().filter(|&head| head != NONE)
+        self.heads
+            .get(owner as usize)
+            .copied()
+            .filter(|&head| head != NONE)
     }
 
     /// The node after `node` in its ring, unless that is the first one.
@@ -93,7 +96,10 @@ impl<A: Address> Trie<A> {
 
     /// The first nodes of a ring, and the one after them if there are more.
     fn collect(&self, head: u32) -> (Batch, Option<u32>) {
-        let mut batch = Batch { nodes: [NONE; BATCH], len: 0 };
+        let mut batch = Batch {
+            nodes: [NONE; BATCH],
+            len: 0,
+        };
         let mut at = Some(head);
         while let Some(node) = at
             && batch.len < BATCH

@@ -14,13 +14,13 @@
 
 use alloc::vec::Vec;
 
-use super::Full;
+use super::InsertError;
 use super::address::Address;
 use super::node::{Hot, NOBODY, NONE, Place};
 use super::nodes::Nodes;
 
 /// Free nodes that are kept however few are used.
-const SPARE: u32 = 64;
+pub(super) const SPARE: u32 = 64;
 
 #[derive(Clone, Debug)]
 pub(super) struct Trie<A: Address> {
@@ -32,7 +32,11 @@ pub(super) struct Trie<A: Address> {
 
 impl<A: Address> Trie<A> {
     pub(super) const fn new() -> Self {
-        Self { nodes: Nodes::new(), heads: Vec::new(), prefixes: 0 }
+        Self {
+            nodes: Nodes::new(),
+            heads: Vec::new(),
+            prefixes: 0,
+        }
     }
 
     /// The owner of the longest prefix that contains `address`.
@@ -52,14 +56,20 @@ impl<A: Address> Trie<A> {
     }
 
     /// Gives a prefix to `owner` and tells who had it.
-    pub(super) fn insert(&mut self, address: A, len: u8, owner: u32) -> Result<Option<u32>, Full> {
+    pub(super) fn insert(&mut self, address: A, len: u8, owner: u32) -> Result<Option<u32>, InsertError> {
+        if owner == NOBODY {
+            return Err(InsertError::Owner);
+        }
         // One prefix takes two nodes at most.
-        if self.nodes.used() >= NONE - 2 || owner == NOBODY {
-            return Err(Full);
+        if self.nodes.used() >= NONE - 2 {
+            return Err(InsertError::Full);
         }
         let place = self.descend(address, len);
         let at = self.nodes.at(place);
-        let found = self.nodes.get(at).map(|node| (node.address(), node.len(), node.owner));
+        let found = self
+            .nodes
+            .get(at)
+            .map(|node| (node.address(), node.len(), node.owner));
         match found {
             Some((found, found_len, former)) if found_len == len && found == address => {
                 if former == owner {
@@ -82,7 +92,9 @@ impl<A: Address> Trie<A> {
                         let above = if common == len {
                             leaf
                         } else {
-                            let glue = self.nodes.allocate(Hot::new(address.masked(common), common, NOBODY));
+                            let glue = self
+                                .nodes
+                                .allocate(Hot::new(address.masked(common), common, NOBODY));
                             self.nodes.hang(Place::child(glue, address.bit(common)), leaf);
                             glue
                         };
@@ -98,7 +110,10 @@ impl<A: Address> Trie<A> {
 
     /// Removes a prefix if it belongs to `owner`.
     pub(super) fn remove(&mut self, address: A, len: u8, owner: u32) -> bool {
-        let Some(node) = self.find(address, len).filter(|&node| self.nodes.hot(node).owner == owner) else {
+        let Some(node) = self
+            .find(address, len)
+            .filter(|&node| self.nodes.hot(node).owner == owner)
+        else {
             return false;
         };
         self.unlink(node, owner);
@@ -159,11 +174,11 @@ impl<A: Address> Trie<A> {
         }
     }
 
-    /// Gives memory back: at most four nodes leave the end of the array, twice as many as a removal frees, so
-    /// that after any number of removals at most half of the array is free.
+    /// Gives memory back: at most four nodes leave the end of the array. A removal frees two at most, and three
+    /// are enough to undo what that does to the balance, so free nodes never exceed half of the used ones.
     pub(super) fn compact(&mut self) {
         for _ in 0..4 {
-            if self.nodes.free() <= self.nodes.used() + SPARE {
+            if self.nodes.free() <= self.nodes.used() / 2 + SPARE {
                 return;
             }
             if let Some((from, to)) = self.nodes.cut() {
@@ -183,7 +198,11 @@ impl<A: Address> Trie<A> {
             }
         }
         // The node may be alone in its ring; then both of these are itself, at the place that it left.
-        let (next, previous) = if cold.next == from { (to, to) } else { (cold.next, cold.previous) };
+        let (next, previous) = if cold.next == from {
+            (to, to)
+        } else {
+            (cold.next, cold.previous)
+        };
         self.nodes.cold_mut(next).previous = to;
         self.nodes.cold_mut(previous).next = to;
         if let Some(head) = self.heads.get_mut(hot.owner as usize)

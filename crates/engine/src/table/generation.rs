@@ -17,14 +17,18 @@ pub(super) struct Generation<K, V> {
 
 impl<K, V> Default for Generation<K, V> {
     fn default() -> Self {
-        Self { entries: HashTable::new() }
+        Self {
+            entries: HashTable::new(),
+        }
     }
 }
 
 impl<K, V> Generation<K, V> {
     /// Takes `room` entries before it is full.
     pub(super) fn with_room(room: usize) -> Self {
-        Self { entries: HashTable::with_capacity(room) }
+        Self {
+            entries: HashTable::with_capacity(room),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -72,17 +76,25 @@ impl<K, V> Generation<K, V> {
 
 impl<K: Copy + Eq + Hash, V> Generation<K, V> {
     pub(super) fn get(&self, hash: u64, key: &K) -> Option<&V> {
-        self.entries.find(hash, |entry| entry.0 == *key).map(|entry| &entry.1)
+        self.entries
+            .find(hash, |entry| entry.0 == *key)
+            .map(|entry| &entry.1)
     }
 
     pub(super) fn get_mut(&mut self, hash: u64, key: &K) -> Option<&mut V> {
-        self.entries.find_mut(hash, |entry| entry.0 == *key).map(|entry| &mut entry.1)
+        self.entries
+            .find_mut(hash, |entry| entry.0 == *key)
+            .map(|entry| &mut entry.1)
     }
 
     /// The key must be absent.
     pub(super) fn insert(&mut self, hash: u64, key: K, value: V, hasher: &SipHasher13) {
-        debug_assert!(!self.is_full(), "a generation is replaced before it would resize itself");
-        self.entries.insert_unique(hash, (key, value), |entry| hash_of(hasher, &entry.0));
+        debug_assert!(
+            !self.is_full(),
+            "a generation is replaced before it would resize itself"
+        );
+        self.entries
+            .insert_unique(hash, (key, value), |entry| hash_of(hasher, &entry.0));
     }
 
     pub(super) fn remove(&mut self, hash: u64, key: &K) -> Option<V> {

@@ -76,7 +76,9 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
     #[must_use]
     pub fn get(&self, key: &K) -> Option<&V> {
         let hash = self.hash(key);
-        self.current.get(hash, key).or_else(|| self.retiring.get(hash, key))
+        self.current
+            .get(hash, key)
+            .or_else(|| self.retiring.get(hash, key))
     }
 
     /// The value of `key`, to be changed.
@@ -113,7 +115,10 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
     pub fn remove(&mut self, key: &K) -> Option<V> {
         self.step();
         let hash = self.hash(key);
-        let removed = self.current.remove(hash, key).or_else(|| self.retiring.remove(hash, key))?;
+        let removed = self
+            .current
+            .remove(hash, key)
+            .or_else(|| self.retiring.remove(hash, key))?;
         if self.retiring.is_empty() {
             self.retire();
             if self.is_empty() {
@@ -134,7 +139,8 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
         let end = (self.cursor + STEP).min(self.retiring.buckets());
         for bucket in self.cursor..end {
             if let Some((key, value)) = self.retiring.take(bucket) {
-                self.current.insert(hash_of(&self.hasher, &key), key, value, &self.hasher);
+                self.current
+                    .insert(hash_of(&self.hasher, &key), key, value, &self.hasher);
                 self.work.moved += 1;
             }
         }
@@ -196,7 +202,10 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
     fn turn(&mut self) {
         let (entries, buckets) = (self.current.len(), self.current.buckets());
         let room = entries + entries / 2 + buckets / STEP + 1;
-        debug_assert!(self.retiring.is_empty(), "a generation turns only when the former one is empty");
+        debug_assert!(
+            self.retiring.is_empty(),
+            "a generation turns only when the former one is empty"
+        );
         self.retiring = core::mem::replace(&mut self.current, Generation::with_room(room));
         self.cursor = 0;
         self.work.generations += 1;
