@@ -1,0 +1,47 @@
+"""One echo request through the tunnel."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from wirewright.tunnel.errors import PingTimeoutError, UnreachableError, connect_error
+from wirewright.tunnel.pending import Pending
+
+if TYPE_CHECKING:
+    from wirewright.tunnel.context import Context
+    from wirewright.tunnel.routes import Address
+
+PAYLOAD = 56
+
+
+async def ping(context: Context, address: Address, limit: float, payload: int = PAYLOAD) -> float:
+    """Return the round trip to ``address`` in seconds."""
+    peer = context.peers.owner(address, str(address))
+    try:
+        ident = context.core.ping(str(address), payload)
+    except OSError as error:
+        raise connect_error(error, str(address)) from None
+
+    def judge(kind: str, detail: object) -> float | OSError | None:
+        if kind == "pong" and isinstance(detail, float):
+            return detail
+        if kind == "unreachable":
+            return UnreachableError(f"{address} is unreachable: {detail}")
+        return None
+
+    def late() -> OSError:
+        return PingTimeoutError(
+            f"{address} did not answer the ping within {limit:g} s, though {peer} does. Is the host up, and "
+            "does it answer pings?"
+        )
+
+    pending = Pending(context.loop, judge)
+    context.dispatcher.add(ident, pending)
+    try:
+        return await pending.answer(context, peer, limit, late)
+    finally:
+        context.dispatcher.remove(ident)
+        # RuntimeError: the tunnel was closed meanwhile, and the ping with it.
+        with suppress(RuntimeError):
+            context.core.cancel_ping(ident)

@@ -1,0 +1,82 @@
+"""Endpoints: host names of the outer network, resolved by the system before a tunnel can exist.
+
+The system's resolver blocks, so the loop asks it in a thread. A temporary failure (no network yet, the
+resolver is busy) is tried again, as ``wg`` does; a name that does not exist is an error at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from typing import TYPE_CHECKING
+
+from wirewright.tunnel.errors import EndpointError
+from wirewright.tunnel.peers import format_endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Lookup = Callable[[asyncio.AbstractEventLoop, str, int], Awaitable[list[tuple[str, int]]]]
+
+FIRST_RETRY = 0.5
+# A name that is wrong stays wrong; these may pass.
+_TEMPORARY = frozenset({socket.EAI_AGAIN, getattr(socket, "EAI_SYSTEM", socket.EAI_AGAIN)})
+
+
+async def system_lookup(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[tuple[str, int]]:
+    """Ask the system's resolver; the answers come in the order in which they should be tried."""
+    infos = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    return [(str(info[4][0]), port) for info in infos if info[0] in {socket.AF_INET, socket.AF_INET6}]
+
+
+async def resolve_endpoint(
+    loop: asyncio.AbstractEventLoop, endpoint: tuple[str, int], patience: float, lookup: Lookup | None = None
+) -> tuple[str, int]:
+    """Return the endpoint with an IP address for its host, or raise ``EndpointError`` after ``patience`` s."""
+    host, port = endpoint
+    if is_literal(host):
+        return host, port
+    try:
+        async with asyncio.timeout(patience):
+            return await _resolve(loop, host, port, patience, lookup or system_lookup)
+    except TimeoutError:
+        raise _unresolved(host, port, f"this machine's resolver did not answer within {patience:g} s") from None
+
+
+async def _resolve(
+    loop: asyncio.AbstractEventLoop, host: str, port: int, patience: float, lookup: Lookup
+) -> tuple[str, int]:
+    deadline = loop.time() + patience
+    delay = FIRST_RETRY
+    while True:
+        try:
+            found = await lookup(loop, host, port)
+        except socket.gaierror as error:
+            if error.errno not in _TEMPORARY or loop.time() + delay >= deadline:
+                raise _unresolved(host, port, error.strerror or str(error), error.errno) from None
+        except UnicodeError as error:
+            raise _unresolved(host, port, f"it is not a host name ({error})") from None
+        else:
+            if found:
+                return found[0]
+            raise _unresolved(host, port, "it has no IP address")
+        await asyncio.sleep(delay)
+        delay *= 2
+
+
+def is_literal(host: str) -> bool:
+    """Whether ``host`` is an IP address already."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _unresolved(host: str, port: int, why: str, code: int | None = None) -> EndpointError:
+    return EndpointError(
+        f"Endpoint {format_endpoint(host, port)} does not resolve: {why}. Endpoints are looked up outside the "
+        "tunnel: check the name and this machine's DNS, or write the peer's IP address.",
+        errno=code,
+    )

@@ -1,0 +1,125 @@
+"""How a tunnel comes to be and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from typing import TYPE_CHECKING, cast
+
+from wirewright._core import RootlessTunnel
+from wirewright.tunnel.context import Context, Timeouts
+from wirewright.tunnel.dispatch import Dispatcher
+from wirewright.tunnel.endpoints import resolve_endpoint
+from wirewright.tunnel.errors import AddressError, EndpointError, TunnelError
+from wirewright.tunnel.membership import Membership, PeerChanges
+from wirewright.tunnel.peers import PeerBook
+
+if TYPE_CHECKING:
+    from wirewright.config import Config
+    from wirewright.keys import PublicKey
+    from wirewright.tunnel.tunnel import Tunnel
+
+# Room for IPv6 and WireGuard's own headers in Ethernet's 1500 bytes; wg-quick's choice too.
+DEFAULT_MTU = 1420
+
+
+async def open_tunnel(
+    tunnel: Tunnel, config: Config, *, listen_address: str | None, shards: int, timeouts: Timeouts
+) -> Context:
+    """Resolve the endpoints, start the core, enter the peers."""
+    loop = asyncio.get_running_loop()
+    endpoints = await _resolve_endpoints(loop, config, timeouts.endpoint)
+    # No waiting from here on: a cancellation would leave the core's threads behind.
+    core = _start_core(config, listen_address, shards)
+    try:
+        context = Context(tunnel, loop, core, Dispatcher(loop, core), PeerBook(loop), timeouts)
+        for peer, (written, resolved) in zip(config.peers, endpoints, strict=True):
+            changes = PeerChanges(
+                preshared_key=peer.preshared_key,
+                allowed_ips=peer.allowed_ips,
+                persistent_keepalive=peer.persistent_keepalive,
+            )
+            context.membership.enter(peer.public_key, changes, written, resolved)
+        context.dispatcher.start(lambda kind, detail: _tunnel_event(context, kind, detail))
+    except BaseException:
+        core.close()
+        raise
+    return context
+
+
+async def close_tunnel(context: Context) -> None:
+    """Let closed connections deliver their last bytes, then end everything that is still open."""
+    for server in list(context.servers):
+        server.close()
+    context.membership.close()
+    try:
+        await context.lingering.wait(context.timeouts.linger)
+    finally:
+        _end(context)
+        # Joins the core's threads, which is quick but not the loop's work.
+        await asyncio.shield(context.loop.run_in_executor(None, context.core.close))
+        # The protocols' connection_lost() has been scheduled; who closes a tunnel may expect it done.
+        await asyncio.sleep(0)
+
+
+def _end(context: Context) -> None:
+    error = context.closed_error()
+    context.dispatcher.stop()
+    context.dispatcher.abandon(error)
+    context.lingering.clear()
+    context.peers.closed(error)
+
+
+def _tunnel_event(context: Context, kind: str, detail: object) -> None:
+    match kind:
+        case "handshake":
+            context.peers.established(cast("PublicKey", detail))
+        case "gave_up":
+            context.membership.gave_up(cast("PublicKey", detail))
+        case "stopped":
+            context.reason = str(detail)
+            _end(context)
+
+
+def _start_core(config: Config, listen_address: str | None, shards: int) -> RootlessTunnel:
+    interface = config.interface
+    port = interface.listen_port or 0
+    if interface.private_key is None:
+        raise TunnelError("The configuration has no PrivateKey in its [Interface] section: make one by ww genkey.")
+    try:
+        return RootlessTunnel(
+            interface.private_key,
+            [str(address) for address in interface.addresses],
+            listen_port=port,
+            listen_address=listen_address,
+            mtu=interface.mtu or DEFAULT_MTU,
+            shards=shards,
+        )
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise AddressError(
+                f"UDP port {port} is in use by another program (perhaps the same configuration is up already). "
+                "Stop it, or leave ListenPort out to get a free port."
+            ) from None
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise AddressError(
+                f"Cannot listen on {listen_address}: it is not an address of this machine.", errno=error.errno
+            ) from None
+        raise
+
+
+async def _resolve_endpoints(
+    loop: asyncio.AbstractEventLoop, config: Config, patience: float
+) -> list[tuple[tuple[str, int] | None, tuple[str, int] | None]]:
+    """Return each peer's endpoint as written and as resolved, all looked up at the same time."""
+    written = [(peer.endpoint.host, peer.endpoint.port) if peer.endpoint else None for peer in config.peers]
+
+    async def look_up(endpoint: tuple[str, int] | None) -> tuple[str, int] | None:
+        return None if endpoint is None else await resolve_endpoint(loop, endpoint, patience)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(look_up(endpoint)) for endpoint in written]
+    except* EndpointError as failed:
+        raise failed.exceptions[0] from None
+    return list(zip(written, (task.result() for task in tasks), strict=True))

@@ -1,0 +1,134 @@
+"""Peers that come, change and go while the tunnel is open."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from wirewright.tunnel.endpoints import is_literal, resolve_endpoint
+from wirewright.tunnel.errors import EndpointError
+from wirewright.tunnel.peers import Peer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from wirewright.keys import PresharedKey, PublicKey
+    from wirewright.tunnel.context import Context
+    from wirewright.tunnel.routes import Network
+
+    Endpoint = str | tuple[str, int]
+
+
+class PeerChanges(TypedDict, total=False):
+    """What can be changed of a peer; what is not given stays as it is."""
+
+    preshared_key: PresharedKey | None
+    endpoint: Endpoint | None
+    allowed_ips: Iterable[Network | str]
+    persistent_keepalive: int | None
+
+
+class Membership:
+    """The peers of one open tunnel: the core's table and the book of the asyncio side, kept together."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lookups: set[asyncio.Task[None]] = set()
+
+    async def add(self, public_key: PublicKey, changes: PeerChanges) -> None:
+        """Resolve the endpoint, then enter the peer."""
+        if self._context.peers.get(public_key) is not None:
+            raise ValueError(f"Peer {public_key} is in this tunnel already: use update_peer().")
+        endpoint = parse_endpoint(changes.get("endpoint"))
+        self.enter(public_key, changes, endpoint, await self._resolved(endpoint))
+
+    def enter(
+        self,
+        public_key: PublicKey,
+        changes: PeerChanges,
+        endpoint: tuple[str, int] | None,
+        resolved: tuple[str, int] | None,
+    ) -> None:
+        """Enter a peer whose endpoint is resolved."""
+        networks = parse_networks(changes.get("allowed_ips", ()))
+        self._context.core.add_peer(
+            public_key,
+            preshared_key=changes.get("preshared_key"),
+            endpoint=resolved,
+            allowed_ips=[str(network) for network in networks],
+            persistent_keepalive=changes.get("persistent_keepalive"),
+        )
+        self._context.peers.add(Peer(public_key, endpoint, networks))
+
+    async def update(self, public_key: PublicKey, changes: PeerChanges) -> None:
+        """Change what is given; allowed IPs are replaced, not added to."""
+        given: dict[str, Any] = dict(changes)
+        endpoint = parse_endpoint(changes.get("endpoint"))
+        if "endpoint" in given:
+            given["endpoint"] = await self._resolved(endpoint)
+        networks = parse_networks(changes.get("allowed_ips", ()))
+        if "allowed_ips" in given:
+            given["allowed_ips"] = [str(network) for network in networks]
+        peer = self._context.peers.get(public_key)
+        if peer is None:
+            raise KeyError(f"Peer {public_key} is not in this tunnel: use add_peer().")
+        self._context.core.update_peer(public_key, **given)
+        if "endpoint" in given:
+            peer.endpoint = endpoint
+        if "allowed_ips" in given:
+            self._context.peers.reroute(peer, networks)
+
+    def remove(self, public_key: PublicKey) -> bool:
+        """Remove a peer; false if it was not there."""
+        self._context.peers.remove(public_key)
+        return self._context.core.remove_peer(public_key)
+
+    def gave_up(self, public_key: PublicKey) -> None:
+        """Tell who waits; and look the endpoint's name up again, for the peer may have moved."""
+        self._context.peers.gave_up(public_key)
+        peer = self._context.peers.get(public_key)
+        if peer is not None and peer.endpoint is not None and not is_literal(peer.endpoint[0]):
+            task = self._context.loop.create_task(self._look_again(peer, peer.endpoint))
+            self._lookups.add(task)
+            task.add_done_callback(self._lookups.discard)
+
+    def close(self) -> None:
+        """Look nothing up any more."""
+        for task in self._lookups:
+            task.cancel()
+
+    async def _look_again(self, peer: Peer, endpoint: tuple[str, int]) -> None:
+        # The name may be gone for a while; the next attempt to send tries again.
+        with suppress(EndpointError):
+            resolved = await self._resolved(endpoint)
+            if self._context.peers.get(peer.public_key) is peer and peer.endpoint == endpoint:
+                self._context.core.update_peer(peer.public_key, endpoint=resolved)
+
+    async def _resolved(self, endpoint: tuple[str, int] | None) -> tuple[str, int] | None:
+        if endpoint is None:
+            return None
+        resolved = await resolve_endpoint(self._context.loop, endpoint, self._context.timeouts.endpoint)
+        if self._context.core.closed:
+            raise self._context.closed_error()
+        return resolved
+
+
+def parse_endpoint(endpoint: Endpoint | None) -> tuple[str, int] | None:
+    """Return host and port of an endpoint, which may be written "host:port" or "[v6]:port"."""
+    if endpoint is None or isinstance(endpoint, tuple):
+        return endpoint
+    host, separator, port = endpoint.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    if not separator or not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+        raise ValueError(f"Endpoint {endpoint!r} is not host:port (an IPv6 address stands in brackets).")
+    return host, int(port)
+
+
+def parse_networks(networks: Iterable[Network | str]) -> tuple[Network, ...]:
+    """Return the networks with their host bits masked, as WireGuard does."""
+    if isinstance(networks, str):
+        raise TypeError(f"allowed_ips takes a sequence of networks: write [{networks!r}].")
+    return tuple(ip_network(network, strict=False) for network in networks)

@@ -1,0 +1,157 @@
+"""What the asyncio side knows about each peer: its endpoint as written, its routes, when it last answered.
+
+The core decides where packets go. This book exists so that waiting can end with a sentence: which peer should
+have answered, at which endpoint, and whether it ever did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wirewright.tunnel.errors import HandshakeTimeoutError, NoEndpointError, NoRouteError
+from wirewright.tunnel.routes import Routes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from wirewright.keys import PublicKey
+    from wirewright.tunnel.routes import Address, Network
+
+# A session is used for 180 s (whitepaper section 6.1, Reject-After-Time); then the peer must answer again.
+SESSION_SECONDS = 180.0
+
+
+@dataclass(slots=True, eq=False)
+class Peer:
+    """One peer."""
+
+    public_key: PublicKey
+    endpoint: tuple[str, int] | None = None
+    allowed_ips: tuple[Network, ...] = ()
+    handshake_at: float | None = None
+    awaited: asyncio.Future[None] | None = None
+
+    def __str__(self) -> str:
+        where = f" at {format_endpoint(*self.endpoint)}" if self.endpoint else ""
+        return f"peer {self.public_key}{where}"
+
+
+class PeerBook:
+    """The peers of one tunnel."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._peers: dict[PublicKey, Peer] = {}
+        self._routes: Routes[Peer] = Routes()
+
+    def __iter__(self) -> Iterator[Peer]:
+        return iter(self._peers.values())
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def get(self, public_key: PublicKey) -> Peer | None:
+        """Return the peer with that key."""
+        return self._peers.get(public_key)
+
+    def only(self) -> Peer:
+        """Return the one peer of a tunnel that has one."""
+        if len(self._peers) != 1:
+            raise ValueError(f"The tunnel has {len(self._peers)} peers: say which one by its public key.")
+        return next(iter(self))
+
+    def add(self, peer: Peer) -> None:
+        """Enter a peer with its routes."""
+        self._peers[peer.public_key] = peer
+        for network in peer.allowed_ips:
+            self._routes.claim(network, peer)
+
+    def reroute(self, peer: Peer, allowed_ips: Iterable[Network]) -> None:
+        """Replace the peer's routes."""
+        for network in peer.allowed_ips:
+            self._routes.release(network, peer)
+        peer.allowed_ips = tuple(allowed_ips)
+        for network in peer.allowed_ips:
+            self._routes.claim(network, peer)
+
+    def remove(self, public_key: PublicKey) -> None:
+        """Forget a peer; who waits for it is told."""
+        peer = self._peers.pop(public_key, None)
+        if peer is not None:
+            self.reroute(peer, ())
+            self._settle(peer, NoRouteError(f"{peer} was removed from the tunnel."))
+
+    def owner(self, address: Address, what: str) -> Peer:
+        """Return the peer that owns ``address``, or raise the reason why ``what`` cannot be reached."""
+        peer = self._routes.lookup(address)
+        if peer is None:
+            raise NoRouteError(
+                f"{what} is not reached through this tunnel: no peer's allowed IPs cover it. Add it to the "
+                "AllowedIPs of the peer behind which it lives, or connect to it outside the tunnel."
+            )
+        if peer.endpoint is None and peer.handshake_at is None:
+            raise NoEndpointError(
+                f"{what} lives behind {peer}, whose endpoint is unknown: the configuration has no Endpoint for "
+                "it and it has not contacted us yet. Add one, or wait for it (wait_for_handshake)."
+            )
+        return peer
+
+    def covers(self, address: Address) -> bool:
+        """Whether some peer owns ``address``."""
+        return self._routes.lookup(address) is not None
+
+    # Handshakes.
+
+    def has_session(self, peer: Peer) -> bool:
+        """Whether the peer answered within the life of a session."""
+        return peer.handshake_at is not None and self._loop.time() - peer.handshake_at < SESSION_SECONDS
+
+    def established(self, public_key: PublicKey) -> None:
+        """Note that a session with the peer was established."""
+        if (peer := self._peers.get(public_key)) is not None:
+            peer.handshake_at = self._loop.time()
+            self._settle(peer, None)
+
+    def gave_up(self, public_key: PublicKey) -> None:
+        """Note that the core's attempts to reach the peer are exhausted."""
+        if (peer := self._peers.get(public_key)) is not None:
+            peer.handshake_at = None
+            self._settle(peer, no_answer(peer, None))
+
+    def closed(self, error: OSError) -> None:
+        """Tell everybody who waits that the tunnel is closed."""
+        for peer in self:
+            self._settle(peer, error)
+
+    def next_handshake(self, peer: Peer) -> asyncio.Future[None]:
+        """Return the future, shared by all who wait, of the peer's next session; do not cancel it."""
+        if peer.awaited is None:
+            peer.awaited = self._loop.create_future()
+        return peer.awaited
+
+    def _settle(self, peer: Peer, error: OSError | None) -> None:
+        future, peer.awaited = peer.awaited, None
+        if future is None or future.done():
+            return
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+            # All who waited may have left: their error is nobody's then, and not worth a warning.
+            future.exception()
+
+
+def no_answer(peer: Peer, seconds: float | None) -> HandshakeTimeoutError:
+    """Say that ``peer`` does not answer the handshake."""
+    within = f" within {seconds:g} s" if seconds is not None else ""
+    return HandshakeTimeoutError(
+        f"No handshake answer from {peer}{within}. Is it up, is this its public key and does it have ours (and "
+        "the same preshared key, if any), and does UDP to that endpoint pass every firewall between?"
+    )
+
+
+def format_endpoint(host: str, port: int) -> str:
+    """Write host and port as configuration files do."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

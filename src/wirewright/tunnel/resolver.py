@@ -1,0 +1,153 @@
+"""Names to addresses, asked of the configuration's DNS servers through the tunnel and of nobody else.
+
+The system's resolver is never asked: it would tell the outer network which private names this program looks
+for, and it would answer with addresses of the wrong network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING
+
+import dns.asyncresolver
+import dns.exception
+import dns.name
+import dns.rdatatype
+import dns.resolver
+
+from wirewright.tunnel.dialing import literal
+from wirewright.tunnel.dns_backend import TunnelBackend
+from wirewright.tunnel.errors import (
+    NameNotFoundError,
+    NoNameserverError,
+    ResolutionError,
+    ResolutionTimeoutError,
+    TunnelError,
+)
+from wirewright.tunnel.peers import no_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from wirewright.tunnel.context import Context
+    from wirewright.tunnel.routes import Address
+
+# How long one server has for one answer before the next is asked.
+ATTEMPT_SECONDS = 2.0
+_TYPES = {4: dns.rdatatype.A, 6: dns.rdatatype.AAAA}
+
+
+class TunnelResolver:
+    """Resolves names as a program behind the tunnel would see them."""
+
+    def __init__(
+        self,
+        context: Context,
+        servers: Sequence[Address],
+        search: Sequence[str],
+        families: Iterable[int],
+    ) -> None:
+        self._context = context
+        self._servers = tuple(servers)
+        self._families = sorted(set(families), reverse=True)
+        self._backend = TunnelBackend(context)
+        self._resolver = dns.asyncresolver.Resolver(configure=False)
+        self._resolver.nameservers = [str(server) for server in servers]
+        self._resolver.search = [dns.name.from_text(domain) for domain in search]
+        self._resolver.use_search_by_default = True
+        self._resolver.timeout = ATTEMPT_SECONDS
+        self._resolver.lifetime = context.timeouts.resolve
+
+    async def resolve(self, host: str) -> list[Address]:
+        """Return the host's addresses, those to try first in front; an IP address is its own answer."""
+        address = literal(host)
+        if address is not None:
+            return [address]
+        name = self._parsed(host)
+        if not self._servers:
+            raise NoNameserverError(
+                f"{host!r} is a name, and the configuration has no DNS server to ask inside the tunnel. Add "
+                "one (DNS = 10.0.0.1) or use an IP address. The system's resolver is not asked, because that "
+                "would show the name to the network outside."
+            )
+        answers = await self._ask_all(name, host)
+        # Alternating families, IPv6 first (RFC 8305 section 4).
+        mixed = chain.from_iterable(zip_longest(*answers))
+        addresses = [address for address in mixed if address is not None]
+        if not addresses:
+            kinds = " or ".join(f"IPv{family}" for family in self._families)
+            raise NameNotFoundError(f"{host!r} exists, but has no {kinds} address that this tunnel could use.")
+        return addresses
+
+    def _parsed(self, host: str) -> dns.name.Name:
+        if host.rstrip(".").lower() == "localhost" or host.rstrip(".").lower().endswith(".localhost"):
+            # RFC 6761 section 6.3: this name is never asked of a server.
+            raise NameNotFoundError(f"{host!r} is this machine, which is not behind the tunnel.")
+        try:
+            name = dns.name.from_text(host, origin=None)
+        except (dns.exception.DNSException, UnicodeError) as error:
+            raise NameNotFoundError(f"{host!r} is not a host name: {error}") from None
+        if len(name) == 0 or name == dns.name.root:
+            raise NameNotFoundError(f"{host!r} is not a host name: it is empty.")
+        return name
+
+    async def _ask_all(self, name: dns.name.Name, host: str) -> list[list[IPv4Address | IPv6Address]]:
+        asked = [self._context.loop.create_task(self._ask(name, family)) for family in self._families]
+        try:
+            results = await asyncio.gather(*asked, return_exceptions=True)
+        finally:
+            for task in asked:
+                task.cancel()
+        answers = [result for result in results if isinstance(result, list)]
+        failures = [result for result in results if isinstance(result, Exception)]
+        # One family without an answer is no obstacle if the other has one.
+        if failures and not any(answers):
+            raise self._explained(failures[0], host)
+        return answers
+
+    async def _ask(self, name: dns.name.Name, family: int) -> list[IPv4Address | IPv6Address]:
+        answer = await self._resolver.resolve(
+            name, _TYPES[family], raise_on_no_answer=False, backend=self._backend
+        )
+        return [ip_address(record.address) for record in answer]
+
+    def _explained(self, error: Exception, host: str) -> Exception:
+        servers = ", ".join(map(str, self._servers))
+        if self._context.reason is not None or self._context.core.closed:
+            return self._context.closed_error()
+        match error:
+            case dns.resolver.NXDOMAIN():
+                tried = ", ".join(name.to_text() for name in error.qnames())
+                return NameNotFoundError(f"{host!r} does not exist, says the tunnel's DNS ({servers}); asked: {tried}")
+            case dns.resolver.NoNameservers():
+                reasons = "; ".join(f"{each[0]}: {_reason(each[3])}" for each in error.kwargs["errors"])
+                return ResolutionError(f"{host!r} cannot be resolved inside the tunnel. {reasons}")
+            case dns.resolver.LifetimeTimeout():
+                return self._silence(host, servers)
+            case TunnelError():
+                return error
+            case dns.exception.DNSException():
+                return ResolutionError(f"{host!r} cannot be resolved inside the tunnel: {error}")
+            case _:
+                return error
+
+    def _silence(self, host: str, servers: str) -> OSError:
+        peers = self._context.peers
+        limit = self._context.timeouts.resolve
+        for server in self._servers:
+            try:
+                peer = peers.owner(server, f"DNS server {server}")
+            except TunnelError as error:
+                return error
+            if not peers.has_session(peer):
+                return no_answer(peer, limit)
+        return ResolutionTimeoutError(
+            f"{host!r} was not resolved: {servers} did not answer within {limit:g} s, though the tunnel works. "
+            "Is that the right DNS server, and does it let this tunnel's address in?"
+        )
+
+
+def _reason(error: object) -> str:
+    return f"answered {error}" if isinstance(error, str) else str(error)

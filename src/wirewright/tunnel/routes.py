@@ -1,0 +1,45 @@
+"""Which peer owns an address: the core's trie in small, asked when a connection is opened or has failed.
+
+Packets never come here. One dictionary per prefix length, tried from the longest to the shortest.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Generic, TypeVar
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+Owner = TypeVar("Owner")
+
+
+class Routes(Generic[Owner]):
+    """Prefixes and their owners; a prefix has one owner, the last that claimed it."""
+
+    def __init__(self) -> None:
+        self._owners: dict[tuple[int, int], dict[int, Owner]] = {}
+
+    def claim(self, network: Network, owner: Owner) -> None:
+        """Give ``network`` to ``owner``, whoever had it before."""
+        table = self._owners.setdefault((network.version, network.prefixlen), {})
+        table[int(network.network_address)] = owner
+
+    def release(self, network: Network, owner: Owner) -> None:
+        """Take ``network`` from ``owner``; nothing happens if another claimed it since."""
+        key = (network.version, network.prefixlen)
+        table = self._owners.get(key, {})
+        if table.get(int(network.network_address)) is owner:
+            del table[int(network.network_address)]
+            if not table:
+                del self._owners[key]
+
+    def lookup(self, address: Address) -> Owner | None:
+        """Return the owner of the longest prefix that covers ``address``."""
+        number = int(address)
+        lengths = sorted((length for version, length in self._owners if version == address.version), reverse=True)
+        for length in lengths:
+            shift = address.max_prefixlen - length
+            owner = self._owners[address.version, length].get(number >> shift << shift)
+            if owner is not None:
+                return owner
+        return None

@@ -1,0 +1,346 @@
+"""`Tunnel`: a private network, reached from one Python program without root and without a daemon."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from wirewright.config import Config
+from wirewright.tunnel import datagrams, echo, forks, lifecycle, server, streams, tls
+from wirewright.tunnel.context import Context, Timeouts
+from wirewright.tunnel.dialing import literal
+from wirewright.tunnel.errors import AddressError, TunnelClosed
+from wirewright.tunnel.peers import no_answer
+from wirewright.tunnel.resolver import TunnelResolver
+from wirewright.tunnel.stats import TunnelStats
+
+if TYPE_CHECKING:
+    import os
+    import ssl as ssl_module
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Unpack
+
+    from wirewright.keys import PublicKey
+    from wirewright.tunnel.membership import PeerChanges
+    from wirewright.tunnel.routes import Address
+
+    Ssl = ssl_module.SSLContext | bool | None
+
+ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
+DatagramProtocolT = TypeVar("DatagramProtocolT", bound=asyncio.DatagramProtocol)
+
+_EVERY_ADDRESS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 (inside the tunnel only)
+
+
+class Tunnel:
+    """A WireGuard tunnel in user space, for this program alone.
+
+        async with Tunnel.from_file("office.conf") as tunnel:
+            reader, writer = await tunnel.open_connection("intranet.example", 80)
+
+    It belongs to the event loop in which it was opened. Hosts are IP addresses, or names that are asked of the
+    configuration's DNS servers through the tunnel. Every error it raises is an ``OSError`` of
+    ``wirewright.tunnel.errors``. The configuration's hooks (PostUp and so on) are never run.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        listen_address: str | None = None,
+        shards: int = 1,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        """Prepare a tunnel; it opens with ``async with`` or ``await open()``.
+
+        ``listen_address`` is the outer IP address of its UDP socket (default: all), ``shards`` the number of
+        threads that carry packets.
+        """
+        self.config = config
+        self._listen_address = listen_address
+        self._shards = shards
+        self._timeouts = timeouts or Timeouts()
+        self._context: Context | None = None
+        self._resolver: TunnelResolver
+        self._closed: asyncio.Future[None] | None = None
+        self._forked = False
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        listen_address: str | None = None,
+        shards: int = 1,
+        timeouts: Timeouts | None = None,
+    ) -> Self:
+        """Prepare a tunnel from a wg-quick configuration file."""
+        config = Config.read(path)
+        return cls(config, listen_address=listen_address, shards=shards, timeouts=timeouts)
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "new" if self._context is None else "open"
+        return f"<{type(self).__name__} {state} {', '.join(self.addresses)}>"
+
+    # Opening and closing.
+
+    async def open(self) -> None:
+        """Resolve the peers' endpoints, take a UDP port and start. Handshakes begin with the first packet."""
+        if self._context is not None or self.closed:
+            raise RuntimeError("This tunnel was opened before: make another Tunnel from the configuration.")
+        context = await lifecycle.open_tunnel(
+            self,
+            self.config,
+            listen_address=self._listen_address,
+            shards=self._shards,
+            timeouts=self._timeouts,
+        )
+        interface = self.config.interface
+        families = [address.version for address in interface.addresses]
+        self._resolver = TunnelResolver(context, interface.dns_servers, interface.search_domains, families)
+        self._context = context
+        forks.watch(self)
+
+    async def close(self) -> None:
+        """Let closed connections deliver their last bytes, reset the open ones, stop and wipe the keys."""
+        if self._context is None or self._forked:
+            return
+        if self._closed is None:
+            self._closed = self._context.loop.create_future()
+            try:
+                await lifecycle.close_tunnel(self._context)
+            finally:
+                forks.unwatch(self)
+                self._closed.set_result(None)
+        await asyncio.shield(self._closed)
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def forked(self) -> None:
+        """Be closed: this is a forked child, where the core has wiped its keys."""
+        self._forked = True
+
+    @property
+    def closed(self) -> bool:
+        """Whether the tunnel was closed or has ended by itself."""
+        ended = self._context is not None and (self._context.reason is not None or self._context.core.closed)
+        return self._forked or self._closed is not None or ended
+
+    def _open_context(self) -> Context:
+        context = self._context
+        if self._forked:
+            raise TunnelClosed(f"The tunnel is closed: {forks.FORKED}.")
+        if context is None:
+            raise RuntimeError("The tunnel is not open: use it inside 'async with tunnel:'.")
+        if self.closed:
+            raise context.closed_error()
+        return context
+
+    def _here(self) -> Context:
+        context = self._open_context()
+        if asyncio.get_running_loop() is not context.loop:
+            raise RuntimeError(
+                "This tunnel belongs to another event loop: open one in this loop, or use BlockingTunnel."
+            )
+        return context
+
+    # What it is.
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The tunnel's own IP addresses."""
+        return tuple(str(address.ip) for address in self.config.interface.addresses)
+
+    @property
+    def listen_port(self) -> int:
+        """The outer UDP port."""
+        return self._open_context().core.listen_port
+
+    def stats(self) -> TunnelStats:
+        """Return every counter as it is now; callable from any thread."""
+        return TunnelStats.from_core(self._open_context().core.stats())
+
+    # Connections.
+
+    async def open_connection(
+        self,
+        host: str,
+        port: int,
+        *,
+        ssl: Ssl = None,
+        server_hostname: str | None = None,
+        limit: int = streams.DEFAULT_LIMIT,
+        local_port: int = 0,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to ``host`` inside the tunnel, like ``asyncio.open_connection``."""
+        settings = _client_tls(ssl, server_hostname, host, ssl_handshake_timeout, ssl_shutdown_timeout)
+        addresses = await self.resolve(host)
+        return await streams.open_streams(
+            self._here(), addresses, port, limit=limit, local_port=local_port, tls=settings
+        )
+
+    async def create_connection(
+        self,
+        protocol_factory: Callable[[], ProtocolT],
+        host: str,
+        port: int,
+        *,
+        ssl: Ssl = None,
+        server_hostname: str | None = None,
+        local_port: int = 0,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[asyncio.Transport, ProtocolT]:
+        """Connect to ``host`` inside the tunnel, like ``loop.create_connection``."""
+        settings = _client_tls(ssl, server_hostname, host, ssl_handshake_timeout, ssl_shutdown_timeout)
+        addresses = await self.resolve(host)
+        return await streams.connect(
+            self._here(), protocol_factory, addresses, port, local_port=local_port, tls=settings
+        )
+
+    async def start_tls(
+        self,
+        transport: asyncio.Transport,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: ssl_module.SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+    ) -> asyncio.Transport:
+        """Upgrade a connection of this tunnel, like ``loop.start_tls``, under any event loop."""
+        settings = tls.TlsSettings(sslcontext, server_side=server_side, server_hostname=server_hostname)
+        return await tls.start_tls(self._here().loop, transport, protocol, settings)
+
+    async def start_server(
+        self,
+        client_connected_cb: streams.ClientConnected,
+        port: int = 0,
+        host: str | Sequence[str] | None = None,
+        *,
+        backlog: int = 128,
+        limit: int = streams.DEFAULT_LIMIT,
+        ssl: ssl_module.SSLContext | None = None,
+    ) -> server.TunnelServer:
+        """Call ``client_connected_cb(reader, writer)`` for each connection, like ``asyncio.start_server``.
+
+        ``host`` is one or some of the tunnel's own addresses, by default all; port 0 is any free one.
+        """
+        factory = streams.stream_factory(self._here(), client_connected_cb, limit)
+        return await self.create_server(factory, port, host, backlog=backlog, ssl=ssl)
+
+    async def create_server(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        port: int = 0,
+        host: str | Sequence[str] | None = None,
+        *,
+        backlog: int = 128,
+        ssl: ssl_module.SSLContext | None = None,
+    ) -> server.TunnelServer:
+        """Join each connection with a protocol of ``protocol_factory``, like ``loop.create_server``."""
+        context = self._here()
+        settings = None if ssl is None else tls.TlsSettings(ssl, server_side=True)
+        hosts = [host] if isinstance(host, str) else list(host or [])
+        hosts = [] if _EVERY_ADDRESS.intersection(hosts) else hosts
+        listeners, addresses = server.listen(context, hosts, self.addresses, port, backlog)
+        return server.TunnelServer(context, listeners, addresses, protocol_factory, settings)
+
+    async def create_datagram_endpoint(
+        self,
+        protocol_factory: Callable[[], DatagramProtocolT],
+        local_addr: tuple[str | None, int] | None = None,
+        remote_addr: tuple[str, int] | None = None,
+    ) -> tuple[datagrams.TunnelDatagramTransport, DatagramProtocolT]:
+        """Make a UDP socket inside the tunnel, like ``loop.create_datagram_endpoint``."""
+        remote = None
+        if remote_addr is not None:
+            remote = str((await self._address(remote_addr[0]))), remote_addr[1]
+        context = self._here()
+        host, port = local_addr or (None, 0)
+        host = None if host in _EVERY_ADDRESS else host
+        if host is not None and host not in self.addresses:
+            raise AddressError(f"Cannot use {host}: it is not an address of this tunnel.")
+        return datagrams.bind(context, host, port, protocol_factory, remote)
+
+    # Questions.
+
+    async def ping(self, host: str, *, timeout: float | None = None, payload: int = echo.PAYLOAD) -> float:  # noqa: ASYNC109 (it chooses the message)
+        """Return the round trip to ``host`` in seconds; ``payload`` is the echo's size in bytes."""
+        address = await self._address(host)
+        context = self._here()
+        return await echo.ping(context, address, context.timeouts.ping if timeout is None else timeout, payload)
+
+    async def resolve(self, host: str) -> list[Address]:
+        """Return the IP addresses of ``host``, as seen inside the tunnel, those to try first in front."""
+        self._here()
+        return await self._resolver.resolve(host)
+
+    async def _address(self, host: str) -> Address:
+        addresses = await self.resolve(host)
+        peers = self._here().peers
+        return next((address for address in addresses if peers.covers(address)), addresses[0])
+
+    # Peers.
+
+    async def add_peer(self, public_key: PublicKey, **settings: Unpack[PeerChanges]) -> None:
+        """Add a peer: ``preshared_key``, ``endpoint`` ("host:port"), ``allowed_ips``, ``persistent_keepalive`` (s)."""
+        await self._here().membership.add(public_key, settings)
+
+    async def update_peer(self, public_key: PublicKey, **settings: Unpack[PeerChanges]) -> None:
+        """Change what is given of a peer; ``allowed_ips`` replaces those it has."""
+        await self._here().membership.update(public_key, settings)
+
+    async def remove_peer(self, public_key: PublicKey) -> bool:
+        """Remove a peer with its routes and sessions; false if it was not there."""
+        return self._here().membership.remove(public_key)
+
+    async def wait_for_handshake(
+        self,
+        public_key: PublicKey | None = None,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 (it chooses the message)
+    ) -> None:
+        """Return when there is a session with the peer, asking for a handshake if there is none.
+
+        The key may be left out if the tunnel has one peer.
+        """
+        context = self._here()
+        peer = context.peers.get(public_key) if public_key else context.peers.only()
+        if peer is None:
+            raise KeyError(f"Peer {public_key} is not in this tunnel.")
+        if context.peers.has_session(peer):
+            return
+        if peer.endpoint is not None:
+            context.core.initiate(peer.public_key)
+        limit = context.timeouts.handshake if timeout is None else timeout
+        try:
+            async with asyncio.timeout(limit):
+                await asyncio.shield(context.peers.next_handshake(peer))
+        except TimeoutError as error:
+            raise error if error.args else no_answer(peer, limit) from None
+
+
+def _client_tls(
+    ssl: Ssl,
+    server_hostname: str | None,
+    host: str,
+    handshake_timeout: float | None,
+    shutdown_timeout: float | None,
+) -> tls.TlsSettings | None:
+    if ssl is None or ssl is False:
+        if server_hostname is not None:
+            raise ValueError("server_hostname= makes sense with ssl= only.")
+        return None
+    return tls.TlsSettings(
+        ssl,
+        server_hostname=str(literal(host) or host) if server_hostname is None else server_hostname,
+        handshake_timeout=handshake_timeout,
+        shutdown_timeout=shutdown_timeout,
+    )
