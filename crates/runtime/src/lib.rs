@@ -1,1 +1,20 @@
 //! UDP sockets, threads, clocks and wakers for the engine, on any operating system.
+//!
+//! Only this crate and `linux` make system calls. A [`Shell`] joins three things on one thread: the outer sockets, an
+//! [`wirewright_engine::Engine`], and the plaintext side, which is whatever implements [`Interface`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod clock;
+pub mod fork;
+pub mod secret_file;
+
+mod random;
+mod shell;
+mod udp;
+mod waker;
+
+pub use random::OsRandom;
+pub use shell::{Interface, Shell, State};
+pub use udp::UdpSockets;
+pub use waker::Waker;
