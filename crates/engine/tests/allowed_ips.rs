@@ -1,5 +1,7 @@
 //! The trie against a list that is searched from end to end.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;

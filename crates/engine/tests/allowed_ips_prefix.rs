@@ -1,5 +1,7 @@
 //! The text form of a prefix, and what it contains.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;

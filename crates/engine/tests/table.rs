@@ -1,5 +1,7 @@
 //! The step-by-step hash table: against the standard one, and its promises about work and memory.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::collections::HashMap;
 
 use proptest::prelude::*;

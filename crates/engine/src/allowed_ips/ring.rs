@@ -11,6 +11,7 @@
 //! up to [`BATCH`] nodes of the ring, reads everything that their removal will touch in a loop without branches,
 //! where the misses of different nodes overlap, and only then changes anything.
 
+use alloc::vec::Vec;
 use core::hint::black_box;
 
 use super::address::Address;
@@ -47,7 +48,6 @@ impl<A: Address> Trie<A> {
         if *head == node {
             *head = if next == node { NONE } else { next };
         }
-        self.trim();
     }
 
     /// Removes all prefixes of `owner` and tells how many there were.
@@ -127,9 +127,13 @@ impl<A: Address> Trie<A> {
         black_box(sum);
     }
 
-    /// Drops unused heads at the end, two at a time, so that no operation has to drop many.
-    fn trim(&mut self) {
-        for _ in 0..2 {
+    /// Drops unused heads at the end, a few at a time so that no operation has to drop many; all if none is used.
+    pub(super) fn trim(&mut self) {
+        if self.prefixes == 0 {
+            self.heads = Vec::new();
+            return;
+        }
+        for _ in 0..16 {
             if self.heads.last() == Some(&NONE) {
                 self.heads.pop();
             }

@@ -119,6 +119,7 @@ impl<A: Address> Trie<A> {
         self.unlink(node, owner);
         self.vacate(node);
         self.compact();
+        self.trim();
         true
     }
 
