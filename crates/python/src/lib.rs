@@ -10,6 +10,8 @@ mod config;
 mod error;
 mod key;
 mod secret_io;
+mod status;
+mod virtual_device;
 
 /// The core of Wirewright: what touches keys and packets.
 #[pymodule]
@@ -18,6 +20,7 @@ mod _core {
     use crate::{
         config::{ConfigText, HiddenText, parse_config_bytes, read_config, reveal_config, write_config},
         key::{PresharedKey, PublicKey, SecretKey},
+        virtual_device::VirtualDevice,
     };
 
     /// The version of the package.

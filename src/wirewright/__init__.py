@@ -1,0 +1,35 @@
+"""WireGuard networks, wrought in Python."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wirewright._core import __version__
+    from wirewright.config import Config, ConfigError
+    from wirewright.keys import PresharedKey, PublicKey, SecretKey
+
+# Imported when first used, so that `import wirewright` and the command line start at once.
+_HOMES = {
+    "Config": "wirewright.config",
+    "ConfigError": "wirewright.config",
+    "PresharedKey": "wirewright.keys",
+    "PublicKey": "wirewright.keys",
+    "SecretKey": "wirewright.keys",
+    "__version__": "wirewright._core",
+}
+
+__all__ = ["Config", "ConfigError", "PresharedKey", "PublicKey", "SecretKey", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module  # noqa: PLC0415 - not needed until a name is
+
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
