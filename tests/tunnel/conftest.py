@@ -1,4 +1,4 @@
-"""Two tunnels joined by configuration: on the real core and on the fake one, on the stock loop and on uvloop."""
+"""Every test runs on the real core and on the fake one, on the stock loop and on uvloop."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface, ip_network
-from typing import Any
+from typing import Any, ClassVar
 
 BUFFER = 64 * 1024
 DATAGRAM_ROOM = 8
@@ -40,7 +40,7 @@ class FakePeer:
 class FakeTunnel:
     """Stands in for ``_core.RootlessTunnel``."""
 
-    opened: list[FakeTunnel] = []
+    opened: ClassVar[list[FakeTunnel]] = []
 
     def __init__(
         self,
@@ -233,7 +233,8 @@ class FakeTunnel:
                 return
             sender = other.owner(source)
             # WireGuard's cryptokey routing: the source must be the sender's.
-            if other.answers and destination in other.addresses and sender and sender.public_key == self.public_key:
+            authentic = sender is not None and sender.public_key == self.public_key
+            if other.answers and destination in other.addresses and authentic:
                 deliver(other, source)
 
         attempt()

@@ -19,6 +19,7 @@ CLIENT_V4, CLIENT_V6 = "10.9.0.1", "fd09::1"
 SERVER_V4, SERVER_V6 = "10.9.0.2", "fd09::2"
 QUICK = Timeouts(endpoint=2.0, handshake=0.3, connect=0.3, ping=0.3, resolve=1.0, linger=1.0)
 
+
 def fake(tunnel: Tunnel) -> FakeTunnel:
     """Return the fake core of a tunnel."""
     assert tunnel._context is not None
@@ -73,7 +74,9 @@ class Pair:
 
 
 @asynccontextmanager
-async def joined(timeouts: Timeouts | None = None, ends: Ends | None = None, **client: Any) -> AsyncIterator[Pair]:
+async def joined(
+    timeouts: Timeouts | None = None, ends: Ends | None = None, **client: Any
+) -> AsyncIterator[Pair]:
     """Open a server and a client that knows where it is."""
     ends = ends or Ends()
     async with AsyncExitStack() as stack:

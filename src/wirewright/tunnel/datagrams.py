@@ -22,8 +22,8 @@ DatagramProtocolT = TypeVar("DatagramProtocolT", bound=asyncio.DatagramProtocol)
 
 # Datagrams received in a row before the loop may do something else.
 RECEIVES_A_TURN = 64
-# Beyond this many waiting bytes datagrams are dropped and counted, as a full socket buffer does: a protocol that
-# ignores pause_writing() must not grow memory without end.
+# Beyond this many waiting bytes datagrams are dropped and counted, as a full socket buffer does: a protocol
+# that ignores pause_writing() must not grow memory without end.
 BUFFER_LIMIT = 1024 * 1024
 
 
@@ -173,7 +173,8 @@ class TunnelDatagramTransport(asyncio.DatagramTransport):
         name = f"{destination[0]} port {destination[1]}"
         if error.errno == errno.EMSGSIZE:
             return TunnelError(
-                f"A datagram of {length} bytes to {name} is too long: send less at once.", errno=errno.EMSGSIZE
+                f"A datagram of {length} bytes to {name} is too long: send less at once.",
+                errno=errno.EMSGSIZE,
             )
         try:
             self._context.peers.owner(ip_address(destination[0]), name)

@@ -68,7 +68,7 @@ class Dispatcher:
             _, handler = self._handlers.popitem()
             try:
                 handler.tunnel_closed(error)
-            except Exception as fault:  # noqa: BLE001 (one handler's fault must not keep the others open)
+            except Exception as fault:  # one handler's fault must not keep the others open
                 self._report(fault)
 
     def _drain(self) -> None:
@@ -78,7 +78,7 @@ class Dispatcher:
             elif (handler := self._handlers.get(ident)) is not None:
                 try:
                     handler.core_event(kind, detail)
-                except Exception as error:  # noqa: BLE001 (one handler's fault must not starve the others)
+                except Exception as error:  # one handler's fault must not starve the others
                     self._report(error)
 
     def _report(self, error: Exception) -> None:

@@ -33,7 +33,7 @@ async def system_lookup(loop: asyncio.AbstractEventLoop, host: str, port: int) -
 async def resolve_endpoint(
     loop: asyncio.AbstractEventLoop, endpoint: tuple[str, int], patience: float, lookup: Lookup | None = None
 ) -> tuple[str, int]:
-    """Return the endpoint with an IP address for its host, or raise ``EndpointError`` after ``patience`` s."""
+    """Return the endpoint with an IP address as its host, or raise ``EndpointError``."""
     host, port = endpoint
     if is_literal(host):
         return host, port
@@ -41,7 +41,9 @@ async def resolve_endpoint(
         async with asyncio.timeout(patience):
             return await _resolve(loop, host, port, patience, lookup or system_lookup)
     except TimeoutError:
-        raise _unresolved(host, port, f"this machine's resolver did not answer within {patience:g} s") from None
+        raise _unresolved(
+            host, port, f"this machine's resolver did not answer within {patience:g} s"
+        ) from None
 
 
 async def _resolve(
@@ -76,7 +78,7 @@ def is_literal(host: str) -> bool:
 
 def _unresolved(host: str, port: int, why: str, code: int | None = None) -> EndpointError:
     return EndpointError(
-        f"Endpoint {format_endpoint(host, port)} does not resolve: {why}. Endpoints are looked up outside the "
-        "tunnel: check the name and this machine's DNS, or write the peer's IP address.",
+        f"Endpoint {format_endpoint(host, port)} does not resolve: {why}. Endpoints are looked up outside "
+        "the tunnel: check the name and this machine's DNS, or write the peer's IP address.",
         errno=code,
     )

@@ -108,7 +108,7 @@ class ResolutionTimeoutError(ResolutionError, TimeoutError):
     default_errno = socket.EAI_AGAIN
 
 
-def connect_error(error: OSError, destination: str) -> OSError:
+def connect_error(error: OSError, destination: str) -> OSError:  # noqa: PLR0911 (one a case)
     """Translate an error of the core about ``destination`` ("10.0.0.1 port 80") for a person."""
     if isinstance(error, TunnelError):
         return error

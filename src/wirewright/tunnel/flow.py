@@ -42,7 +42,7 @@ class WriteFlow:
     def _call(self, method: str, protocol: asyncio.BaseProtocol) -> None:
         try:
             getattr(protocol, method)()
-        except Exception as error:  # noqa: BLE001 (a protocol's fault must not lose bytes of its neighbours)
+        except Exception as error:  # a protocol's fault must not lose bytes of its neighbours
             self._loop.call_exception_handler(
                 {
                     "message": f"protocol.{method}() failed",

@@ -11,11 +11,14 @@ from wirewright.tunnel.context import Context, Timeouts
 from wirewright.tunnel.dispatch import Dispatcher
 from wirewright.tunnel.endpoints import resolve_endpoint
 from wirewright.tunnel.errors import AddressError, EndpointError, TunnelError
-from wirewright.tunnel.membership import Membership, PeerChanges
+from wirewright.tunnel.membership import PeerChanges
 from wirewright.tunnel.peers import PeerBook
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wirewright.config import Config
+    from wirewright.config import Peer as PeerConfig
     from wirewright.keys import PublicKey
     from wirewright.tunnel.tunnel import Tunnel
 
@@ -28,12 +31,13 @@ async def open_tunnel(
 ) -> Context:
     """Resolve the endpoints, start the core, enter the peers."""
     loop = asyncio.get_running_loop()
-    endpoints = await _resolve_endpoints(loop, config, timeouts.endpoint)
+    peers = config.effective_peers()
+    endpoints = await _resolve_endpoints(loop, peers, timeouts.endpoint)
     # No waiting from here on: a cancellation would leave the core's threads behind.
     core = _start_core(config, listen_address, shards)
     try:
         context = Context(tunnel, loop, core, Dispatcher(loop, core), PeerBook(loop), timeouts)
-        for peer, (written, resolved) in zip(config.peers, endpoints, strict=True):
+        for peer, (written, resolved) in zip(peers, endpoints, strict=True):
             changes = PeerChanges(
                 preshared_key=peer.preshared_key,
                 allowed_ips=peer.allowed_ips,
@@ -85,7 +89,9 @@ def _start_core(config: Config, listen_address: str | None, shards: int) -> Root
     interface = config.interface
     port = interface.listen_port or 0
     if interface.private_key is None:
-        raise TunnelError("The configuration has no PrivateKey in its [Interface] section: make one by ww genkey.")
+        raise TunnelError(
+            "The configuration has no PrivateKey in its [Interface] section: make one by ww genkey."
+        )
     try:
         return RootlessTunnel(
             interface.private_key,
@@ -98,8 +104,8 @@ def _start_core(config: Config, listen_address: str | None, shards: int) -> Root
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise AddressError(
-                f"UDP port {port} is in use by another program (perhaps the same configuration is up already). "
-                "Stop it, or leave ListenPort out to get a free port."
+                f"UDP port {port} is in use by another program (perhaps the same configuration is up "
+                "already). Stop it, or leave ListenPort out to get a free port."
             ) from None
         if error.errno == errno.EADDRNOTAVAIL:
             raise AddressError(
@@ -109,10 +115,10 @@ def _start_core(config: Config, listen_address: str | None, shards: int) -> Root
 
 
 async def _resolve_endpoints(
-    loop: asyncio.AbstractEventLoop, config: Config, patience: float
+    loop: asyncio.AbstractEventLoop, peers: Sequence[PeerConfig], patience: float
 ) -> list[tuple[tuple[str, int] | None, tuple[str, int] | None]]:
     """Return each peer's endpoint as written and as resolved, all looked up at the same time."""
-    written = [(peer.endpoint.host, peer.endpoint.port) if peer.endpoint else None for peer in config.peers]
+    written = [(peer.endpoint.host, peer.endpoint.port) if peer.endpoint else None for peer in peers]
 
     async def look_up(endpoint: tuple[str, int] | None) -> tuple[str, int] | None:
         return None if endpoint is None else await resolve_endpoint(loop, endpoint, patience)

@@ -93,8 +93,8 @@ class PeerBook:
             )
         if peer.endpoint is None and peer.handshake_at is None:
             raise NoEndpointError(
-                f"{what} lives behind {peer}, whose endpoint is unknown: the configuration has no Endpoint for "
-                "it and it has not contacted us yet. Add one, or wait for it (wait_for_handshake)."
+                f"{what} lives behind {peer}, whose endpoint is unknown: the configuration has no Endpoint "
+                "for it and it has not contacted us yet. Add one, or wait for it (wait_for_handshake)."
             )
         return peer
 
@@ -147,8 +147,8 @@ def no_answer(peer: Peer, seconds: float | None) -> HandshakeTimeoutError:
     """Say that ``peer`` does not answer the handshake."""
     within = f" within {seconds:g} s" if seconds is not None else ""
     return HandshakeTimeoutError(
-        f"No handshake answer from {peer}{within}. Is it up, is this its public key and does it have ours (and "
-        "the same preshared key, if any), and does UDP to that endpoint pass every firewall between?"
+        f"No handshake answer from {peer}{within}. Is it up, is this its public key and does it have ours "
+        "(and the same preshared key, if any), and does UDP to that endpoint pass every firewall between?"
     )
 
 

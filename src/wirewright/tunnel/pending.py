@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wirewright.tunnel.peers import no_answer
 
@@ -63,9 +63,8 @@ class Pending:
     async def _handshake(self, context: Context, peer: Peer) -> None:
         handshake = context.peers.next_handshake(peer)
         limit = context.timeouts.handshake
-        done, _ = await asyncio.wait(
-            {self._future, handshake}, timeout=limit, return_when=asyncio.FIRST_COMPLETED
-        )
+        either: list[asyncio.Future[Any]] = [self._future, handshake]
+        done, _ = await asyncio.wait(either, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         if not done:
             raise no_answer(peer, limit)
         if handshake in done and self._future not in done:

@@ -78,7 +78,9 @@ class TunnelResolver:
         addresses = [address for address in mixed if address is not None]
         if not addresses:
             kinds = " or ".join(f"IPv{family}" for family in self._families)
-            raise NameNotFoundError(f"{host!r} exists, but has no {kinds} address that this tunnel could use.")
+            raise NameNotFoundError(
+                f"{host!r} exists, but has no {kinds} address that this tunnel could use."
+            )
         return addresses
 
     def _parsed(self, host: str) -> dns.name.Name:
@@ -113,14 +115,16 @@ class TunnelResolver:
         )
         return [ip_address(record.address) for record in answer]
 
-    def _explained(self, error: Exception, host: str) -> Exception:
+    def _explained(self, error: Exception, host: str) -> Exception:  # noqa: PLR0911 (one a case)
         servers = ", ".join(map(str, self._servers))
         if self._context.reason is not None or self._context.core.closed:
             return self._context.closed_error()
         match error:
             case dns.resolver.NXDOMAIN():
-                tried = ", ".join(name.to_text() for name in error.qnames())
-                return NameNotFoundError(f"{host!r} does not exist, says the tunnel's DNS ({servers}); asked: {tried}")
+                tried = ", ".join(name.to_text() for name in error.kwargs["qnames"])
+                return NameNotFoundError(
+                    f"{host!r} does not exist, says the tunnel's DNS ({servers}); asked: {tried}"
+                )
             case dns.resolver.NoNameservers():
                 reasons = "; ".join(f"{each[0]}: {_reason(each[3])}" for each in error.kwargs["errors"])
                 return ResolutionError(f"{host!r} cannot be resolved inside the tunnel. {reasons}")
@@ -144,8 +148,8 @@ class TunnelResolver:
             if not peers.has_session(peer):
                 return no_answer(peer, limit)
         return ResolutionTimeoutError(
-            f"{host!r} was not resolved: {servers} did not answer within {limit:g} s, though the tunnel works. "
-            "Is that the right DNS server, and does it let this tunnel's address in?"
+            f"{host!r} was not resolved: {servers} did not answer within {limit:g} s, though the tunnel "
+            "works. Is that the right DNS server, and does it let this tunnel's address in?"
         )
 
 

@@ -36,8 +36,8 @@ class Routes(Generic[Owner]):
     def lookup(self, address: Address) -> Owner | None:
         """Return the owner of the longest prefix that covers ``address``."""
         number = int(address)
-        lengths = sorted((length for version, length in self._owners if version == address.version), reverse=True)
-        for length in lengths:
+        lengths = (length for version, length in self._owners if version == address.version)
+        for length in sorted(lengths, reverse=True):
             shift = address.max_prefixlen - length
             owner = self._owners[address.version, length].get(number >> shift << shift)
             if owner is not None:

@@ -173,13 +173,14 @@ class TunnelServer(asyncio.AbstractServer):
 def listen(
     context: Context, hosts: Sequence[str], own: Sequence[str], port: int, backlog: int
 ) -> tuple[list[Listener], list[BoundAddress]]:
-    """Listen on each of ``hosts``, which are of the tunnel's ``own`` addresses; on all of these if none is given.
+    """Listen on each of ``hosts``, which are of the tunnel's ``own`` addresses; without any, on all of these.
 
     With port 0 the core chooses one, the same for all hosts.
     """
     listeners: list[Listener] = []
     try:
-        for host in hosts or [None]:
+        wanted: Sequence[str | None] = hosts or [None]
+        for host in wanted:
             if host is not None and host not in own:
                 raise AddressError(
                     f"Cannot listen on {host}: it is not an address of this tunnel ({', '.join(own)}).",
@@ -244,7 +245,7 @@ class _Acceptor:
                 return
             try:
                 self._accepted(connection)
-            except Exception as error:  # noqa: BLE001 (one client's fault must not stop the server)
+            except Exception as error:  # one client's fault must not stop the server
                 connection.abort()
                 self._context.loop.call_exception_handler(
                     {"message": "A connection accepted in the tunnel could not be served", "exception": error}

@@ -54,15 +54,16 @@ class TlsSettings:
 
         With ``made`` false, ``inner`` had its ``connection_made`` already.
         """
+        # typeshed knows no handshake without a waiter (a server's), nor timeouts that are not whole seconds.
         return SSLProtocol(
             loop,
             inner,
             self._context,
-            waiter,
+            cast("Any", waiter),
             self._server_side,
             self._server_hostname,
             call_connection_made=made,
-            ssl_handshake_timeout=self._handshake_timeout,
+            ssl_handshake_timeout=cast("Any", self._handshake_timeout),
             ssl_shutdown_timeout=self._shutdown_timeout,
         )
 
@@ -70,7 +71,7 @@ class TlsSettings:
 def outer_transport(protocol: SSLProtocol) -> asyncio.Transport:
     """Return the transport that speaks plain text to the application."""
     # Exists from the protocol's construction on; the stock loops read the attribute just so.
-    return cast("asyncio.Transport", cast("Any", protocol)._app_transport)  # noqa: SLF001
+    return cast("asyncio.Transport", cast("Any", protocol)._app_transport)
 
 
 async def start_tls(
@@ -106,7 +107,7 @@ class LoopWithTls:
         """Return a stand-in for ``loop`` that differs in ``start_tls`` only."""
         return cast("asyncio.AbstractEventLoop", cls(loop))
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._loop, name)
 
     async def start_tls(

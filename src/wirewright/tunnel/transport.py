@@ -158,11 +158,11 @@ class StreamTransport(asyncio.Transport):
         if not self._guarded("eof_received"):
             self.close()
 
-    def _guarded(self, method: str, *arguments: object) -> Any:
+    def _guarded(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 (it differs by method)
         """Call the protocol; what it throws ends this connection and is reported, as the stock loops do."""
         try:
             return getattr(self._protocol, method)(*arguments)
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is the protocol's)
+        except Exception as error:  # whatever it is, it is the protocol's
             self._loop.call_exception_handler(
                 {
                     "message": f"Fatal error: protocol.{method}() call failed.",

@@ -17,7 +17,7 @@ from wirewright.tunnel.stats import TunnelStats
 if TYPE_CHECKING:
     import os
     import ssl as ssl_module
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Unpack
 
     from wirewright.keys import PublicKey
@@ -38,9 +38,10 @@ class Tunnel:
         async with Tunnel.from_file("office.conf") as tunnel:
             reader, writer = await tunnel.open_connection("intranet.example", 80)
 
-    It belongs to the event loop in which it was opened. Hosts are IP addresses, or names that are asked of the
-    configuration's DNS servers through the tunnel. Every error it raises is an ``OSError`` of
-    ``wirewright.tunnel.errors``. The configuration's hooks (PostUp and so on) are never run.
+    It belongs to the event loop in which it was opened. Hosts are IP addresses, or names that are asked of
+    the configuration's DNS servers through the tunnel. What goes wrong with the network is raised as an
+    ``OSError``, most of them of ``wirewright.tunnel.errors``. The configuration's hooks (PostUp and so on)
+    are never run.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Tunnel:
         timeouts: Timeouts | None = None,
     ) -> Self:
         """Prepare a tunnel from a wg-quick configuration file."""
-        config = Config.read(path)
+        config = Config.from_file(path)
         return cls(config, listen_address=listen_address, shards=shards, timeouts=timeouts)
 
     def __repr__(self) -> str:
@@ -261,7 +262,7 @@ class Tunnel:
         """Make a UDP socket inside the tunnel, like ``loop.create_datagram_endpoint``."""
         remote = None
         if remote_addr is not None:
-            remote = str((await self._address(remote_addr[0]))), remote_addr[1]
+            remote = str(await self._address(remote_addr[0])), remote_addr[1]
         context = self._here()
         host, port = local_addr or (None, 0)
         host = None if host in _EVERY_ADDRESS else host
@@ -275,7 +276,8 @@ class Tunnel:
         """Return the round trip to ``host`` in seconds; ``payload`` is the echo's size in bytes."""
         address = await self._address(host)
         context = self._here()
-        return await echo.ping(context, address, context.timeouts.ping if timeout is None else timeout, payload)
+        limit = context.timeouts.ping if timeout is None else timeout
+        return await echo.ping(context, address, limit, payload)
 
     async def resolve(self, host: str) -> list[Address]:
         """Return the IP addresses of ``host``, as seen inside the tunnel, those to try first in front."""
@@ -290,7 +292,10 @@ class Tunnel:
     # Peers.
 
     async def add_peer(self, public_key: PublicKey, **settings: Unpack[PeerChanges]) -> None:
-        """Add a peer: ``preshared_key``, ``endpoint`` ("host:port"), ``allowed_ips``, ``persistent_keepalive`` (s)."""
+        """Add a peer with any of ``preshared_key``, ``endpoint``, ``allowed_ips``, ``persistent_keepalive``.
+
+        The endpoint is "host:port", resolved outside the tunnel; the keepalive is in seconds.
+        """
         await self._here().membership.add(public_key, settings)
 
     async def update_peer(self, public_key: PublicKey, **settings: Unpack[PeerChanges]) -> None:

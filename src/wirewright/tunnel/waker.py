@@ -26,7 +26,7 @@ class Waker(Protocol):
 
 
 def wake(loop: asyncio.AbstractEventLoop, descriptor: int, callback: Callable[[], None]) -> Waker:
-    """Call ``callback`` in ``loop`` whenever ``descriptor`` is readable, by the best means the loop offers."""
+    """Call ``callback`` in ``loop`` whenever ``descriptor`` is readable, by the best means it offers."""
     try:
         return ReaderWaker(loop, descriptor, callback)
     except NotImplementedError:
