@@ -6,18 +6,34 @@ if TYPE_CHECKING:
     from wirewright._core import __version__
     from wirewright.config import Config, ConfigError
     from wirewright.keys import PresharedKey, PublicKey, SecretKey
+    from wirewright.tunnel import BlockingTunnel, Tunnel, TunnelClosed, TunnelError
 
 # Imported when first used, so that `import wirewright` and the command line start at once.
 _HOMES = {
+    "BlockingTunnel": "wirewright.tunnel",
     "Config": "wirewright.config",
     "ConfigError": "wirewright.config",
     "PresharedKey": "wirewright.keys",
     "PublicKey": "wirewright.keys",
     "SecretKey": "wirewright.keys",
+    "Tunnel": "wirewright.tunnel",
+    "TunnelClosed": "wirewright.tunnel",
+    "TunnelError": "wirewright.tunnel",
     "__version__": "wirewright._core",
 }
 
-__all__ = ["Config", "ConfigError", "PresharedKey", "PublicKey", "SecretKey", "__version__"]
+__all__ = [
+    "BlockingTunnel",
+    "Config",
+    "ConfigError",
+    "PresharedKey",
+    "PublicKey",
+    "SecretKey",
+    "Tunnel",
+    "TunnelClosed",
+    "TunnelError",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> object:
