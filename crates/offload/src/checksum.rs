@@ -40,7 +40,7 @@ impl Sum {
         if let [last] = odd {
             sum += u64::from(u16::from_ne_bytes([*last, 0]));
         }
-        // Folding to 32 bits here is what makes the room for 2^32 words.
+        // Folding the lanes here is what makes the room for 2^32 words.
         let blocks = lanes
             .iter()
             .fold(0, |sum, lane| sum + (lane & 0xffff_ffff) + (lane >> 32));
@@ -57,6 +57,13 @@ impl Sum {
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self(self.0 + other.0)
+    }
+
+    /// The sum that the same bytes have if they start at an odd offset of the message: each byte is then in
+    /// the other half of its word (RFC 1071, section 2, on byte order).
+    #[must_use]
+    pub const fn at_odd_offset(self) -> Self {
+        Self::new().word(self.fold().swap_bytes())
     }
 
     /// The sum folded to 16 bits: what a partial ("pseudo-header only") checksum field holds.
@@ -163,6 +170,15 @@ mod tests {
                 sum.word(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)]))
             });
             prop_assert_eq!(by_word.fold(), whole);
+        }
+
+        #[test]
+        fn a_part_at_an_odd_offset_is_added_swapped(message in messages(), cut: prop::sample::Index) {
+            let cut = (cut.index(message.len() / 2 + 1) * 2 + 1).min(message.len());
+            let (head, tail) = message.split_at(cut);
+            let tail = Sum::new().bytes(tail);
+            let tail = if cut % 2 == 1 { tail.at_odd_offset() } else { tail };
+            prop_assert_eq!(Sum::new().bytes(head).plus(tail).fold(), Sum::new().bytes(&message).fold());
         }
 
         #[test]

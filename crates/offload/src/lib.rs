@@ -6,6 +6,8 @@
 //!
 //! - [`checksum`]: the internet checksum, whole and incremental.
 //! - [`segments`]: cutting received trains apart and finding trains among outgoing datagrams.
+//! - [`coalesce`]: joining TCP segments of one flow.
+//! - [`split`]: cutting a TCP super-segment into segments.
 //!
 //! Lengths and offsets are bytes everywhere. Nothing allocates on the path of a packet.
 
@@ -13,8 +15,12 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
 pub mod checksum;
+pub mod coalesce;
 pub mod segments;
+pub mod split;
+mod tcp;

@@ -1,0 +1,182 @@
+//! A packet seen as a TCP segment, and the fields that change when segments are joined or cut.
+
+use crate::checksum::{Sum, pseudo_v4, pseudo_v6};
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
+
+const IPV4_HEADER: usize = 20;
+const IPV6_HEADER: usize = 40;
+const TCP_HEADER: usize = 20;
+
+pub(crate) const FIN: u8 = 0x01;
+pub(crate) const SYN: u8 = 0x02;
+pub(crate) const RST: u8 = 0x04;
+pub(crate) const PSH: u8 = 0x08;
+pub(crate) const ACK: u8 = 0x10;
+pub(crate) const URG: u8 = 0x20;
+pub(crate) const CWR: u8 = 0x80;
+
+/// Offsets in a TCP header.
+pub(crate) const SEQUENCE: usize = 4;
+pub(crate) const FLAGS: usize = 13;
+pub(crate) const CHECKSUM: usize = 16;
+pub(crate) const URGENT: usize = 18;
+/// Offset of the identification in an IPv4 header.
+pub(crate) const IPV4_ID: usize = 4;
+
+/// What a packet is, as far as the order of TCP segments is concerned.
+pub(crate) enum Class<'a> {
+    /// A TCP segment in a packet of its own.
+    Tcp(Segment<'a>),
+    /// Possibly a part of some TCP flow, in a form that is not looked into: fragments, extension headers, a
+    /// length that is not the packet's.
+    Opaque,
+    /// Certainly no part of a TCP flow.
+    Foreign,
+}
+
+/// The parts of a TCP segment: none is shorter than its fixed part, the lengths in the headers are true.
+#[derive(Clone, Copy)]
+pub(crate) struct Segment<'a> {
+    pub(crate) ip: &'a [u8],
+    pub(crate) tcp: &'a [u8],
+    pub(crate) payload: &'a [u8],
+}
+
+/// What tells flows apart: version, addresses and ports. A flow has one direction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FlowKey {
+    is_v6: bool,
+    addresses: [u8; 32],
+    ports: [u8; 4],
+}
+
+pub(crate) fn classify(packet: &[u8]) -> Class<'_> {
+    match packet.first().map(|byte| byte >> 4) {
+        Some(4) => classify_v4(packet),
+        Some(6) => classify_v6(packet),
+        _ => Class::Foreign,
+    }
+}
+
+fn classify_v4(packet: &[u8]) -> Class<'_> {
+    let Some(fixed) = packet.first_chunk::<IPV4_HEADER>() else {
+        return Class::Foreign;
+    };
+    if fixed[9] != TCP {
+        return Class::Foreign;
+    }
+    let header_len = usize::from(fixed[0] & 0x0f) * 4;
+    let fragment = be16(fixed, 6) & 0x3fff; // more fragments, or an offset
+    if header_len < IPV4_HEADER || usize::from(be16(fixed, 2)) != packet.len() || fragment != 0 {
+        return Class::Opaque;
+    }
+    segment(packet, header_len)
+}
+
+fn classify_v6(packet: &[u8]) -> Class<'_> {
+    let Some(fixed) = packet.first_chunk::<IPV6_HEADER>() else {
+        return Class::Foreign;
+    };
+    match fixed[6] {
+        TCP if IPV6_HEADER + usize::from(be16(fixed, 4)) == packet.len() => segment(packet, IPV6_HEADER),
+        UDP | ICMPV6 => Class::Foreign,
+        // Extension headers may have TCP behind them.
+        _ => Class::Opaque,
+    }
+}
+
+fn segment(packet: &[u8], ip_header_len: usize) -> Class<'_> {
+    let Some((ip, rest)) = packet.split_at_checked(ip_header_len) else {
+        return Class::Opaque;
+    };
+    let Some(offset) = rest.get(12).map(|byte| usize::from(byte >> 4) * 4) else {
+        return Class::Opaque;
+    };
+    match rest.split_at_checked(offset) {
+        Some((tcp, payload)) if offset >= TCP_HEADER => Class::Tcp(Segment { ip, tcp, payload }),
+        _ => Class::Opaque,
+    }
+}
+
+impl Segment<'_> {
+    pub(crate) fn is_v6(&self) -> bool {
+        self.ip[0] >> 4 == 6
+    }
+
+    pub(crate) fn flow(&self) -> FlowKey {
+        let mut addresses = [0; 32];
+        if self.is_v6() {
+            addresses.copy_from_slice(&self.ip[8..40]);
+        } else {
+            addresses[..8].copy_from_slice(&self.ip[12..20]);
+        }
+        FlowKey {
+            is_v6: self.is_v6(),
+            addresses,
+            ports: chunk(self.tcp, 0),
+        }
+    }
+
+    pub(crate) fn sequence(&self) -> u32 {
+        u32::from_be_bytes(chunk(self.tcp, SEQUENCE))
+    }
+
+    pub(crate) fn flags(&self) -> u8 {
+        self.tcp[FLAGS]
+    }
+
+    pub(crate) fn ipv4_id(&self) -> u16 {
+        be16(self.ip, IPV4_ID)
+    }
+
+    /// Whether both checksums are right, given the sum of the payload.
+    pub(crate) fn is_intact(&self, payload: Sum) -> bool {
+        let transport = pseudo_header(self.ip, self.tcp.len() + self.payload.len());
+        (self.is_v6() || Sum::new().bytes(self.ip).is_intact())
+            && transport.bytes(self.tcp).plus(payload).is_intact()
+    }
+}
+
+/// Writes the lengths and checksums of a packet that consists of these headers and `payload_len` bytes of
+/// payload with the sum `payload`. Headers and payload must fit the IP header's length field.
+pub(crate) fn seal_headers(ip: &mut [u8], tcp: &mut [u8], payload_len: usize, payload: Sum) {
+    let transport_len = tcp.len() + payload_len;
+    if ip[0] >> 4 == 6 {
+        put16(ip, 4, transport_len as u16);
+    } else {
+        put16(ip, 2, (ip.len() + transport_len) as u16);
+        put16(ip, 10, 0);
+        let checksum = Sum::new().bytes(ip).checksum();
+        put16(ip, 10, checksum);
+    }
+    put16(tcp, CHECKSUM, 0);
+    let checksum = pseudo_header(ip, transport_len)
+        .bytes(tcp)
+        .plus(payload)
+        .checksum();
+    put16(tcp, CHECKSUM, checksum);
+}
+
+fn pseudo_header(ip: &[u8], transport_len: usize) -> Sum {
+    if ip[0] >> 4 == 6 {
+        pseudo_v6(chunk(ip, 8), chunk(ip, 24), TCP, transport_len as u32)
+    } else {
+        pseudo_v4(chunk(ip, 12), chunk(ip, 16), TCP, transport_len as u16)
+    }
+}
+
+pub(crate) fn be16(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes(chunk(bytes, at))
+}
+
+pub(crate) fn put16(bytes: &mut [u8], at: usize, value: u16) {
+    bytes[at..at + 2].copy_from_slice(&value.to_be_bytes());
+}
+
+/// `N` bytes of a header whose length was checked when the packet was classified.
+fn chunk<const N: usize>(header: &[u8], at: usize) -> [u8; N] {
+    core::array::from_fn(|i| header[at + i])
+}
