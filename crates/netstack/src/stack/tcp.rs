@@ -1,0 +1,192 @@
+//! Segments to connections, and connections' turns.
+
+use rand_core::Rng;
+use smoltcp::wire::{IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
+use wirewright_protocol::Instant;
+
+use super::{Netstack, make_ready};
+use crate::connection::{Change, Connection, Egress, Setup};
+use crate::demux::{Discard, IpPacket, Segment};
+use crate::device::{PacketSink, capabilities};
+use crate::event::CloseReason;
+use crate::slots::Handle;
+
+impl Netstack {
+    pub(super) fn receive_segment(&mut self, now: Instant, packet: &IpPacket<'_>) -> Result<(), Discard> {
+        let segment = packet.segment()?;
+        if let Some(&handle) = self.by_tuple.get(&segment.tuple.key()) {
+            self.feed(handle, now, packet, &segment);
+        } else if segment.syn && !segment.ack && !segment.rst {
+            self.offer(now, packet, &segment);
+        } else {
+            self.reset(now, &segment);
+        }
+        Ok(())
+    }
+
+    fn feed(&mut self, handle: Handle, now: Instant, packet: &IpPacket<'_>, segment: &Segment) {
+        let Some(connection) = self.connections.get_mut(handle) else {
+            return;
+        };
+        self.counters.connections_touched += 1;
+        connection.ingress(
+            now,
+            packet.whole,
+            segment,
+            &mut self.outbox,
+            self.mtu,
+            &self.timing,
+        );
+        make_ready(connection, handle, &mut self.ready);
+        self.after(handle, now);
+    }
+
+    /// A SYN: for a listener, or for nobody.
+    fn offer(&mut self, now: Instant, packet: &IpPacket<'_>, segment: &Segment) {
+        let local = segment.tuple.local;
+        let Some(listening) = self.listeners.find(local.ip(), local.port()) else {
+            self.reset(now, segment);
+            return;
+        };
+        let Some(listener) = self.listeners.get_mut(listening) else {
+            return;
+        };
+        if !listener.has_room() {
+            self.counters.backlog_overflow += 1;
+            return;
+        }
+        if self.connections.is_full() {
+            self.counters.connections_overflow += 1;
+            return;
+        }
+        let setup = Setup {
+            mtu: self.mtu,
+            limits: &self.limits,
+            timing: &self.timing,
+            seed: self.rng.next_u64(),
+        };
+        let Ok(connection) = Connection::listen(&setup, segment.tuple, listening, now) else {
+            self.counters.connections_overflow += 1;
+            return;
+        };
+        let Some(handle) = self.connections.insert(Box::new(connection)) else {
+            return;
+        };
+        listener.begun();
+        self.counters.connections_offered += 1;
+        self.by_tuple.insert(segment.tuple.key(), handle);
+        self.feed(handle, now, packet, segment);
+    }
+
+    /// Answers a segment that belongs to nothing (RFC 9293 3.10.7.1).
+    fn reset(&mut self, now: Instant, segment: &Segment) {
+        if segment.rst {
+            return;
+        }
+        if !self.limiter.allow(now) {
+            self.counters.error_replies_suppressed += 1;
+            return;
+        }
+        #[allow(clippy::cast_possible_wrap)] // smoltcp keeps a number without a sign in an i32
+        let number = |value: u32| TcpSeqNumber(value as i32);
+        let reply = TcpRepr {
+            src_port: segment.tuple.local.port(),
+            dst_port: segment.tuple.remote.port(),
+            control: TcpControl::Rst,
+            seq_number: number(if segment.ack { segment.ack_number } else { 0 }),
+            ack_number: (!segment.ack).then(|| number(segment.sequence) + segment.segment_len),
+            window_len: 0,
+            window_scale: None,
+            max_seg_size: None,
+            sack_permitted: false,
+            sack_ranges: [None; 3],
+            timestamp: None,
+            payload: &[],
+        };
+        let (source, destination) = (segment.tuple.local.ip().into(), segment.tuple.remote.ip().into());
+        let ip = IpRepr::new(source, destination, IpProtocol::Tcp, reply.buffer_len(), 64);
+        let checksum = capabilities(self.mtu).checksum;
+        self.outbox.packet(ip.buffer_len(), |buffer| {
+            ip.emit(&mut *buffer, &checksum);
+            if let Some(rest) = buffer.get_mut(ip.header_len()..) {
+                reply.emit(
+                    &mut TcpPacket::new_unchecked(rest),
+                    &source,
+                    &destination,
+                    &checksum,
+                );
+            }
+        });
+        self.counters.resets_sent += 1;
+    }
+
+    /// One connection's turn to send, and its end if it has come.
+    pub(super) fn run(&mut self, handle: Handle, now: Instant, sink: &mut impl PacketSink) {
+        let Some(connection) = self.connections.get_mut(handle) else {
+            return;
+        };
+        self.counters.connections_touched += 1;
+        connection.ready = false;
+        connection.expire(now, &self.timing);
+        if !connection.has_left(now) {
+            let (outcome, sent) = connection.egress(now, sink, self.mtu);
+            self.count_sent(sent);
+            let Some(connection) = self.connections.get_mut(handle) else {
+                return;
+            };
+            match outcome {
+                Egress::Done => {}
+                Egress::More => make_ready(connection, handle, &mut self.ready),
+                Egress::Blocked => {
+                    connection.ready = true;
+                    self.ready.push_front(handle);
+                }
+            }
+        }
+        self.after(handle, now);
+        let Some(connection) = self.connections.get_mut(handle) else {
+            return;
+        };
+        if connection.reachable && connection.has_left(now) {
+            connection.reachable = false;
+            self.by_tuple.remove(&connection.tuple.key());
+        }
+        let wanted = connection.next_deadline(now, &self.timing);
+        let (spent, ready) = (connection.is_spent(now) && !connection.listed, connection.ready);
+        self.deadlines
+            .set(handle, &mut connection.deadline, wanted.filter(|_| !spent));
+        if spent && !ready {
+            self.connections.remove(handle);
+        }
+    }
+
+    /// Draws the consequences of what a packet or a turn did to a connection.
+    pub(super) fn after(&mut self, handle: Handle, now: Instant) {
+        let Some(connection) = self.connections.get_mut(handle) else {
+            return;
+        };
+        let change = connection.observe(now, &self.timing);
+        let listening = connection.listener;
+        match change {
+            Change::None => {}
+            Change::Established => {
+                self.counters.connections_established += 1;
+                if let Some(listening) = listening {
+                    self.queue_for_accept(listening, handle);
+                }
+            }
+            Change::Failed => self.counters.connections_failed += 1,
+            Change::Dropped => {
+                self.counters.half_open_dropped += 1;
+                connection.released = true;
+                if let Some(listener) = listening.and_then(|handle| self.listeners.get_mut(handle)) {
+                    listener.dropped();
+                }
+            }
+            Change::Closed(CloseReason::Reset) => self.counters.connections_reset += 1,
+            Change::Closed(CloseReason::TimedOut) => self.counters.connections_timed_out += 1,
+            Change::Closed(_) => {}
+        }
+        self.list_connection(handle);
+    }
+}
