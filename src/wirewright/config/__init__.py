@@ -8,6 +8,8 @@ the core: Python holds opaque handles.
 from wirewright.config.config import Config
 from wirewright.config.document import Document
 from wirewright.config.errors import ConfigError, Note, Problem
+from wirewright.config.explain import Explanation, explain
+from wirewright.config.findings import Finding
 from wirewright.config.model import Hook, Interface, Peer
 from wirewright.config.values import Endpoint
 
@@ -16,9 +18,12 @@ __all__ = [
     "ConfigError",
     "Document",
     "Endpoint",
+    "Explanation",
+    "Finding",
     "Hook",
     "Interface",
     "Note",
     "Peer",
     "Problem",
+    "explain",
 ]

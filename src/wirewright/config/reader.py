@@ -114,13 +114,7 @@ class _Reader:
 
     def check_interfaces(self, blocks: list[Block]) -> None:
         """See to it that there is one [Interface] section; ``wg(8)`` allows no second one."""
-        headers = [
-            number
-            for block in blocks
-            if block.section == "Interface"
-            for number, line in enumerate(block.lines, block.first)
-            if line.section
-        ]
+        headers = [block.header for block in blocks if block.section == "Interface"]
         if not headers:
             self._problem(Problem(None, None, "no [Interface] section", "one"))
         for header in headers[1:]:

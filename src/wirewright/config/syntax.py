@@ -121,6 +121,13 @@ class Block:
     """Number of the block's first line in the file, from 1."""
 
     @property
+    def header(self) -> int:
+        """Number of the header's line, or of the first line where there is no header."""
+        return next(
+            (number for number, line in enumerate(self.lines, self.first) if line.section), self.first
+        )
+
+    @property
     def text(self) -> str:
         """The block as it stands in the file."""
         return "".join(line.text for line in self.lines)

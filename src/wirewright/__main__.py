@@ -1,0 +1,5 @@
+"""``python -m wirewright`` is ``ww``."""
+
+from wirewright.cli import main
+
+main()

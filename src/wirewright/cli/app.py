@@ -1,0 +1,111 @@
+"""The commands, and what happens to errors that reach the top.
+
+A command is a module of this package with a function of the same name. Modules are imported when their
+command runs, and import heavier things inside the function, so that ``ww`` starts quickly. To add a command,
+add its name to ``COMMANDS``.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+COMMANDS = ("genkey", "genpsk", "pubkey", "check")
+"""In the order in which the help lists them."""
+
+TRACEBACK = "WIREWRIGHT_TRACEBACK"
+"""Set this in the environment to see where an unexpected error comes from."""
+
+
+class CommandError(Exception):
+    """Ends a command with exit status 1; its text is for the person at the terminal."""
+
+
+def run() -> int:
+    """Run the command that the arguments name and give the exit status."""
+    try:
+        typer.main.get_command(app).main()
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else 1
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        sys.stderr.write(f"{explain_error(error)}\n")
+        return 1
+    return 0
+
+
+def explain_error(error: Exception) -> str:
+    """Put an error that ended a command into words."""
+    from wirewright.config import ConfigError  # noqa: PLC0415 - only if something went wrong
+
+    if isinstance(error, ConfigError):
+        return str(error)
+    if isinstance(error, CommandError):
+        return f"ww: {error}"
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"ww: {error.filename}: {error.strerror}"
+    if isinstance(error, OSError):
+        return f"ww: {error.strerror or error}"
+    return f"ww: unexpected {type(error).__name__}: {error} (set {TRACEBACK}=1 to see where)"
+
+
+class _Commands(MutableMapping[str, Any]):
+    """Commands by name, made when they are asked for."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, TyperCommand] = {}
+
+    def __getitem__(self, name: str) -> TyperCommand:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        if name not in self._made:
+            single = typer.Typer(add_completion=False, rich_markup_mode=None)
+            single.command(name)(getattr(import_module(f"wirewright.cli.{name}"), name))
+            command = typer.main.get_command(single)
+            assert isinstance(command, TyperCommand)
+            self._made[name] = command
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: TyperCommand) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class _Group(TyperGroup):
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - TyperGroup's, passed on
+        super().__init__(**options)
+        self.commands = _Commands()
+
+
+app = typer.Typer(cls=_Group, no_args_is_help=True, rich_markup_mode=None)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from wirewright import __version__  # noqa: PLC0415 - loads the core
+
+        typer.echo(f"wirewright {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _ww(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """WireGuard networks, wrought in Python."""

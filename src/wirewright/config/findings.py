@@ -1,0 +1,239 @@
+"""What is valid in a configuration but will hardly do what its author wants."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface
+from typing import TYPE_CHECKING, Literal
+
+from wirewright.config.document import Document
+from wirewright.config.model import Peer
+from wirewright.config.values import IPNetwork
+
+if TYPE_CHECKING:
+    from wirewright.keys import PublicKey
+
+MAX_FINDINGS = 20
+"""Findings of one kind that are listed; the rest are only counted."""
+
+_IPV6_LEAST_MTU = 1280
+"""RFC 8200, section 5."""
+_ETHERNET_OVER_IPV4 = 1500 - 60
+_MEANT_NOTES = frozenset({"repeated-key", "removal"})
+"""Notes of the reader that tell of a likely mistake, not only of another spelling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something worth knowing about a configuration."""
+
+    level: Literal["warning", "note"]
+    """A warning tells of what is likely a mistake."""
+    code: str
+    """A stable name of the kind of finding, such as ``shared-network``."""
+    text: str
+    line: int | None = None
+
+
+def find(document: Document) -> tuple[Finding, ...]:
+    """Look for everything that is known to go wrong; warnings first, then in the order of the file."""
+    found = [finding for check in _CHECKS for finding in _limited(check(_Subject(document)))]
+    return tuple(sorted(found, key=lambda finding: (finding.level != "warning", finding.line or 0)))
+
+
+class _Subject:
+    """A document, and what several checks ask of it."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.interface = document.config.interface
+        self.header = 0
+        self.peers: list[tuple[int, Peer]] = []
+        """With the numbers of their headers' lines."""
+        for section in document.reading.sections:
+            if isinstance(section.value, Peer):
+                self.peers.append((section.block.header, section.value))
+            elif section.value is not None:
+                self.header = section.block.header
+
+    @property
+    def networks(self) -> Iterator[tuple[int, Peer, IPNetwork]]:
+        for line, peer in self.peers:
+            for network in peer.allowed_ips:
+                yield line, peer, network
+
+
+def _file(subject: _Subject) -> Iterator[Finding]:
+    source = subject.document.source
+    if source.readable_by_others and subject.document.source.text.secrets:
+        text = f"every user of this machine can read the file and its keys: chmod 600 {source.name}"
+        yield Finding("warning", "readable-by-others", text)
+
+
+def _spelling(subject: _Subject) -> Iterator[Finding]:
+    for note in subject.document.notes:
+        level: Literal["warning", "note"] = "warning" if note.code in _MEANT_NOTES else "note"
+        yield Finding(level, note.code, f"{note.key}: {note.text}", note.line)
+
+
+def _interface(subject: _Subject) -> Iterator[Finding]:
+    interface, line = subject.interface, subject.header
+    if interface.private_key is None:
+        text = "there is no PrivateKey: no tunnel can be opened until there is one (ww genkey makes one)"
+        yield Finding("warning", "no-private-key", text, line)
+    if not interface.addresses:
+        text = "there is no Address: programs have no address to speak from inside the tunnel"
+        yield Finding("warning", "no-address", text, line)
+    if interface.hooks:
+        commands = "1 command" if len(interface.hooks) == 1 else f"{len(interface.hooks)} commands"
+        text = f"{commands} in PreUp, PostUp, PreDown or PostDown: a rootless tunnel never runs them"
+        yield Finding("note", "hooks", text, line)
+    if interface.save_config:
+        text = "SaveConfig: wg-quick overwrites this file, comments too, when it takes the interface down"
+        yield Finding("note", "save-config", text, line)
+    system = [name for name, value in (("FwMark", interface.fwmark), ("Table", interface.table)) if value]
+    if system:
+        text = f"{' and '.join(system)}: of use to a system interface only; a rootless tunnel has no routes"
+        yield Finding("note", "system-only", text, line)
+
+
+def _mtu(subject: _Subject) -> Iterator[Finding]:
+    mtu, line = subject.interface.mtu, subject.header
+    if mtu is None:
+        return
+    has_ipv6 = any(isinstance(address, IPv6Interface) for address in subject.interface.addresses)
+    if mtu < _IPV6_LEAST_MTU and has_ipv6:
+        text = f"MTU {mtu}: IPv6 does not work below {_IPV6_LEAST_MTU} bytes"
+        yield Finding("warning", "mtu-too-small-for-ipv6", text, line)
+    if mtu > _ETHERNET_OVER_IPV4:
+        text = f"MTU {mtu}: over Ethernet, packets above 1440 bytes (1420 if the endpoint is IPv6) do not fit"
+        yield Finding("note", "large-mtu", text, line)
+
+
+def _addresses(subject: _Subject) -> Iterator[Finding]:
+    addresses = subject.interface.addresses
+    kinds = (
+        (4, any(isinstance(address, IPv4Interface) for address in addresses)),
+        (6, any(isinstance(address, IPv6Interface) for address in addresses)),
+    )
+    for version, present in kinds:
+        lines = [line for line, _, network in subject.networks if network.version == version]
+        if lines and addresses and not present:
+            text = f"there are IPv{version} networks in AllowedIPs, but no IPv{version} Address to speak from"
+            yield Finding("warning", "no-address-of-family", text, lines[0])
+
+
+def _name_servers(subject: _Subject) -> Iterator[Finding]:
+    by_length = _by_length(network for _, _, network in subject.networks)
+    for server in subject.interface.dns_servers:
+        bits = int(server)
+        covered = any(
+            bits >> (server.max_prefixlen - length) in starts
+            for (version, length), starts in by_length.items()
+            if version == server.version
+        )
+        if not covered:
+            text = f"DNS {server} is in no peer's AllowedIPs: it cannot be asked through the tunnel"
+            yield Finding("warning", "dns-without-route", text, subject.header)
+    if subject.interface.search_domains and not subject.interface.dns_servers:
+        text = "DNS has search domains but no server"
+        yield Finding("warning", "dns-without-server", text, subject.header)
+
+
+def _reachability(subject: _Subject) -> Iterator[Finding]:
+    if not subject.peers:
+        yield Finding("warning", "no-peers", "there is no [Peer]: the tunnel leads nowhere", subject.header)
+    elif not subject.interface.listen_port and not any(peer.endpoint for _, peer in subject.peers):
+        text = (
+            "no peer has an Endpoint and there is no ListenPort: neither side knows where to find the other"
+        )
+        yield Finding("warning", "nobody-can-begin", text, subject.header)
+
+
+def _peer_keys(subject: _Subject) -> Iterator[Finding]:
+    own = subject.interface.private_key.public_key if subject.interface.private_key else None
+    seen: dict[PublicKey, int] = {}
+    for line, peer in subject.peers:
+        key = peer.public_key
+        if key == own:
+            text = "this peer's PublicKey is the interface's own: the section is passed over"
+            yield Finding("warning", "own-key", text, line)
+        elif key in seen:
+            text = f"the peer of line {seen[key]} again: AllowedIPs and PresharedKey here replace those there"
+            yield Finding("warning", "repeated-peer", text, line)
+        if key.is_low_order:
+            text = "this PublicKey is of low order: every handshake with this peer fails; ask for a real key"
+            yield Finding("warning", "low-order-key", text, line)
+        if not peer.allowed_ips:
+            text = "no AllowedIPs: nothing is sent to this peer, and nothing it sends is accepted"
+            yield Finding("warning", "no-allowed-ips", text, line)
+        seen[key] = line
+
+
+def _shared_networks(subject: _Subject) -> Iterator[Finding]:
+    owners: dict[IPNetwork, tuple[int, Peer]] = {}
+    for line, peer, network in subject.networks:
+        before, owner = owners.get(network, (line, peer))
+        if owner.public_key != peer.public_key:
+            text = (
+                f"{network} is also listed for the peer of line {before}: a network has one owner, the last"
+            )
+            yield Finding("warning", "shared-network", text, line)
+        owners[network] = (line, peer)
+
+
+def _nested_networks(subject: _Subject) -> Iterator[Finding]:
+    owners = {
+        (network.version, network.prefixlen, _start(network)): (line, peer, network)
+        for line, peer, network in subject.networks
+    }
+    lengths = sorted({key[:2] for key in owners}, reverse=True)
+    for line, peer, network in owners.values():
+        for version, length in lengths:
+            if version != network.version or length >= network.prefixlen:
+                continue
+            around = owners.get((version, length, _start(network) >> (network.prefixlen - length)))
+            if around and around[1].public_key != peer.public_key:
+                outer = f"{around[2]} of the peer of line {around[0]}"
+                text = f"{network} lies within {outer}: the longer prefix wins"
+                yield Finding("note", "nested-network", text, line)
+                break
+
+
+_CHECKS: tuple[Callable[[_Subject], Iterator[Finding]], ...] = (
+    _file,
+    _spelling,
+    _interface,
+    _mtu,
+    _addresses,
+    _name_servers,
+    _reachability,
+    _peer_keys,
+    _shared_networks,
+    _nested_networks,
+)
+
+
+def _limited(findings: Iterator[Finding]) -> Iterator[Finding]:
+    counts: defaultdict[str, int] = defaultdict(int)
+    levels: dict[str, Literal["warning", "note"]] = {}
+    for finding in findings:
+        counts[finding.code] += 1
+        levels[finding.code] = finding.level
+        if counts[finding.code] <= MAX_FINDINGS:
+            yield finding
+    for code, count in counts.items():
+        if count > MAX_FINDINGS:
+            yield Finding(levels[code], code, f"and {count - MAX_FINDINGS} more of this kind")
+
+
+def _by_length(networks: Iterator[IPNetwork]) -> dict[tuple[int, int], set[int]]:
+    starts: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
+    for network in networks:
+        starts[network.version, network.prefixlen].add(_start(network))
+    return starts
+
+
+def _start(network: IPNetwork) -> int:
+    """Give the bits of a network's prefix."""
+    return int(network.network_address) >> (network.max_prefixlen - network.prefixlen)
