@@ -24,6 +24,7 @@ GATES: dict[str, list[str]] = {
         *("cargo", "clippy", "--quiet", "--locked", "--workspace", "--all-targets"),
         *("--target-dir", str(LINT_TARGET), "--", "--deny", "warnings"),
     ],
+    "fuzz lock": ["cargo", "fetch", "--quiet", "--locked", "--manifest-path", "fuzz/Cargo.toml"],
     "ruff check": [str(TOOLS / "ruff"), "check", "--quiet"],
     "ruff format": [str(TOOLS / "ruff"), "format", "--check", "--quiet"],
     "mypy": [PYTHON, "-m", "mypy", "--no-error-summary"],

@@ -24,7 +24,14 @@ pub fn batch(bytes: &[u8]) {
     let text = script.0;
     let mut slab = text.to_vec();
 
-    let sealed = seal(&keys, &packets, Slab { bytes: &mut slab, stride });
+    let sealed = seal(
+        &keys,
+        &packets,
+        Slab {
+            bytes: &mut slab,
+            stride,
+        },
+    );
     if sealed.is_err() {
         assert_eq!(slab, text, "a refused batch was touched");
     }
@@ -34,7 +41,15 @@ pub fn batch(bytes: &[u8]) {
     if let (Ok(()), Some(victim)) = (sealed, victim) {
         slab[at(victim, stride) + victim.len as usize] ^= 1;
     }
-    let opened = open(&keys, &packets, Slab { bytes: &mut slab, stride }, &mut verdicts);
+    let opened = open(
+        &keys,
+        &packets,
+        Slab {
+            bytes: &mut slab,
+            stride,
+        },
+        &mut verdicts,
+    );
     assert_eq!(sealed, opened, "seal and open disagree about the layout");
     if sealed.is_err() {
         assert_eq!(slab, text, "a refused batch was touched");
@@ -54,7 +69,10 @@ pub fn batch(bytes: &[u8]) {
         let tag = start + len..start + len + TAG_LEN;
         expected[tag.clone()].copy_from_slice(&slab[tag]);
     }
-    assert_eq!(slab, expected, "a byte changed that is no packet's, or a text is not what it was");
+    assert_eq!(
+        slab, expected,
+        "a byte changed that is no packet's, or a text is not what it was"
+    );
 }
 
 /// A packet whose numbers are mostly reasonable, now and then absurd.

@@ -22,10 +22,18 @@ pub fn message(datagram: &[u8]) {
         Err(error) => {
             let known = kind.is_none_or(|kind| (1..=4).contains(&kind));
             assert!(!well_formed, "a well-formed datagram was refused");
-            assert_eq!(error == ParseError::BadLength, known, "refused for the wrong reason");
+            assert_eq!(
+                error == ParseError::BadLength,
+                known,
+                "refused for the wrong reason"
+            );
             return;
         }
     };
     assert!(well_formed, "a malformed datagram was taken");
-    assert_eq!(shown, &datagram[..shown.len()], "other bytes are shown than came in");
+    assert_eq!(
+        shown,
+        &datagram[..shown.len()],
+        "other bytes are shown than came in"
+    );
 }
