@@ -130,7 +130,7 @@ class _StreamSocket(StreamSocket):
         return await _within(timeout, self._reader.read(size))
 
     async def close(self) -> None:
-        self._writer.transport.abort()
+        self._writer.close()
 
 
 async def _within(timeout: float | None, awaitable: Awaitable[ResultT]) -> ResultT:  # noqa: ASYNC109 (dnspython's)

@@ -17,7 +17,6 @@ import dns.name
 import dns.rdatatype
 import dns.resolver
 
-from wirewright.tunnel.dialing import literal
 from wirewright.tunnel.dns_backend import TunnelBackend
 from wirewright.tunnel.errors import (
     NameNotFoundError,
@@ -29,8 +28,7 @@ from wirewright.tunnel.errors import (
 from wirewright.tunnel.peers import no_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
+    from wirewright.config import Interface
     from wirewright.tunnel.context import Context
     from wirewright.tunnel.routes import Address
 
@@ -42,29 +40,21 @@ _TYPES = {4: dns.rdatatype.A, 6: dns.rdatatype.AAAA}
 class TunnelResolver:
     """Resolves names as a program behind the tunnel would see them."""
 
-    def __init__(
-        self,
-        context: Context,
-        servers: Sequence[Address],
-        search: Sequence[str],
-        families: Iterable[int],
-    ) -> None:
+    def __init__(self, context: Context, interface: Interface) -> None:
+        """Ask the DNS servers of ``interface``, for addresses of the families that it has itself."""
         self._context = context
-        self._servers = tuple(servers)
-        self._families = sorted(set(families), reverse=True)
+        self._servers = interface.dns_servers
+        self._families = sorted({address.version for address in interface.addresses}, reverse=True)
         self._backend = TunnelBackend(context)
         self._resolver = dns.asyncresolver.Resolver(configure=False)
-        self._resolver.nameservers = [str(server) for server in servers]
-        self._resolver.search = [dns.name.from_text(domain) for domain in search]
+        self._resolver.nameservers = [str(server) for server in self._servers]
+        self._resolver.search = [dns.name.from_text(domain) for domain in interface.search_domains]
         self._resolver.use_search_by_default = True
         self._resolver.timeout = ATTEMPT_SECONDS
         self._resolver.lifetime = context.timeouts.resolve
 
     async def resolve(self, host: str) -> list[Address]:
-        """Return the host's addresses, those to try first in front; an IP address is its own answer."""
-        address = literal(host)
-        if address is not None:
-            return [address]
+        """Return the addresses of a name, those to try first in front."""
         name = self._parsed(host)
         if not self._servers:
             raise NoNameserverError(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Self, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 from wirewright.config import Config
 from wirewright.tunnel import datagrams, echo, forks, lifecycle, server, streams, tls
@@ -11,7 +12,6 @@ from wirewright.tunnel.context import Context, Timeouts
 from wirewright.tunnel.dialing import literal
 from wirewright.tunnel.errors import AddressError, TunnelClosed
 from wirewright.tunnel.peers import no_answer
-from wirewright.tunnel.resolver import TunnelResolver
 from wirewright.tunnel.stats import TunnelStats
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from wirewright.keys import PublicKey
     from wirewright.tunnel.membership import PeerChanges
+    from wirewright.tunnel.resolver import TunnelResolver
     from wirewright.tunnel.routes import Address
 
     Ssl = ssl_module.SSLContext | bool | None
@@ -62,7 +63,7 @@ class Tunnel:
         self._shards = shards
         self._timeouts = timeouts or Timeouts()
         self._context: Context | None = None
-        self._resolver: TunnelResolver
+        self._resolver: TunnelResolver | None = None
         self._closed: asyncio.Future[None] | None = None
         self._forked = False
 
@@ -89,17 +90,13 @@ class Tunnel:
         """Resolve the peers' endpoints, take a UDP port and start. Handshakes begin with the first packet."""
         if self._context is not None or self.closed:
             raise RuntimeError("This tunnel was opened before: make another Tunnel from the configuration.")
-        context = await lifecycle.open_tunnel(
+        self._context = await lifecycle.open_tunnel(
             self,
             self.config,
             listen_address=self._listen_address,
             shards=self._shards,
             timeouts=self._timeouts,
         )
-        interface = self.config.interface
-        families = [address.version for address in interface.addresses]
-        self._resolver = TunnelResolver(context, interface.dns_servers, interface.search_domains, families)
-        self._context = context
         forks.watch(self)
 
     async def close(self) -> None:
@@ -281,7 +278,13 @@ class Tunnel:
 
     async def resolve(self, host: str) -> list[Address]:
         """Return the IP addresses of ``host``, as seen inside the tunnel, those to try first in front."""
-        self._here()
+        context = self._here()
+        if (address := literal(host)) is not None:
+            return [address]
+        if self._resolver is None:
+            # dnspython takes a tenth of a second to import: only for who needs it, and not in the loop.
+            module = await context.loop.run_in_executor(None, import_module, "wirewright.tunnel.resolver")
+            self._resolver = cast("TunnelResolver", module.TunnelResolver(context, self.config.interface))
         return await self._resolver.resolve(host)
 
     async def _address(self, host: str) -> Address:
