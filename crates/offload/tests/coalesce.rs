@@ -461,7 +461,26 @@ fn one_flow_too_many_pushes_out_the_oldest() {
 }
 
 #[test]
-fn a_joined_packet_with_ip_options_cannot_be() {
+fn segments_with_a_reserved_bit_are_not_joined() {
+    // Accurate ECN counts with one of them, segment by segment (RFC 9768).
+    let (first, second) = pair(false);
+    let packets = [first, second].map(|tcp| Tcp { reserved: 1, ..tcp }.build());
+    assert_eq!(joined(8, MAX_BYTES, &packets), packets);
+}
+
+#[test]
+fn a_packet_longer_than_the_buffer_is_not_held_back() {
+    let (first, _) = pair(false);
+    let packet = first.build();
+    for (max_bytes, held_back) in [(packet.len(), true), (packet.len() - 1, false)] {
+        let mut coalescer = Coalescer::new(8, max_bytes);
+        coalescer.push(&packet, |bytes| assert_eq!(bytes, packet));
+        assert_eq!(coalescer.is_empty(), !held_back);
+    }
+}
+
+#[test]
+fn segments_with_ip_options_are_not_joined() {
     // A header of 24 bytes: one word of no-operations.
     let with_options = |tcp: &Tcp| {
         let mut packet = tcp.build();

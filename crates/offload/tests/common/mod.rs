@@ -19,6 +19,8 @@ pub(crate) struct Tcp {
     pub(crate) hop_limit: u8,
     pub(crate) sequence: u32,
     pub(crate) acknowledgment: u32,
+    /// The four bits beside the header's length.
+    pub(crate) reserved: u8,
     pub(crate) flags: u8,
     pub(crate) window: u16,
     pub(crate) urgent: u16,
@@ -37,6 +39,7 @@ pub(crate) const SEGMENT: Tcp = Tcp {
     hop_limit: 64,
     sequence: 1000,
     acknowledgment: 77,
+    reserved: 0,
     flags: ACK,
     window: 512,
     urgent: 0,
@@ -57,7 +60,7 @@ impl Tcp {
         tcp.extend(50_000_u16.to_be_bytes());
         tcp.extend(self.sequence.to_be_bytes());
         tcp.extend(self.acknowledgment.to_be_bytes());
-        tcp.push(((20 + self.options.len()) / 4 * 16) as u8);
+        tcp.push(((20 + self.options.len()) / 4 * 16) as u8 | self.reserved);
         tcp.push(self.flags);
         tcp.extend(self.window.to_be_bytes());
         tcp.extend([0, 0]);
