@@ -40,6 +40,9 @@ use crate::time::{Instant, WallTime};
 use crate::timers::{Timers, jitter};
 use crate::wire::{CookieReply, Initiation, Response};
 
+#[cfg(test)]
+mod tests;
+
 /// Why an initiation is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {

@@ -22,6 +22,9 @@ use crate::noise::hash;
 use crate::time::Instant;
 use crate::wire::CookieReply;
 
+#[cfg(test)]
+mod tests;
+
 const LABEL_SECRET: &[u8] = b"cookie secret of an epoch";
 
 /// The responder's side: makes cookies and checks mac2. Wiped on drop.

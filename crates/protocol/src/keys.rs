@@ -11,6 +11,10 @@ use x25519_dalek::{SharedSecret, StaticSecret};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::error::{HandshakeError, KeyError};
+use crate::noise::on_wiped_stack;
+
+#[cfg(test)]
+mod tests;
 
 /// Characters of 32 bytes in base64, the final `=` included.
 const BASE64_LEN: usize = 44;
@@ -52,7 +56,8 @@ impl SecretKey {
     /// The public half of the pair.
     #[must_use]
     pub fn public(&self) -> PublicKey {
-        PublicKey(x25519_dalek::PublicKey::from(&StaticSecret::from(*self.0)).to_bytes())
+        let multiply = || x25519_dalek::PublicKey::from(&StaticSecret::from(*self.0)).to_bytes();
+        PublicKey(on_wiped_stack(multiply))
     }
 
     /// 44 characters of base64, wiped on drop.

@@ -16,11 +16,14 @@ pub(crate) mod initiation;
 pub(crate) mod response;
 pub(crate) mod symmetric;
 
+#[cfg(test)]
+mod captured;
+
 use zeroize::zeroize_stack;
 
 pub(crate) use symmetric::hash;
 
-/// Stack that a step may have used.
+/// Stack that a step may have used: twice what the deepest does (7.9 kB, measured on x86-64, release build).
 const DEAD_FRAMES: usize = 16 << 10;
 
 /// Runs a step of the handshake, then wipes the stack it used.

@@ -9,6 +9,9 @@ use crate::error::HandshakeError;
 use crate::keys::{PresharedKey, PublicKey};
 use crate::session::SessionKeys;
 
+#[cfg(test)]
+mod tests;
+
 const CONSTRUCTION: &[u8] = b"Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
 const IDENTIFIER: &[u8] = b"WireGuard v1 zx2c4 Jason@zx2c4.com";
 
