@@ -84,6 +84,15 @@ impl<R: CryptoRng> Engine<R> {
         result
     }
 
+    /// Begins a handshake with a peer, unless one was begun within the last five seconds.
+    pub fn initiate(&mut self, at: Moment, key: &PublicKey, output: &mut Output) {
+        let Some(peer) = self.control.peer(key) else { return };
+        if let Some(shard) = self.shards.get_mut(usize::from(peer.shard)) {
+            shard.initiate(at, peer, output);
+        }
+        self.carry_over(at, output);
+    }
+
     /// Removes a peer; false if there was none.
     pub fn remove_peer(&mut self, at: Moment, key: &PublicKey, output: &mut Output) -> bool {
         let removed = self.control.remove_peer(key);

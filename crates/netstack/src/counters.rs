@@ -81,3 +81,54 @@ pub struct Counters {
     /// `packets_sent` it shows that a packet's cost does not depend on the number of connections.
     pub connections_touched: u64,
 }
+
+impl Counters {
+    /// All counts with their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        macro_rules! named {
+            ($($field:ident),* $(,)?) => {{
+                // Taken apart, so that a new counter cannot be forgotten here.
+                let Self { $($field),* } = *self;
+                [$((stringify!($field), $field)),*]
+            }};
+        }
+        named![
+            packets_received,
+            bytes_received,
+            packets_sent,
+            bytes_sent,
+            dropped_malformed,
+            dropped_checksum,
+            dropped_not_ours,
+            dropped_source,
+            dropped_fragment,
+            dropped_protocol,
+            connections_begun,
+            connections_offered,
+            connections_established,
+            connections_failed,
+            connections_reset,
+            connections_timed_out,
+            half_open_dropped,
+            backlog_overflow,
+            connections_overflow,
+            time_wait_evicted,
+            resets_sent,
+            error_replies_suppressed,
+            outbox_overflow,
+            datagrams_received,
+            datagrams_sent,
+            datagram_queue_overflow,
+            datagrams_unclaimed,
+            port_unreachables_sent,
+            echo_requests,
+            echo_replies,
+            echo_replies_unmatched,
+            pings_expired,
+            icmp_errors,
+            icmp_errors_unmatched,
+            connections_touched,
+        ]
+        .into_iter()
+    }
+}

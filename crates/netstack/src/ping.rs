@@ -83,6 +83,11 @@ impl Pings {
         if known { self.waiting.remove(index) } else { None }
     }
 
+    /// Forgets a request, whose reply is then nobody's.
+    pub(crate) fn cancel(&mut self, id: PingId) {
+        self.waiting.retain(|ping| ping.id != id);
+    }
+
     /// The request an ICMP error quotes, which goes on waiting.
     pub(crate) fn quoted(&self, destination: IpAddr, identifier: u16, sequence: u16) -> Option<PingId> {
         let ping = self.waiting.get(self.index_of(sequence)?)?;

@@ -65,6 +65,12 @@ impl PingId {
     pub const fn to_bits(self) -> u64 {
         self.0
     }
+
+    /// The reverse of [`Self::to_bits`]. A number that never was a name refers to nothing.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
 }
 
 pub(crate) struct Slots<T> {

@@ -17,7 +17,7 @@ pub(crate) fn os_error(py: Python<'_>, error: &io::Error, path: Option<&Path>) -
         .and_then(|os| os.call_method1("strerror", (number,)))
         .map(Bound::unbind);
     match text {
-        Ok(text) => PyOSError::new_err((number, text, path.map(Path::as_os_str))),
+        Ok(text) => PyOSError::new_err((number, text, path.map(|path| path.as_os_str().to_owned()))),
         Err(failure) => failure,
     }
 }

@@ -6,11 +6,19 @@
 
 use pyo3::pymodule;
 
+mod bytes;
 mod config;
+mod connection;
+mod datagrams;
 mod error;
+mod event;
+mod fork;
 mod key;
+mod listener;
+mod refusal;
 mod secret_io;
 mod status;
+mod tunnel;
 mod virtual_device;
 
 /// The core of Wirewright: what touches keys and packets.
@@ -19,9 +27,18 @@ mod _core {
     #[pymodule_export]
     use crate::{
         config::{ConfigText, HiddenText, parse_config_bytes, read_config, reveal_config, write_config},
+        connection::Connection,
+        datagrams::Datagrams,
         key::{PresharedKey, PublicKey, SecretKey},
+        listener::Listener,
+        tunnel::RootlessTunnel,
         virtual_device::VirtualDevice,
     };
+
+    #[pymodule_init]
+    fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        crate::fork::register(module)
+    }
 
     /// The version of the package.
     #[pymodule_export]

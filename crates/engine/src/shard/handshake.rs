@@ -48,6 +48,13 @@ impl<R: CryptoRng> Shard<R> {
         }
     }
 
+    /// Begins a handshake with a home peer, unless one was begun within the last five seconds.
+    pub fn initiate(&mut self, at: Moment, id: PeerRef, output: &mut Output) {
+        if self.peer(id).is_some() {
+            self.begin_handshake(at, id.slot, Cause::Fresh, output);
+        }
+    }
+
     /// Goes on with an initiation that another shard decrypted.
     pub(super) fn accept_opened(
         &mut self,

@@ -36,6 +36,12 @@ impl Netstack {
         }
     }
 
+    /// Whether [`Self::next_event`] may have something to tell.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Everything there is to know now.
     pub fn events(&mut self) -> impl Iterator<Item = Event> {
         core::iter::from_fn(|| self.next_event())

@@ -15,6 +15,11 @@ use crate::icmp::{HEADER_LEN, Message, Outgoing, Quoted};
 use crate::slots::PingId;
 
 impl Netstack {
+    /// Forgets an echo request: its reply will be nobody's.
+    pub fn cancel_ping(&mut self, id: PingId) {
+        self.pings.cancel(id);
+    }
+
     /// Sends an echo request with `payload_len` bytes of payload. `Event::Pong` tells of the reply; requests
     /// without one are forgotten after `Timing::ping`, or when there are more than `Limits::pings`.
     pub fn ping(

@@ -137,6 +137,12 @@ impl Netstack {
         self.deadlines.earliest()
     }
 
+    /// The own address that a packet to `remote` leaves from.
+    #[must_use]
+    pub fn source_for(&self, remote: core::net::IpAddr) -> Option<core::net::IpAddr> {
+        self.own.source_for(remote)
+    }
+
     /// What happened so far.
     #[must_use]
     pub fn counters(&self) -> Counters {

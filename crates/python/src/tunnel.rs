@@ -1,0 +1,340 @@
+//! `RootlessTunnel`: a tunnel with a TCP/IP stack of its own.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use rand_core::Rng;
+use wirewright_engine::{Engine, Limits, Moment, PeerConfig};
+use wirewright_netstack::{Config, Netstack, Rootless};
+use wirewright_runtime::{OsRandom, Shell, State, UdpSockets};
+
+use crate::connection::Connection;
+use crate::datagrams::Datagrams;
+use crate::error::os_error;
+use crate::event::{self, Ident};
+use crate::key::{PresharedKey, PublicKey, SecretKey};
+use crate::listener::Listener;
+use crate::refusal::{self, Refusal};
+use crate::status;
+use crate::virtual_device::interval;
+
+/// A tunnel in user space with its own TCP/IP stack; packets stay on the core's threads.
+///
+/// No method blocks, and each may be called from any thread. Ids are unique within a tunnel, over connections,
+/// listeners, datagram sockets and pings, and never used again. After ``close``, and in a forked child, every
+/// method but ``close`` and ``closed`` raises RuntimeError.
+#[pyclass(module = "wirewright._core", frozen)]
+pub(crate) struct RootlessTunnel(Handle);
+
+/// What a tunnel, its connections, listeners and sockets share.
+#[derive(Clone)]
+pub(crate) struct Handle(Arc<Shell<Rootless>>);
+
+impl Handle {
+    /// Works with the state machines while other Python threads go on; the tunnel's thread does what follows.
+    pub(crate) fn with<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(Moment, &mut State<Rootless>) -> T + Send,
+    ) -> PyResult<T> {
+        py.detach(|| self.0.with(work)).ok_or_else(closed)
+    }
+
+    /// Looks at the state machines; nothing is to follow.
+    pub(crate) fn look<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(Moment, &mut State<Rootless>) -> T + Send,
+    ) -> PyResult<T> {
+        py.detach(|| self.0.look(work)).ok_or_else(closed)
+    }
+
+    /// Gives something up; after the tunnel was closed there is nothing left to give up.
+    pub(crate) fn release(&self, work: impl FnOnce(&mut Netstack) + Send) {
+        Python::attach(|py| py.detach(|| self.0.with(|_, state| work(&mut state.interface.netstack))));
+    }
+}
+
+#[pymethods]
+impl RootlessTunnel {
+    #[new]
+    #[pyo3(signature = (private_key, addresses, *, listen_port = 0, listen_address = None, mtu = 1420, shards = 1))]
+    fn new(
+        py: Python<'_>,
+        private_key: &SecretKey,
+        addresses: Vec<String>,
+        listen_port: u16,
+        listen_address: Option<IpAddr>,
+        mtu: usize,
+        shards: u8,
+    ) -> PyResult<Self> {
+        if shards == 0 || shards > 64 {
+            return Err(PyValueError::new_err(format!(
+                "shards must be between 1 and 64, not {shards}"
+            )));
+        }
+        let addresses = addresses
+            .iter()
+            .map(|text| address(text))
+            .collect::<PyResult<_>>()?;
+        let key = private_key.0.clone();
+        let mut random = OsRandom::new();
+        let mut seed = [0; 32];
+        random.fill_bytes(&mut seed);
+        let netstack = Netstack::new(Config::new(addresses, mtu), seed)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let start = || -> io::Result<Shell<Rootless>> {
+            let sockets = UdpSockets::bind(listen_address, listen_port)?;
+            let engine = Engine::new((0..shards).map(|_| OsRandom::new()), &Limits::default(), mtu);
+            let shell = Shell::start(engine, Rootless::new(netstack), sockets)?;
+            shell.with(|at, state| state.engine.set_private_key(at, Some(key), &mut state.output));
+            Ok(shell)
+        };
+        let shell = py.detach(start).map_err(|error| os_error(py, &error, None))?;
+        Ok(Self(Handle(Arc::new(shell))))
+    }
+
+    #[getter]
+    fn listen_port(&self) -> u16 {
+        self.0.0.port()
+    }
+
+    fn fileno(&self) -> PyResult<RawFd> {
+        if self.closed() {
+            Err(closed())
+        } else {
+            Ok(self.0.0.user().as_fd().as_raw_fd())
+        }
+    }
+
+    fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        // First to rest, then to look: what comes in between wakes again.
+        self.0.0.user().rest();
+        let events = self.0.look(py, |_, state| event::drain(&mut state.interface))?;
+        event::to_list(py, events)
+    }
+
+    #[pyo3(signature = (public_key, *, preshared_key = None, endpoint = None, allowed_ips = Vec::new(), persistent_keepalive = None))]
+    fn add_peer(
+        &self,
+        py: Python<'_>,
+        public_key: &PublicKey,
+        preshared_key: Option<&PresharedKey>,
+        endpoint: Option<(IpAddr, u16)>,
+        allowed_ips: Vec<String>,
+        persistent_keepalive: Option<u16>,
+    ) -> PyResult<()> {
+        let config = PeerConfig {
+            preshared_key: preshared_key.map(|key| key.0.clone()),
+            endpoint: endpoint.map(SocketAddr::from),
+            allowed_ips: status::prefixes(&allowed_ips)?,
+            replace_allowed_ips: true,
+            persistent_keepalive: persistent_keepalive.map(interval),
+        };
+        self.set_peer(py, public_key, config)
+    }
+
+    /// Change a peer; a keyword that is not given leaves its setting as it is, None removes it.
+    #[pyo3(signature = (public_key, **changes))]
+    fn update_peer(
+        &self,
+        py: Python<'_>,
+        public_key: &PublicKey,
+        changes: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let mut config = PeerConfig::default();
+        for (name, value) in changes.into_iter().flatten() {
+            match name.extract::<String>()?.as_str() {
+                "preshared_key" => {
+                    let key = value.extract::<Option<PyRef<'_, PresharedKey>>>()?;
+                    config.preshared_key = Some(key.map(|key| key.0.clone()).unwrap_or_default());
+                }
+                "endpoint" => {
+                    config.endpoint = value.extract::<Option<(IpAddr, u16)>>()?.map(SocketAddr::from)
+                }
+                "allowed_ips" => {
+                    config.allowed_ips = status::prefixes(&value.extract::<Vec<String>>()?)?;
+                    config.replace_allowed_ips = true;
+                }
+                "persistent_keepalive" => {
+                    config.persistent_keepalive = Some(value.extract::<Option<u16>>()?.and_then(interval));
+                }
+                other => {
+                    return Err(pyo3::exceptions::PyTypeError::new_err(format!(
+                        "a peer has no setting {other:?}"
+                    )));
+                }
+            }
+        }
+        let known = self.0.look(py, |_, state| {
+            state.engine.control().peer(&public_key.0).is_some()
+        })?;
+        if !known {
+            return Err(PyValueError::new_err(format!(
+                "no peer of this tunnel has the key {}",
+                public_key.0
+            )));
+        }
+        self.set_peer(py, public_key, config)
+    }
+
+    fn remove_peer(&self, py: Python<'_>, public_key: &PublicKey) -> PyResult<bool> {
+        let key = public_key.0;
+        self.0.with(py, move |at, state| {
+            state.engine.remove_peer(at, &key, &mut state.output)
+        })
+    }
+
+    fn initiate(&self, py: Python<'_>, public_key: &PublicKey) -> PyResult<()> {
+        let key = public_key.0;
+        self.0.with(py, move |at, state| {
+            state.engine.initiate(at, &key, &mut state.output)
+        })
+    }
+
+    #[pyo3(signature = (address, port, local_port = 0))]
+    fn connect(&self, py: Python<'_>, address: IpAddr, port: u16, local_port: u16) -> PyResult<Connection> {
+        let remote = SocketAddr::new(address, port);
+        let (id, addresses) = self
+            .0
+            .with(py, move |at, state| -> Result<_, Refusal> {
+                let netstack = &mut state.interface.netstack;
+                let local = match local_port {
+                    0 => None,
+                    port => Some(SocketAddr::new(
+                        netstack.source_for(address).ok_or(refusal::no_address(address))?,
+                        port,
+                    )),
+                };
+                let id = netstack.connect(at.now, remote, local)?;
+                Ok((id, netstack.addresses(id).unwrap_or((remote, remote))))
+            })?
+            .map_err(Refusal::into_error)?;
+        Ok(Connection::new(self.0.clone(), id, addresses))
+    }
+
+    #[pyo3(signature = (port, address = None, backlog = 128))]
+    fn listen(
+        &self,
+        py: Python<'_>,
+        port: u16,
+        address: Option<IpAddr>,
+        backlog: usize,
+    ) -> PyResult<Listener> {
+        let (id, port) = self
+            .0
+            .with(py, move |_, state| -> Result<_, Refusal> {
+                let netstack = &mut state.interface.netstack;
+                let id = netstack.listen(address, port, backlog)?;
+                Ok((id, netstack.listener_port(id).unwrap_or(port)))
+            })?
+            .map_err(Refusal::into_error)?;
+        Ok(Listener::new(self.0.clone(), id, port))
+    }
+
+    #[pyo3(signature = (port = 0, address = None))]
+    fn bind(&self, py: Python<'_>, port: u16, address: Option<IpAddr>) -> PyResult<Datagrams> {
+        let (id, local) = self
+            .0
+            .with(py, move |_, state| -> Result<_, Refusal> {
+                let netstack = &mut state.interface.netstack;
+                let id = netstack.bind(address, port)?;
+                let bound = netstack.socket_addresses(id).map_or(port, |(_, port, _)| port);
+                Ok((id, bound))
+            })?
+            .map_err(Refusal::into_error)?;
+        Ok(Datagrams::new(self.0.clone(), id, address, local))
+    }
+
+    #[pyo3(signature = (address, payload = 56))]
+    fn ping(&self, py: Python<'_>, address: IpAddr, payload: usize) -> PyResult<u64> {
+        self.0
+            .with(py, move |at, state| {
+                state.interface.netstack.ping(at.now, address, payload)
+            })?
+            .map(Ident::of_ping)
+            .map_err(|error| Refusal::from(error).into_error())
+    }
+
+    /// Forget an echo request: no event will tell of its reply.
+    fn cancel_ping(&self, py: Python<'_>, ident: u64) -> PyResult<()> {
+        self.0.look(py, move |_, state| {
+            if let Some(id) = Ident::to_ping(ident) {
+                state.interface.netstack.cancel_ping(id);
+            }
+        })
+    }
+
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        // Python objects are made after the lock is let go: making one may collect garbage, and so close a
+        // connection, which takes the lock.
+        let (counters, peers, netstack, connections) = self.0.look(py, |at, state| {
+            let netstack = &state.interface.netstack;
+            (
+                state.engine.counters(),
+                status::snapshot(&state.engine, at.now),
+                netstack.counters(),
+                netstack.connection_count(),
+            )
+        })?;
+        let stats = PyDict::new(py);
+        stats.set_item("counters", status::counters(py, &counters)?)?;
+        stats.set_item("peers", status::peers(py, &peers)?)?;
+        let stack = PyDict::new(py);
+        for (name, count) in netstack.iter() {
+            stack.set_item(name, count)?;
+        }
+        stack.set_item("connections", connections)?;
+        stats.set_item("netstack", stack)?;
+        Ok(stats)
+    }
+
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.0.0.close());
+    }
+
+    #[getter]
+    fn closed(&self) -> bool {
+        self.0.0.is_closed()
+    }
+}
+
+impl RootlessTunnel {
+    fn set_peer(&self, py: Python<'_>, public_key: &PublicKey, config: PeerConfig) -> PyResult<()> {
+        let key = public_key.0;
+        self.0
+            .with(py, move |at, state| {
+                state.engine.set_peer(at, key, config, &mut state.output)
+            })?
+            .map(|_| ())
+            .map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+}
+
+fn closed() -> PyErr {
+    PyRuntimeError::new_err("the tunnel is closed")
+}
+
+/// An address with an optional prefix length.
+fn address(text: &str) -> PyResult<(IpAddr, u8)> {
+    let bad = || {
+        PyValueError::new_err(format!(
+            "{text:?} is no address such as 10.0.0.2/24 or fd00::2/64"
+        ))
+    };
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(length.parse::<u8>().map_err(|_| bad())?)),
+        None => (text, None),
+    };
+    let address: IpAddr = address.parse().map_err(|_| bad())?;
+    let bits = if address.is_ipv4() { 32 } else { 128 };
+    match length.unwrap_or(bits) {
+        length if length <= bits => Ok((address, length)),
+        _ => Err(bad()),
+    }
+}
