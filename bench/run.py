@@ -1,7 +1,7 @@
 """Run the benchmarks, print their tables, and write what they measured to bench/results as JSON.
 
 A benchmark is a program of the crate wirewright-bench (`bench/src/bin/*.rs`) or a script `bench/bench_*.py`.
-Each prints one JSON object a line, with `bench` saying what it is about. `python bench/run.py aead` runs that one.
+Each prints one JSON object a line, with `bench` saying what it is about. `python bench/run.py aead` runs one.
 Timings differ from machine to machine and from hour to hour: compare within a run.
 """
 
