@@ -21,7 +21,7 @@ NAME = "secure.corp.example"
 
 @cache
 def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return the server's context, for ``NAME`` and the server's address, and one of a client that trusts it."""
+    """Return a server's context, for ``NAME`` and its address, and one of a client that trusts it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
     now = datetime.now(UTC)

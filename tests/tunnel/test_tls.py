@@ -84,7 +84,7 @@ async def test_a_wrong_name_is_refused(pair: Pair) -> None:
     errors_of(asyncio.get_running_loop())
     server_context, client_context = contexts()
     async with await pair.server.start_server(shout, port=443, ssl=server_context):
-        with pytest.raises(ssl.SSLCertVerificationError, match="wrong.example"):
+        with pytest.raises(ssl.SSLCertVerificationError, match=r"wrong\.example"):
             await pair.client.open_connection(
                 SERVER_V4, 443, ssl=client_context, server_hostname="wrong.example"
             )
@@ -173,20 +173,20 @@ async def test_an_upgrade_that_fails_ends_the_connection(pair: Pair) -> None:
 
 async def test_closing_the_tunnel_during_a_handshake_is_an_error(core: str) -> None:
     async with joined(Timeouts(linger=0.1)) as pair:
-        async with await pair.server.start_server(lambda _, writer: silent(writer), port=443) as server:
-            task = asyncio.ensure_future(pair.client.open_connection(SERVER_V4, 443, ssl=contexts()[1]))
-            await pair.client.ping(SERVER_V4)
-            await pair.client.ping(SERVER_V4)
-            await pair.client.close()
-            with pytest.raises(TunnelClosed):
-                await task
-            server.abort_clients()
+        server = await pair.server.start_server(lambda _, writer: silent(writer), port=443)
+        task = asyncio.ensure_future(pair.client.open_connection(SERVER_V4, 443, ssl=contexts()[1]))
+        await pair.client.ping(SERVER_V4)
+        await pair.client.ping(SERVER_V4)
+        await pair.client.close()
+        with pytest.raises(TunnelClosed):
+            await task
+        server.abort_clients()
 
 
 async def test_wrong_tls_arguments_are_explained(pair: Pair) -> None:
     with pytest.raises(ValueError, match="server_hostname= makes sense with ssl= only"):
         await pair.client.open_connection(SERVER_V4, 443, server_hostname="x")
-    with pytest.raises(TypeError, match="takes an ssl.SSLContext or True"):
+    with pytest.raises(TypeError, match=r"takes an ssl\.SSLContext or True"):
         await pair.client.open_connection(SERVER_V4, 443, ssl="yes")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="needs a certificate"):
         await pair.server.start_server(shout, port=443, ssl=True)  # type: ignore[arg-type]
