@@ -10,7 +10,6 @@ use crate::noise::on_wiped_stack;
 use crate::wire::Initiation;
 
 /// A device's key pair with what is derived from it once. The secret is wiped on drop.
-#[derive(Debug)]
 pub struct Identity {
     secret: SecretKey,
     public: PublicKey,
@@ -55,6 +54,14 @@ impl Identity {
 
     pub(crate) const fn secret(&self) -> &SecretKey {
         &self.secret
+    }
+}
+
+impl core::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Identity")
+            .field("public", &self.public)
+            .finish_non_exhaustive()
     }
 }
 

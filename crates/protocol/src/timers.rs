@@ -221,7 +221,7 @@ impl Timers {
             return Timeout::RetryHandshake;
         }
         self.keepalive.disarm();
-        self.another = false;
+        (self.another, self.again) = (false, false);
         if !self.zero_keys.is_armed() {
             self.zero_keys.arm(now + ZERO_KEYS_AFTER_TIME);
         }

@@ -4,6 +4,12 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use super::*;
+use crate::constants::REJECT_AFTER_MESSAGES;
+use crate::error::HandshakeError;
+use crate::identity::Identity;
+use crate::keys::SecretKey;
+use crate::noise::initiation::{self, Author};
+use crate::time::WallTime;
 
 const NOW: Instant = Instant::from_nanos(1_000_000_000_000);
 
@@ -62,6 +68,28 @@ fn no_counter_is_given_out_from_the_message_limit_on() {
     assert!(alice.reserve(NOW, 1).is_none());
     assert!(alice.sending_session(NOW).is_none());
     assert!(alice.reserve(NOW, u32::MAX).is_none());
+}
+
+#[test]
+fn an_initiation_in_the_name_of_another_is_forged_without_its_key() {
+    // Mallory knows all public keys, so she can name Alice; she cannot compute Alice's secret with Bob.
+    let mut rng = ChaCha20Rng::from_seed([9; 32]);
+    let [alice, bob, mallory] = core::array::from_fn(|_| Identity::new(SecretKey::generate(&mut rng)));
+    let (_, message) = initiation::write(Author {
+        public: alice.public(),
+        peer: bob.public(),
+        static_static: mallory.secret().diffie_hellman(bob.public()).unwrap().as_bytes(),
+        ephemeral: SecretKey::generate(&mut rng),
+        local_index: 1,
+        timestamp: Tai64n::coarse(WallTime { seconds: 1, nanos: 0 }),
+    })
+    .unwrap();
+    let opened = bob.open_initiation(&message).unwrap();
+    assert_eq!(&opened.peer(), alice.public());
+    let mut conversation = Conversation::new(*alice.public());
+    let result = conversation.accept_initiation(NOW, &mut rng, &bob, opened, 2, &mut Vec::new());
+    assert_eq!(result.err(), Some(HandshakeError::Forged));
+    assert!(conversation.session(2).is_none() && conversation.deadline().is_none());
 }
 
 #[test]
