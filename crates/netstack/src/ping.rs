@@ -17,6 +17,8 @@ pub(crate) struct Outstanding {
     pub(crate) token: [u8; 8],
     pub(crate) payload_len: usize,
     pub(crate) sent: Instant,
+    /// An ICMP error was told; more would only repeat it.
+    told_unreachable: bool,
 }
 
 /// Requests in the order of their sequence numbers, which is also that of their times.
@@ -62,6 +64,7 @@ impl Pings {
             token,
             payload_len,
             sent,
+            told_unreachable: false,
         });
         (id, sequence, forgets)
     }
@@ -88,10 +91,14 @@ impl Pings {
         self.waiting.retain(|ping| ping.id != id);
     }
 
-    /// The request an ICMP error quotes, which goes on waiting.
-    pub(crate) fn quoted(&self, destination: IpAddr, identifier: u16, sequence: u16) -> Option<PingId> {
-        let ping = self.waiting.get(self.index_of(sequence)?)?;
-        (identifier == self.identifier && ping.destination == destination).then_some(ping.id)
+    /// The request an ICMP error quotes, which goes on waiting. Found once only.
+    pub(crate) fn quoted(&mut self, destination: IpAddr, identifier: u16, sequence: u16) -> Option<PingId> {
+        let index = self.index_of(sequence)?;
+        let ping = self.waiting.get_mut(index)?;
+        let known = identifier == self.identifier && ping.destination == destination;
+        let first = known && !ping.told_unreachable;
+        ping.told_unreachable |= known;
+        first.then_some(ping.id)
     }
 
     /// Forgets requests older than `age` and tells how many.
