@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{A4, A6, B4, B6, MTU, Packets, Pair, Weather, at, config, ip, pattern};
+use common::{A4, A6, B4, B6, MTU, Packets, Pair, Weather, at, config, fix_v4, ip, pattern};
 use wirewright_netstack::{BindError, ConnectFailure, Event, PingError, SendError, Unreachable};
 
 #[test]
@@ -324,21 +324,6 @@ fn host_unreachable(about: &[u8]) -> Vec<u8> {
     packet.extend(&about[12..16]);
     packet.extend([3, 1, 0, 0, 0, 0, 0, 0]);
     packet.extend(quote);
-    let header = checksum(&packet[..20]);
-    packet[10..12].copy_from_slice(&header);
-    let message = checksum(&packet[20..]);
-    packet[22..24].copy_from_slice(&message);
+    fix_v4(&mut packet);
     packet
-}
-
-fn checksum(bytes: &[u8]) -> [u8; 2] {
-    let words = bytes
-        .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
-    let mut sum: u32 = words.sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    let sum = u16::try_from(sum).unwrap();
-    (!sum).to_be_bytes()
 }

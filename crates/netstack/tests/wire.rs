@@ -6,7 +6,7 @@ mod common;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use common::{A4, A6, B4, B6, MTU, Packets, Pair, at, config, ip, pattern, transfer};
+use common::{A4, A6, B4, B6, MTU, Packets, Pair, at, config, fix_v4, ip, pattern, transfer};
 use wirewright_netstack::{Counters, Instant, Netstack, Read};
 
 fn sequence_numbers(packets: &[Vec<u8>]) -> Vec<u32> {
@@ -360,32 +360,4 @@ fn transfer_open(
         other.read.len() == bytes
     });
     pair.pass(Duration::from_millis(100));
-}
-
-/// Makes lengths and checksums of an IPv4 TCP packet right again.
-fn fix_v4(packet: &mut [u8]) {
-    let len = u16::try_from(packet.len()).unwrap();
-    packet[2..4].copy_from_slice(&len.to_be_bytes());
-    packet[10..12].fill(0);
-    let header = checksum(0, &packet[..20]);
-    packet[10..12].copy_from_slice(&header);
-    packet[36..38].fill(0);
-    let pseudo: u32 = packet[12..20]
-        .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]))
-        .sum();
-    let text = checksum(pseudo + 6 + u32::from(len) - 20, &packet[20..]);
-    packet[36..38].copy_from_slice(&text);
-}
-
-fn checksum(start: u32, bytes: &[u8]) -> [u8; 2] {
-    let words = bytes
-        .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
-    let mut sum: u32 = start + words.sum::<u32>();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    let sum = u16::try_from(sum).unwrap();
-    (!sum).to_be_bytes()
 }

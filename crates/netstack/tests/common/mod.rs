@@ -301,3 +301,52 @@ pub fn transfer(
     );
     pair.now.saturating_since(start)
 }
+
+/// Makes lengths and checksums of an IPv4 packet without options right again, and those of what it carries.
+pub fn fix_v4(packet: &mut [u8]) {
+    let len = u16::try_from(packet.len()).unwrap();
+    packet[2..4].copy_from_slice(&len.to_be_bytes());
+    packet[10..12].fill(0);
+    let header = checksum(0, &packet[..20]);
+    packet[10..12].copy_from_slice(&header);
+    let (field, has_pseudo_header) = match packet[9] {
+        1 => (22, false),
+        6 => (36, true),
+        17 => (26, true),
+        _ => return,
+    };
+    if packet.len() < field + 2 {
+        return;
+    }
+    packet[field..field + 2].fill(0);
+    let addresses: u32 = packet[12..20]
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]))
+        .sum();
+    let pseudo = addresses + u32::from(packet[9]) + u32::from(len) - 20;
+    let sum = checksum(if has_pseudo_header { pseudo } else { 0 }, &packet[20..]);
+    packet[field..field + 2].copy_from_slice(&sum);
+}
+
+/// The internet checksum of some bytes, and of a sum to start with.
+pub fn checksum(start: u32, bytes: &[u8]) -> [u8; 2] {
+    let words = bytes
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
+    let mut sum: u32 = start + words.sum::<u32>();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    let sum = u16::try_from(sum).unwrap();
+    (!sum).to_be_bytes()
+}
+
+/// An IPv4 packet from a to b with right checksums.
+pub fn packet_v4(protocol: u8, body: &[u8]) -> Vec<u8> {
+    let mut packet = vec![
+        0x45, 0, 0, 0, 0, 0, 0, 0, 64, protocol, 0, 0, 10, 9, 0, 1, 10, 9, 0, 2,
+    ];
+    packet.extend(body);
+    fix_v4(&mut packet);
+    packet
+}
