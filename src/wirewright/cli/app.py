@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-COMMANDS = ("genkey", "genpsk", "pubkey", "check", "ping")
+COMMANDS = ("genkey", "genpsk", "pubkey", "check", "ping", "demo")
 """In the order in which the help lists them."""
 
 TRACEBACK = "WIREWRIGHT_TRACEBACK"
