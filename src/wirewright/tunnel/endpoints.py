@@ -37,34 +37,33 @@ async def resolve_endpoint(
     host, port = endpoint
     if is_literal(host):
         return host, port
+    failure: tuple[str, int | None] = f"this machine's resolver did not answer within {patience:g} s", None
+    delay = FIRST_RETRY
     try:
         async with asyncio.timeout(patience):
-            return await _resolve(loop, host, port, patience, lookup or system_lookup)
+            while True:
+                try:
+                    return await _first(loop, host, port, lookup or system_lookup)
+                except socket.gaierror as error:
+                    failure = error.strerror or str(error), error.errno
+                    if error.errno not in _TEMPORARY:
+                        break
+                await asyncio.sleep(delay)
+                delay *= 2
     except TimeoutError:
-        raise _unresolved(
-            host, port, f"this machine's resolver did not answer within {patience:g} s"
-        ) from None
+        # The last failure says more than that time is up.
+        pass
+    raise _unresolved(host, port, *failure)
 
 
-async def _resolve(
-    loop: asyncio.AbstractEventLoop, host: str, port: int, patience: float, lookup: Lookup
-) -> tuple[str, int]:
-    deadline = loop.time() + patience
-    delay = FIRST_RETRY
-    while True:
-        try:
-            found = await lookup(loop, host, port)
-        except socket.gaierror as error:
-            if error.errno not in _TEMPORARY or loop.time() + delay >= deadline:
-                raise _unresolved(host, port, error.strerror or str(error), error.errno) from None
-        except UnicodeError as error:
-            raise _unresolved(host, port, f"it is not a host name ({error})") from None
-        else:
-            if found:
-                return found[0]
-            raise _unresolved(host, port, "it has no IP address")
-        await asyncio.sleep(delay)
-        delay *= 2
+async def _first(loop: asyncio.AbstractEventLoop, host: str, port: int, lookup: Lookup) -> tuple[str, int]:
+    try:
+        found = await lookup(loop, host, port)
+    except UnicodeError as error:
+        raise _unresolved(host, port, f"it is not a host name ({error})") from None
+    if not found:
+        raise _unresolved(host, port, "it has no IP address")
+    return found[0]
 
 
 def is_literal(host: str) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from wirewright.tunnel.errors import stream_error
@@ -235,7 +236,7 @@ class StreamTransport(asyncio.Transport):
         if self._closing:
             self._close_gracefully()
         elif self._eof_written:
-            self._connection.write_eof()
+            self._ask_core(self._connection.write_eof)
 
     def can_write_eof(self) -> bool:
         """Tell that the writing half can be closed alone."""
@@ -247,7 +248,7 @@ class StreamTransport(asyncio.Transport):
             return
         self._eof_written = True
         if not self._buffer:
-            self._connection.write_eof()
+            self._ask_core(self._connection.write_eof)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Set the marks in bytes between which the protocol is paused and resumed."""
@@ -278,10 +279,8 @@ class StreamTransport(asyncio.Transport):
         self._force_close(None)
 
     def _close_gracefully(self) -> None:
-        if self._lost:
-            return
-        self._connection.close()
-        self._lose(None)
+        if not self._lost and self._ask_core(self._connection.close):
+            self._lose(None)
 
     def _force_close(self, error: BaseException | None) -> None:
         """Reset the connection; ``error`` is what the protocol gets to know (``SSLProtocol`` calls this)."""
@@ -290,7 +289,9 @@ class StreamTransport(asyncio.Transport):
         self._closing = True
         self._context.lingering.discard(self._connection.id)
         self._context.dispatcher.remove(self._connection.id)
-        self._connection.abort()
+        # RuntimeError: the core is closed, and the connection with it.
+        with suppress(OSError, RuntimeError):
+            self._connection.abort()
         self._lose(error)
 
     def _lose(self, error: BaseException | None) -> None:
@@ -308,6 +309,14 @@ class StreamTransport(asyncio.Transport):
         finally:
             if self._on_lost is not None:
                 self._on_lost(self)
+
+    def _ask_core(self, request: Callable[[], None]) -> bool:
+        try:
+            request()
+        except (OSError, RuntimeError) as error:
+            self._force_close(self._explained(error))
+            return False
+        return True
 
     def _explained(self, error: Exception) -> Exception:
         if isinstance(error, ConnectionError) and error.errno is not None:

@@ -10,7 +10,7 @@ from wirewright.config import Config
 from wirewright.tunnel import datagrams, echo, forks, lifecycle, server, streams, tls
 from wirewright.tunnel.context import Context, Timeouts
 from wirewright.tunnel.dialing import literal
-from wirewright.tunnel.errors import AddressError, TunnelClosed
+from wirewright.tunnel.errors import AddressError
 from wirewright.tunnel.peers import no_answer
 from wirewright.tunnel.stats import TunnelStats
 
@@ -122,6 +122,8 @@ class Tunnel:
     def forked(self) -> None:
         """Be closed: this is a forked child, where the core has wiped its keys."""
         self._forked = True
+        if self._context is not None:
+            self._context.reason = forks.FORKED
 
     @property
     def closed(self) -> bool:
@@ -131,8 +133,6 @@ class Tunnel:
 
     def _open_context(self) -> Context:
         context = self._context
-        if self._forked:
-            raise TunnelClosed(f"The tunnel is closed: {forks.FORKED}.")
         if context is None:
             raise RuntimeError("The tunnel is not open: use it inside 'async with tunnel:'.")
         if self.closed:
