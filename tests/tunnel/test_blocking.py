@@ -170,7 +170,8 @@ def test_many_threads_share_a_tunnel(tunnel: BlockingTunnel) -> None:
     def ask(number: int) -> bytes:
         with tunnel.connect(SERVER_V4, 7) as connection, connection.makefile("rb") as file:
             connection.sendall(b"%d\n" % number)
-            return file.readline()
+            line: bytes = file.readline()
+            return line
 
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(ask, range(64))) == [b"%d\n" % number for number in range(64)]

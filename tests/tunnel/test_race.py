@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -83,10 +84,8 @@ async def test_a_race_cancelled_at_any_step_leaves_nothing(pair: Pair) -> None:
         for _ in range(steps):
             await asyncio.sleep(0.004)
         task.cancel()
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             release(context, await task)
-        except asyncio.CancelledError:
-            pass
         assert pair.client.stats().netstack["connections"] == 0
         assert len(context.dispatcher) == 0
     server.close()

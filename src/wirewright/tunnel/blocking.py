@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -53,10 +52,14 @@ class BlockingTunnel:
     ) -> None:
         """Prepare a tunnel, with the parameters of ``Tunnel``; it opens with ``with`` or ``open()``."""
         self._tunnel = Tunnel(config, listen_address=listen_address, shards=shards, timeouts=timeouts)
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._stop: asyncio.Event
         self._forked = False
+        # Guards what follows: a call is handed over only to a loop that will run it, and a request to stop
+        # that comes before the loop exists is not lost.
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._stopping = False
 
     @classmethod
     def from_file(
@@ -96,10 +99,10 @@ class BlockingTunnel:
         if self._thread is None or self._forked:
             return
         forks.unwatch(self)
-        if (loop := self._loop) is not None:
-            # RuntimeError: the loop is closed already.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._stop.set)
+        with self._lock:
+            self._stopping = True
+            if self._loop is not None and self._stop is not None:
+                self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
     def __enter__(self) -> Self:
@@ -180,19 +183,17 @@ class BlockingTunnel:
 
     def call(self, operation: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Run a coroutine in the tunnel's loop and wait for its result."""
-        loop = self._loop
         try:
             if self._forked:
                 raise TunnelClosed(f"The tunnel is closed: {forks.FORKED}.")
             if self._thread is None:
                 raise RuntimeError("The tunnel is not open: use it inside 'with tunnel:'.")
-            if loop is None or self._tunnel.closed:
-                raise TunnelClosed("The tunnel is closed.")
             if threading.current_thread() is self._thread:
-                raise RuntimeError(
-                    "A BlockingTunnel cannot be used in its own loop: it would wait for itself."
-                )
-            future = asyncio.run_coroutine_threadsafe(operation, loop)
+                raise RuntimeError("A BlockingTunnel used in its own loop would wait for itself.")
+            with self._lock:
+                if self._loop is None:
+                    raise TunnelClosed("The tunnel is closed.")
+                future = asyncio.run_coroutine_threadsafe(operation, self._loop)
         except BaseException:
             operation.close()
             raise
@@ -211,13 +212,14 @@ class BlockingTunnel:
             if opened.done():
                 raise
             opened.set_exception(error)
-        finally:
-            self._loop = None
 
     async def _main(self, opened: concurrent.futures.Future[None]) -> None:
-        self._stop = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        stopped = asyncio.ensure_future(self._stop.wait())
+        stop = asyncio.Event()
+        with self._lock:
+            self._stop, self._loop = stop, asyncio.get_running_loop()
+            if self._stopping:
+                stop.set()
+        stopped = asyncio.ensure_future(stop.wait())
         opening = asyncio.ensure_future(self._tunnel.open())
         await asyncio.wait([stopped, opening], return_when=asyncio.FIRST_COMPLETED)
         if not opening.done():
@@ -228,4 +230,8 @@ class BlockingTunnel:
             await stopped
         finally:
             stopped.cancel()
+            with self._lock:
+                self._loop = None
+            # Calls handed over before this begin now, and end with the tunnel.
+            await asyncio.sleep(0)
             await self._tunnel.close()
