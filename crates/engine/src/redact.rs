@@ -360,40 +360,40 @@ mod tests {
 
     #[test]
     fn splicing_refuses_what_does_not_fit() {
-        let secrets = [b"x".as_slice(), b"a\nb", b"\0"];
+        let secrets = [b"x".as_slice(), b"a\nb", b"\x00"];
         assert_eq!(
-            splice(b"a\0b", &secrets).unwrap_err(),
+            splice(b"a\x00b", &secrets).unwrap_err(),
             SpliceError::BadPlaceholder
         );
         assert_eq!(
-            splice(b"a\00", &secrets).unwrap_err(),
+            splice(b"a\x000", &secrets).unwrap_err(),
             SpliceError::BadPlaceholder
         );
         assert_eq!(
-            splice(b"a\0\0", &secrets).unwrap_err(),
+            splice(b"a\x00\x00", &secrets).unwrap_err(),
             SpliceError::BadPlaceholder
         );
         assert_eq!(
-            splice(b"\0-1\0", &secrets).unwrap_err(),
+            splice(b"\x00-1\x00", &secrets).unwrap_err(),
             SpliceError::BadPlaceholder
         );
         assert_eq!(
-            splice(b"\09999999999\0", &secrets).unwrap_err(),
+            splice(b"\x009999999999\x00", &secrets).unwrap_err(),
             SpliceError::BadPlaceholder
         );
         assert_eq!(
-            splice(b"\03\0", &secrets).unwrap_err(),
+            splice(b"\x003\x00", &secrets).unwrap_err(),
             SpliceError::NoSuchSecret { number: 3 }
         );
         assert_eq!(
-            splice(b"\01\0", &secrets).unwrap_err(),
+            splice(b"\x001\x00", &secrets).unwrap_err(),
             SpliceError::BadSecret { number: 1 }
         );
         assert_eq!(
-            splice(b"\02\0", &secrets).unwrap_err(),
+            splice(b"\x002\x00", &secrets).unwrap_err(),
             SpliceError::BadSecret { number: 2 }
         );
-        assert_eq!(&splice(b"\00\0\00\0", &secrets).unwrap()[..], b"xx");
+        assert_eq!(&splice(b"\x000\x00\x000\x00", &secrets).unwrap()[..], b"xx");
     }
 
     #[test]

@@ -87,12 +87,6 @@ pub fn write_descriptor(
     Ok(())
 }
 
-/// Whether what is written to `descriptor` lands in a regular file that other users have any right to.
-pub fn is_open_to_others(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
-    let stat = fs::fstat(descriptor)?;
-    Ok(FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && others_may(&stat, Mode::RWXO))
-}
-
 /// Replaces the content of `path` by `bytes`, wholly or not at all.
 ///
 /// A new file, readable by its owner only, is written beside it, brought to the disk, and renamed over it. A

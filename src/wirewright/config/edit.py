@@ -26,20 +26,30 @@ def edited(text: RedactedText, reading: Reading, interface: Interface, peers: Se
     """Give the text that says ``interface`` and ``peers``."""
     editor = _Editor(text)
     head, *sections = reading.sections
-    waiting: defaultdict[PublicKey, deque[Section]] = defaultdict(deque)
-    for section in sections:
+    waiting: defaultdict[PublicKey, deque[int]] = defaultdict(deque)
+    place_of_interface = 0
+    for index, section in enumerate(sections):
         if isinstance(section.value, Peer):
-            waiting[section.value.public_key].append(section)
+            waiting[section.value.public_key].append(index)
+        else:
+            place_of_interface = index
 
-    blocks = []
+    # The interface goes before the first peer it stood before, or else behind the last it stood behind.
+    blocks: list[_Block] = []
+    before: int | None = None
+    behind = 0
     for peer in peers:
-        kept = waiting[peer.public_key]
-        blocks.append(editor.kept_section(kept.popleft(), peer) if kept else editor.new_section(peer))
-    # The interface stays behind as many peers as it stood behind, which is usually none.
-    place_of_interface = next(
-        index for index, section in enumerate(sections) if isinstance(section.value, Interface)
-    )
-    blocks.insert(place_of_interface, editor.kept_section(sections[place_of_interface], interface))
+        if waiting[peer.public_key]:
+            index = waiting[peer.public_key].popleft()
+            if index < place_of_interface:
+                behind = len(blocks) + 1
+            elif before is None:
+                before = len(blocks)
+            blocks.append(editor.kept_section(sections[index], peer))
+        else:
+            blocks.append(editor.new_section(peer))
+    own_block = editor.kept_section(sections[place_of_interface], interface)
+    blocks.insert(behind if before is None else before, own_block)
     return compact(editor.joined([_Block(head.block.text), *blocks]), editor.secrets)
 
 
@@ -118,10 +128,12 @@ class _Lines:
 
         Also gives the items that need lines of their own.
         """
+        if not places:
+            return [], wanted
         had = [self._items(index, field) for index in places]
         if field.one_a_line and len(wanted) == len(places):
             return [(item,) for item in wanted], ()
-        if places and any(isinstance(item, Removal) for items in had for item in items):
+        if any(isinstance(item, Removal) for items in had for item in items):
             # A removal makes a line depend on those above it: from now on one line says it all.
             return [wanted, *[()] * (len(places) - 1)], ()
         shares: list[tuple[Any, ...]] = []
@@ -136,7 +148,7 @@ class _Lines:
                     break
             shares.append(wanted[start:dealt])
         rest = wanted[dealt:]
-        if field.one_a_line or not places:
+        if field.one_a_line:
             return shares, rest
         last = max((number for number, share in enumerate(shares) if share), default=0)
         shares[last] += rest

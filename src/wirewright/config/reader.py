@@ -153,14 +153,8 @@ class _Reader:
             return
         # Only the first word: behind it may stand a key whose '=' was forgotten.
         word = re.split(f"[{SPACE}]", line.text.strip(SPACE), maxsplit=1)[0]
-        hint = None
-        if word.startswith(_BYTE_ORDER_MARK):
-            hint = "the file begins with a byte order mark; save it as plain UTF-8"
-        elif word.startswith((";", "//")):
-            hint = "a comment begins with '#'"
-        self._problem(
-            Problem(number, None, f"'{_show_name(word)}'", "'Key = value', a section or a '#' comment", hint)
-        )
+        expected = "'Key = value', a section or a '#' comment"
+        self._problem(Problem(number, None, f"'{_show_name(word)}'", expected, _hint(word)))
 
     def _problem(self, problem: Problem) -> None:
         if len(self.problems) < MAX_PROBLEMS:
@@ -188,11 +182,20 @@ def _unknown_key(section: SectionName | None, line: Line, number: int) -> Proble
     names = ", ".join(field.key for field in known)
     expected = f"a key of [{section}] ({names})" if section else "a section first"
     suggestion = _suggest(line.key, known) or _suggest(line.key, FIELDS)
-    hint = None
-    if suggestion is not None:
+    hint = _hint(line.key)
+    if suggestion is not None and hint is None:
         place = "" if suggestion.section == section else f", which belongs in [{suggestion.section}]"
         hint = f"did you mean {suggestion.key}{place}?"
     return Problem(number, _show_name(line.key), "an unknown key", expected, hint)
+
+
+def _hint(text: str) -> str | None:
+    """Recognise what other programs put at the beginning of a line."""
+    if text.startswith(_BYTE_ORDER_MARK):
+        return "the file begins with a byte order mark; save it as plain UTF-8"
+    if text.startswith((";", "//")):
+        return "a comment begins with '#'"
+    return None
 
 
 def _suggest(key: str, fields: Sequence[Field]) -> Field | None:
