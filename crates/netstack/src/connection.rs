@@ -23,6 +23,7 @@ use crate::demux::{Segment, Tuple};
 use crate::device::{PacketSink, Port, Sent};
 use crate::event::{CloseReason, ConnectFailure, Unreachable};
 use crate::outbox::Outbox;
+use crate::recovery::{Recovery, SHOWN_LEN, Shown};
 use crate::slots::Handle;
 use crate::time::{from_smoltcp, to_smoltcp};
 
@@ -43,6 +44,8 @@ pub(crate) struct Connection {
     pub(crate) listener: Option<Handle>,
     /// Nobody holds its name any more.
     pub(crate) released: bool,
+    /// Whoever released it was told that all of it arrived, or never will.
+    delivered: bool,
     /// Whether it stands in the 4-tuple table.
     pub(crate) reachable: bool,
     /// Whether it stands in the list of connections with work.
@@ -66,6 +69,7 @@ pub(crate) struct Connection {
     unacknowledged: usize,
     /// Bytes waiting for acknowledgement when last looked at, to see progress.
     send_queue: usize,
+    recovery: Recovery,
     verdict: Option<CloseReason>,
     soft_error: Option<Unreachable>,
     initial_sequence: u32,
@@ -194,6 +198,7 @@ impl Connection {
             phase,
             listener: None,
             released: false,
+            delivered: false,
             reachable: true,
             ready: false,
             listed: false,
@@ -207,6 +212,7 @@ impl Connection {
             heard: now,
             unacknowledged: 0,
             send_queue: 0,
+            recovery: Recovery::default(),
             verdict: None,
             soft_error: None,
             initial_sequence: 0,
@@ -222,7 +228,7 @@ impl Connection {
         outbox: &mut Outbox,
         mtu: usize,
         timing: &Timing,
-    ) -> Sent {
+    ) {
         self.heard = now;
         if self.unanswered_since.is_some() {
             self.unanswered_since = Some(now);
@@ -238,11 +244,21 @@ impl Connection {
         self.socket
             .with(|socket| socket.set_ack_delay(Some(delay.into())));
 
+        let before = self.socket.with(|socket| socket.send_queue());
+        if before > 0 && self.takes_hints() {
+            for shown in self.recovery.divide(segment) {
+                self.show(shown, now, mtu);
+            }
+        }
         let mut port = Port::new(Some(packet), outbox, mtu);
         let (interface, at) = (&mut self.interface, to_smoltcp(now));
         self.socket
             .with_set(|set| interface.poll_ingress_single(at, &mut port, set));
-        let sent = port.sent;
+        let left = self.socket.with(|socket| socket.send_queue());
+        let freed = u32::try_from(before.saturating_sub(left)).unwrap_or(0);
+        if self.recovery.received(segment, freed, now) {
+            self.retransmit(now, mtu);
+        }
 
         let state = self.state();
         if segment.rst && matches!(state, State::Closed | State::Listen) {
@@ -252,13 +268,15 @@ impl Connection {
         if self.released && segment.payload_len > 0 && self.socket.with(|socket| socket.can_recv()) {
             self.abort(CloseReason::Aborted);
         }
-        sent
     }
 
     /// Sends what there is to send, for one turn.
     pub(crate) fn egress(&mut self, now: Instant, sink: &mut impl PacketSink, mtu: usize) -> (Egress, Sent) {
+        if self.recovery.probe(now) {
+            self.retransmit(now, mtu);
+        }
         let mut port = Port::new(None, sink, mtu);
-        let (interface, at) = (&mut self.interface, to_smoltcp(now));
+        let (interface, recovery, at) = (&mut self.interface, &mut self.recovery, to_smoltcp(now));
         let outcome = self.socket.with_set(|set| {
             for _ in 0..BURST {
                 if !port.sink.has_room() {
@@ -267,6 +285,7 @@ impl Connection {
                 if interface.poll_egress(at, &mut port, set) == PollResult::None {
                     return Egress::Done;
                 }
+                recovery.sent(port.sent.last, now);
             }
             Egress::More
         });
@@ -274,10 +293,39 @@ impl Connection {
         if sent.packets > 0 {
             self.unacknowledged = 0;
             if self.phase == Phase::Connecting {
-                self.initial_sequence = sent.sequence;
+                self.initial_sequence = sent.last.sequence.wrapping_sub(1);
             }
         }
         (outcome, sent)
+    }
+
+    /// Makes smoltcp send the first unacknowledged segment again.
+    fn retransmit(&mut self, now: Instant, mtu: usize) {
+        if self.takes_hints() && self.send_queue > 0 {
+            for shown in self.recovery.demand() {
+                self.show(shown, now, mtu);
+            }
+        }
+    }
+
+    /// Whether smoltcp judges an acknowledgement by its number alone in this state. In LAST-ACK it takes one that
+    /// acknowledges nothing for an attack.
+    fn takes_hints(&mut self) -> bool {
+        matches!(
+            self.state(),
+            State::Established | State::FinWait1 | State::CloseWait | State::Closing
+        )
+    }
+
+    /// Shows smoltcp an acknowledgement that nobody sent.
+    fn show(&mut self, shown: Shown, now: Instant, mtu: usize) {
+        let mut buffer = [0; SHOWN_LEN];
+        let packet = shown.write(&self.tuple, &mut buffer);
+        let mut nowhere = Nowhere;
+        let mut port = Port::new(Some(packet), &mut nowhere, mtu);
+        let (interface, at) = (&mut self.interface, to_smoltcp(now));
+        self.socket
+            .with_set(|set| interface.poll_ingress_single(at, &mut port, set));
     }
 
     /// Ends what has taken too long.
@@ -392,6 +440,7 @@ impl Connection {
             self.phase_until,
             self.unanswered_until(timing),
             self.probed_until(timing),
+            self.recovery.probe_at(),
             wanted,
         ];
         ours.into_iter().flatten().min()
@@ -438,6 +487,15 @@ impl Connection {
             Phase::Connecting | Phase::HalfOpen => self.abort(CloseReason::Aborted),
             Phase::Over(_) => {}
         }
+    }
+
+    /// Whether all that was written arrived, or never will. True once for each released connection.
+    pub(crate) fn take_delivered(&mut self) -> bool {
+        let state = self.socket.with(|socket| socket.state());
+        let done = matches!(state, State::FinWait2 | State::TimeWait | State::Closed);
+        let news = self.released && done && !self.delivered;
+        self.delivered |= news;
+        news
     }
 
     /// Whether it can be forgotten: nothing to send, nothing to wait for, nobody to tell.

@@ -24,6 +24,9 @@ pub enum Event {
     /// The connection is over in both directions. Received data may still be read. The name is still to be
     /// released.
     Closed(ConnectionId, CloseReason),
+    /// After a release: everything written was acknowledged, the end of the stream included, or never will be.
+    /// The name refers to nothing any more.
+    Delivered(ConnectionId),
     /// An ICMP error reports that a connection still in its handshake gets nowhere. A soft error: the attempt goes
     /// on until its timeout unless the caller ends it (RFC 5461).
     ConnectionUnreachable(ConnectionId, Unreachable),

@@ -105,6 +105,7 @@ fn describe(event: Event) -> Option<Told> {
             };
             Told("closed", Ident::of_connection(id), detail)
         }
+        Event::Delivered(id) => Told("closed", Ident::of_connection(id), Detail::None),
         Event::Accepted(id) => Told("accepted", Ident::of_listener(id), Detail::None),
         Event::Datagram(id) => Told("datagram", Ident::of_socket(id), Detail::None),
         Event::DatagramWritable(id) => Told("writable", Ident::of_socket(id), Detail::None),

@@ -159,7 +159,7 @@ impl Netstack {
     }
 
     /// Queues an event that no connection or socket holds. There may be two for each ping: a reply and an error.
-    fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) {
         self.events.push_back(events::Source::Told(event));
     }
 }

@@ -8,8 +8,8 @@ use super::{Netstack, make_ready};
 use crate::connection::{Change, Connection, Egress, Setup};
 use crate::demux::{Discard, IpPacket, Segment};
 use crate::device::{PacketSink, capabilities};
-use crate::event::CloseReason;
-use crate::slots::Handle;
+use crate::event::{CloseReason, Event};
+use crate::slots::{ConnectionId, Handle};
 
 impl Netstack {
     pub(super) fn receive_segment(&mut self, now: Instant, packet: &IpPacket<'_>) -> Result<(), Discard> {
@@ -166,6 +166,7 @@ impl Netstack {
             return;
         };
         let change = connection.observe(now, &self.timing);
+        let delivered = connection.take_delivered();
         let listening = connection.listener;
         match change {
             Change::None => {}
@@ -186,6 +187,10 @@ impl Netstack {
             Change::Closed(CloseReason::Reset) => self.counters.connections_reset += 1,
             Change::Closed(CloseReason::TimedOut) => self.counters.connections_timed_out += 1,
             Change::Closed(_) => {}
+        }
+        // Nobody ever knew the name of a connection that was dropped half-open.
+        if delivered && change != Change::Dropped {
+            self.tell(Event::Delivered(ConnectionId(handle)));
         }
         self.list_connection(handle);
     }
