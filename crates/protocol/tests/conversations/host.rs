@@ -177,6 +177,7 @@ impl Host {
         let mut retired = Vec::new();
         while let Some(timeout) = self.conversation.expire(now, &mut self.rng, &mut retired) {
             self.timeouts.push((now, timeout));
+            assert!(self.timeouts.len() < 10_000, "a timer expires without end");
             match timeout {
                 Timeout::RetryHandshake => self.begin(now, Cause::Retry, out),
                 Timeout::NewHandshake => self.begin(now, Cause::Fresh, out),

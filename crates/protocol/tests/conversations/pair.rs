@@ -171,7 +171,13 @@ impl Pair {
     /// Lets time pass: datagrams arrive and timers expire at their times.
     pub(crate) fn run_for(&mut self, duration: Duration) {
         let end = self.now + duration;
+        let mut standing_still = 0;
         while let Some(next) = self.next_event().filter(|&next| next <= end) {
+            standing_still = if next > self.now { 0 } else { standing_still + 1 };
+            assert!(
+                standing_still < 1000,
+                "time stands still: a timer is due again and again"
+            );
             self.now = self.now.max(next);
             let arrived = self
                 .under_way

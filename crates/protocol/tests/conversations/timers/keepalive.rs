@@ -1,5 +1,7 @@
 //! Passive keepalive: armed by data received, 10 s; disarmed by anything authenticated sent.
 
+use wirewright_protocol::{Sent, Timeout};
+
 use crate::pair::{Kind, Pair, Side, millis, seconds};
 use Side::{Alice, Bob};
 
@@ -104,4 +106,30 @@ fn two_peers_do_not_keep_each_other_awake() {
     assert_eq!(pair.sent_by(Alice), [(0, Kind::Data), (11_010, Kind::Keepalive)]);
     assert_eq!(pair.sent_by(Bob), [(1000, Kind::Data)]);
     assert_eq!(pair.alice.conversation.deadline(), None);
+}
+
+#[test]
+fn a_keepalive_that_could_not_be_sent_does_not_ask_for_another_later() {
+    let mut pair = Pair::connected();
+    pair.send(Alice, b"first");
+    pair.run_for(seconds(1));
+    pair.send(Alice, b"second");
+    pair.run_for(seconds(1));
+    let (due, mut retired) = (pair.now + seconds(9), Vec::new());
+    let bob = &mut pair.bob;
+    let timeout = bob.conversation.expire(due, &mut bob.rng, &mut retired);
+    assert_eq!(timeout, Some(Timeout::Keepalive));
+    // Data goes instead, and an empty packet much later.
+    bob.conversation.sent(due, &mut bob.rng, Sent::Data);
+    bob.conversation
+        .sent(due + seconds(1), &mut bob.rng, Sent::Keepalive);
+    let next = bob
+        .conversation
+        .expire(due + seconds(100), &mut bob.rng, &mut retired);
+    assert_eq!(next, Some(Timeout::NewHandshake));
+    assert_eq!(
+        bob.conversation
+            .expire(due + seconds(100), &mut bob.rng, &mut retired),
+        None
+    );
 }

@@ -1,5 +1,6 @@
 //! The timer table, a file a row.
 
+mod jitter;
 mod keepalive;
 mod new_handshake;
 mod persistent;

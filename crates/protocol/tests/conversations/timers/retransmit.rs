@@ -198,3 +198,24 @@ fn a_retransmission_due_within_the_gate_waits_for_it_uncounted() {
     pair.run_for(seconds(300));
     assert_eq!(pair.times_of(Bob, Kind::Initiation).len(), 20);
 }
+
+#[test]
+fn a_completed_handshake_counts_attempts_anew_even_for_a_retry() {
+    let mut pair = Pair::new();
+    pair.lose_everything();
+    pair.begin(Alice);
+    pair.run_for(seconds(50));
+    pair.lose_nothing();
+    pair.run_for(seconds(10));
+    assert!(pair.can_send(Alice));
+    pair.lose_everything();
+    pair.mark();
+    pair.alice.initiate(pair.now, Cause::Retry).unwrap();
+    pair.run_for(seconds(300));
+    let retries = pair
+        .timeouts_of(Alice)
+        .iter()
+        .filter(|timeout| timeout.1 == Timeout::RetryHandshake)
+        .count();
+    assert_eq!(retries, 19);
+}
