@@ -23,7 +23,7 @@ use crate::demux::{Segment, Tuple};
 use crate::device::{PacketSink, Port, Sent};
 use crate::event::{CloseReason, ConnectFailure, Unreachable};
 use crate::outbox::Outbox;
-use crate::recovery::{Recovery, SHOWN_LEN, Shown};
+use crate::recovery::{Advice, Recovery, SHOWN_LEN, Shown};
 use crate::slots::Handle;
 use crate::time::{from_smoltcp, to_smoltcp};
 
@@ -31,6 +31,9 @@ use crate::time::{from_smoltcp, to_smoltcp};
 const BURST: usize = 64;
 /// If smoltcp wants to be polled now but has nothing to send, ask again after this.
 const IDLE_RETRY: Duration = Duration::from_millis(1);
+/// smoltcp's longest retransmission timeout is a minute. What else it times may come early: a probe of an idle
+/// connection, or the end of a delay of acknowledgements.
+const BEYOND_ANY_TIMEOUT: Duration = Duration::from_secs(61);
 /// TIME-WAIT. smoltcp discards what was not read when its own TIME-WAIT of ten seconds ends, so ours must not be
 /// longer, and the connection is not polled afterwards.
 pub(crate) const TIME_WAIT: Duration = Duration::from_secs(10);
@@ -70,6 +73,8 @@ pub(crate) struct Connection {
     /// Bytes waiting for acknowledgement when last looked at, to see progress.
     send_queue: usize,
     recovery: Recovery,
+    /// How far smoltcp's clock is set forward.
+    ahead: Duration,
     verdict: Option<CloseReason>,
     soft_error: Option<Unreachable>,
     initial_sequence: u32,
@@ -213,6 +218,7 @@ impl Connection {
             unacknowledged: 0,
             send_queue: 0,
             recovery: Recovery::default(),
+            ahead: Duration::ZERO,
             verdict: None,
             soft_error: None,
             initial_sequence: 0,
@@ -251,13 +257,15 @@ impl Connection {
             }
         }
         let mut port = Port::new(Some(packet), outbox, mtu);
-        let (interface, at) = (&mut self.interface, to_smoltcp(now));
+        let (interface, at) = (&mut self.interface, to_smoltcp(now + self.ahead));
         self.socket
             .with_set(|set| interface.poll_ingress_single(at, &mut port, set));
         let left = self.socket.with(|socket| socket.send_queue());
         let freed = u32::try_from(before.saturating_sub(left)).unwrap_or(0);
-        if self.recovery.received(segment, freed, now) {
-            self.retransmit(now, mtu);
+        match self.recovery.received(segment, freed, now) {
+            Advice::Nothing => {}
+            Advice::Retransmit => self.retransmit(now, mtu),
+            Advice::GoBack => self.ahead = self.ahead + BEYOND_ANY_TIMEOUT,
         }
 
         let state = self.state();
@@ -276,7 +284,11 @@ impl Connection {
             self.retransmit(now, mtu);
         }
         let mut port = Port::new(None, sink, mtu);
-        let (interface, recovery, at) = (&mut self.interface, &mut self.recovery, to_smoltcp(now));
+        let (interface, recovery, at) = (
+            &mut self.interface,
+            &mut self.recovery,
+            to_smoltcp(now + self.ahead),
+        );
         let outcome = self.socket.with_set(|set| {
             for _ in 0..BURST {
                 if !port.sink.has_room() {
@@ -323,7 +335,7 @@ impl Connection {
         let packet = shown.write(&self.tuple, &mut buffer);
         let mut nowhere = Nowhere;
         let mut port = Port::new(Some(packet), &mut nowhere, mtu);
-        let (interface, at) = (&mut self.interface, to_smoltcp(now));
+        let (interface, at) = (&mut self.interface, to_smoltcp(now + self.ahead));
         self.socket
             .with_set(|set| interface.poll_ingress_single(at, &mut port, set));
     }
@@ -433,9 +445,11 @@ impl Connection {
         if self.has_left(now) {
             return None;
         }
-        let (interface, at) = (&mut self.interface, to_smoltcp(now));
+        let (interface, at) = (&mut self.interface, to_smoltcp(now + self.ahead));
         let wanted = self.socket.with_set(|set| interface.poll_at(at, set));
-        let wanted = wanted.map(|at| from_smoltcp(at).max(now + IDLE_RETRY));
+        let ahead = self.ahead;
+        let wanted =
+            wanted.map(|at| (now + from_smoltcp(at).saturating_since(now + ahead)).max(now + IDLE_RETRY));
         let ours = [
             self.phase_until,
             self.unanswered_until(timing),

@@ -67,6 +67,9 @@ pub(crate) struct Segment {
     pub(crate) rst: bool,
     pub(crate) sequence: u32,
     pub(crate) ack_number: u32,
+    /// The field as it stands, not scaled.
+    pub(crate) window: u16,
+    pub(crate) has_sack: bool,
     /// Sequence numbers it takes: bytes, and one each for SYN and FIN.
     pub(crate) segment_len: usize,
     pub(crate) payload_len: usize,
@@ -164,6 +167,10 @@ impl<'a> IpPacket<'a> {
             rst: packet.rst(),
             sequence: packet.seq_number().0 as u32,
             ack_number: packet.ack_number().0 as u32,
+            window: packet.window_len(),
+            has_sack: packet
+                .selective_ack_ranges()
+                .is_ok_and(|ranges| ranges.iter().any(Option::is_some)),
             segment_len: packet.segment_len(),
             payload_len: packet.payload().len(),
         })

@@ -26,8 +26,17 @@ pub(crate) struct Port<'a, S> {
 pub(crate) struct Sent {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
-    /// The sequence number of the last segment.
+    /// The last segment.
+    pub(crate) last: SentSegment,
+}
+
+/// A segment that smoltcp wrote.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct SentSegment {
+    /// The sequence number of its first byte, or of the one that will be: a SYN is behind it.
     pub(crate) sequence: u32,
+    /// Bytes of payload.
+    pub(crate) len: u32,
 }
 
 impl<'a, S: PacketSink> Port<'a, S> {
@@ -106,21 +115,22 @@ impl<S: PacketSink> TxToken for Outgoing<'_, S> {
         sent.bytes += len as u64;
         self.sink.packet(len, |buffer| {
             let result = f(buffer);
-            sent.sequence = sequence_of(buffer);
+            sent.last = SentSegment::of(buffer).unwrap_or_default();
             result
         })
     }
 }
 
-/// The sequence number of a segment smoltcp wrote: it adds neither IPv4 options nor extension headers.
-fn sequence_of(packet: &[u8]) -> u32 {
-    let header = if packet.first().is_some_and(|byte| byte >> 4 == 4) {
-        20
-    } else {
-        40
-    };
-    packet
-        .get(header + 4..header + 8)
-        .and_then(|bytes| bytes.try_into().ok())
-        .map_or(0, u32::from_be_bytes)
+impl SentSegment {
+    /// smoltcp adds neither IPv4 options nor extension headers.
+    fn of(packet: &[u8]) -> Option<Self> {
+        let ip = if packet.first()? >> 4 == 4 { 20 } else { 40 };
+        let sequence = packet.get(ip + 4..ip + 8)?.try_into().ok()?;
+        let headers = ip + usize::from(packet.get(ip + 12)? >> 4) * 4;
+        let syn = u32::from(packet.get(ip + 13)? >> 1 & 1);
+        Some(Self {
+            sequence: u32::from_be_bytes(sequence).wrapping_add(syn),
+            len: u32::try_from(packet.len().checked_sub(headers)?).ok()?,
+        })
+    }
 }

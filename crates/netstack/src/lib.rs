@@ -59,6 +59,7 @@ mod listener;
 mod outbox;
 mod ping;
 mod ports;
+mod recovery;
 mod rootless;
 mod slots;
 mod stack;
