@@ -2,12 +2,16 @@
 
 import base64
 import re
+from typing import TypeVar
 
 from hypothesis import strategies as st
 
 from tests.config.samples import ALICE, BOB, PRIVATE
 from wirewright.config import Config, Endpoint, Hook, Interface, Peer
+from wirewright.config.values import IPNetwork, read_address, read_network
 from wirewright.keys import PresharedKey, PublicKey, SecretKey
+
+T = TypeVar("T")
 
 KEYS = st.binary(min_size=32, max_size=32).map(lambda key: base64.b64encode(key).decode())
 PORTS = st.integers(1, 65535)
@@ -30,30 +34,22 @@ HOOKS = st.lists(
 ).map(tuple)
 
 
-def optional(strategy):
+def optional(strategy: st.SearchStrategy[T]) -> st.SearchStrategy[T | None]:
     return st.none() | strategy
 
 
-def tuples_of(strategy):
+def tuples_of(strategy: st.SearchStrategy[T]) -> st.SearchStrategy[tuple[T, ...]]:
     return st.lists(strategy, max_size=4).map(tuple)
 
 
-def _interface(text):
-    from wirewright.config.values import read_address
-
-    return read_address(text)
-
-
-def _network(text):
-    from wirewright.config.values import read_network
-
+def _network(text: str) -> IPNetwork:
     return read_network(text)[0]
 
 
 INTERFACE_MODELS = st.builds(
     Interface,
     private_key=optional(KEYS.map(SecretKey.from_base64)),
-    addresses=tuples_of(INTERFACES.map(_interface)),
+    addresses=tuples_of(INTERFACES.map(read_address)),
     listen_port=optional(st.integers(0, 65535)),
     fwmark=optional(st.integers(0, 0xFFFF_FFFF)),
     dns=tuples_of(ADDRESSES | NAMES),
@@ -84,7 +80,7 @@ _NETWORKS = st.lists(
 
 
 @st.composite
-def _assignment(draw, key, value):
+def _assignment(draw: st.DrawFn, key: str, value: st.SearchStrategy[str]) -> str:
     key = draw(st.sampled_from([key, key.lower(), key.upper()]))
     pieces = [
         draw(_SPACES),
@@ -124,7 +120,7 @@ _PEER_LINES = st.one_of(
 
 
 @st.composite
-def valid_texts(draw):
+def valid_texts(draw: st.DrawFn) -> str:
     """Files that are right, spelt in every way a file may be."""
     ending = draw(st.sampled_from(["\n", "\r\n"]))
     comments = st.lists(_COMMENTS, max_size=2)

@@ -1,9 +1,11 @@
 """What `ww check` warns of."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.config.samples import ALICE, BOB, LOW_ORDER, OFFICE, PRIVATE, PUBLIC_OF_PRIVATE
-from wirewright.config import Document, explain
+from wirewright.config import Document, Finding, explain
 from wirewright.config.explain import MAX_NETWORKS, MAX_PEERS, as_data
 from wirewright.config.findings import MAX_FINDINGS
 
@@ -11,15 +13,15 @@ INTERFACE = f"[Interface]\nPrivateKey = {PRIVATE}\nAddress = 10.0.0.2/24, fd00::
 PEER = f"[Peer]\nPublicKey = {ALICE}\nEndpoint = 192.0.2.1:51820\nAllowedIPs = 10.0.0.0/24\n"
 
 
-def findings(text):
+def findings(text: str) -> tuple[Finding, ...]:
     return explain(Document.loads(text)).findings
 
 
-def codes(text):
+def codes(text: str) -> set[str]:
     return {finding.code for finding in findings(text)}
 
 
-def test_a_sound_configuration_has_no_findings():
+def test_a_sound_configuration_has_no_findings() -> None:
     assert findings(INTERFACE + PEER) == ()
     assert findings(OFFICE) == ()
 
@@ -72,27 +74,27 @@ def test_a_sound_configuration_has_no_findings():
         ),
     ],
 )
-def test_each_oddity_is_found_alone_and_with_its_line(code, level, line, text):
+def test_each_oddity_is_found_alone_and_with_its_line(code: str, level: str, line: int, text: str) -> None:
     found = findings(text)
     assert [(finding.code, finding.level) for finding in found] == [(code, level)]
     if code != "no-address-of-family":
         assert found[0].line == line
 
 
-def test_a_name_server_behind_a_peer_is_no_finding():
+def test_a_name_server_behind_a_peer_is_no_finding() -> None:
     assert codes(INTERFACE + "DNS = 10.0.0.1\n" + PEER) == set()
 
 
-def test_the_smallest_and_largest_unsuspicious_mtu_are_no_findings():
+def test_the_smallest_and_largest_unsuspicious_mtu_are_no_findings() -> None:
     assert codes(INTERFACE + "MTU = 1280\n" + PEER) == set()
     assert codes(INTERFACE + "MTU = 1440\n" + PEER) == set()
 
 
-def test_networks_of_one_peer_may_overlap():
+def test_networks_of_one_peer_may_overlap() -> None:
     assert codes(INTERFACE + PEER + "AllowedIPs = 10.0.0.0/8, 10.0.0.0/24\n") == set()
 
 
-def test_a_file_that_others_can_read_is_found(tmp_path):
+def test_a_file_that_others_can_read_is_found(tmp_path: Path) -> None:
     path = tmp_path / "wg0.conf"
     path.write_text(INTERFACE + PEER)
     tmp_path.chmod(0o755)
@@ -102,7 +104,7 @@ def test_a_file_that_others_can_read_is_found(tmp_path):
     assert explain(Document.from_file(path)).findings == ()
 
 
-def test_only_so_many_findings_of_a_kind_are_listed():
+def test_only_so_many_findings_of_a_kind_are_listed() -> None:
     empty_peer = f"[Peer]\nPublicKey = {ALICE}\n"
     found = [
         finding for finding in findings(INTERFACE + empty_peer * 100) if finding.code == "no-allowed-ips"
@@ -111,7 +113,7 @@ def test_only_so_many_findings_of_a_kind_are_listed():
     assert any(finding.text == "and 80 more of this kind" for finding in found)
 
 
-def test_an_explanation_says_what_the_tunnel_will_do():
+def test_an_explanation_says_what_the_tunnel_will_do() -> None:
     explanation = explain(Document.loads(OFFICE))
     words = "\n".join(
         f"{paragraph.subject} {sentence}"
@@ -133,7 +135,7 @@ def test_an_explanation_says_what_the_tunnel_will_do():
         assert expected in words
 
 
-def test_a_large_configuration_is_explained_in_few_words():
+def test_a_large_configuration_is_explained_in_few_words() -> None:
     networks = ", ".join(f"10.{index}.0.0/16" for index in range(100))
     peers = "".join(
         f"[Peer]\nPublicKey = {index:02d}{ALICE[2:]}\nAllowedIPs = {networks}\n"
@@ -147,7 +149,7 @@ def test_a_large_configuration_is_explained_in_few_words():
     assert f"{100 - MAX_NETWORKS} more networks" in last.sentences[-1]
 
 
-def test_an_explanation_as_data_holds_no_secret():
+def test_an_explanation_as_data_holds_no_secret() -> None:
     data = as_data(explain(Document.loads(OFFICE)))
     assert data["interface"]["public_key"] == PUBLIC_OF_PRIVATE
     assert data["peers"][0]["has_preshared_key"] is True

@@ -1,12 +1,13 @@
 """What wg(8) takes and refuses, and that we do the same.
 
-The verdicts were measured with `wg setconf` of wireguard-tools 1.0.20210914, which reads the whole file before it
-looks for the interface. Where wg is installed, the verdicts are measured again.
+The verdicts were measured with `wg setconf` of wireguard-tools 1.0.20210914, which reads the whole file
+before it looks for the interface. Where wg is installed, the verdicts are measured again.
 """
 
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -111,12 +112,12 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("text", TAKEN)
-def test_what_wg_takes_is_taken(text):
+def test_what_wg_takes_is_taken(text: str) -> None:
     Config.loads(text)
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_what_wg_refuses_is_refused(text):
+def test_what_wg_refuses_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         Config.loads(text)
 
@@ -134,20 +135,20 @@ def test_what_wg_refuses_is_refused(text):
         ("[Interface]\nListenPort=5\0x6\n", "wg overlooks what is behind the NUL"),
     ],
 )
-def test_what_wg_takes_for_something_else_is_refused(text, why):
+def test_what_wg_takes_for_something_else_is_refused(text: str, why: str) -> None:
     with pytest.raises(ConfigError):
         Config.loads(text)
 
 
 @pytest.mark.parametrize("prefix", ["+", "-"])
-def test_incremental_allowed_ips_of_newer_versions_are_taken(prefix):
+def test_incremental_allowed_ips_of_newer_versions_are_taken(prefix: str) -> None:
     # wireguard-tools since 1.0.20250521.
     Config.loads(with_peer(f"AllowedIPs = 10.0.0.0/8, {prefix}10.1.0.0/16"))
 
 
 @pytest.mark.skipif(shutil.which("wg") is None, reason="wireguard-tools is not installed")
-def test_the_verdicts_are_those_of_the_installed_wg(tmp_path):
-    def is_taken(text):
+def test_the_verdicts_are_those_of_the_installed_wg(tmp_path: Path) -> None:
+    def is_taken(text: str) -> bool:
         path = tmp_path / "wg.conf"
         path.write_bytes(text.encode())
         command = ["wg", "setconf", "nosuchdevice", str(path)]

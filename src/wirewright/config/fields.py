@@ -14,8 +14,8 @@ from wirewright._core import HiddenText
 from wirewright.config import values
 from wirewright.config.errors import UnreadableError
 from wirewright.config.model import Hook
-from wirewright.config.parts import HIDDEN, SPACE, Parts, plain, show
-from wirewright.config.syntax import SectionName
+from wirewright.config.parts import HIDDEN, Parts, plain, show
+from wirewright.config.syntax import SectionName, remove_space
 from wirewright.config.values import MTU_RANGE, IPNetwork
 from wirewright.keys import PresharedKey, PublicKey, SecretKey
 
@@ -99,7 +99,7 @@ def _text(parts: Parts) -> str:
 
 
 def _squeezed(parts: Parts) -> str:
-    return "".join(char for char in _text(parts) if char not in SPACE)
+    return remove_space(_text(parts))
 
 
 def _hidden(parts: Parts) -> HiddenText:

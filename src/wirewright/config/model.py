@@ -17,9 +17,7 @@ from wirewright.config.values import (
     IPInterface,
     IPNetwork,
     Table,
-    read_address,
     read_name_server,
-    read_network,
 )
 from wirewright.keys import PresharedKey, PublicKey, SecretKey
 
@@ -86,9 +84,10 @@ class Interface:
         elif self.table not in {"off", "auto"}:
             raise ValueError(f"table {self.table!r} is not off, auto or a number")
         for address in self.addresses:
-            _check_spelling(address, read_address(str(address)))
+            _check_scope(address)
         for item in self.dns:
-            _check_spelling(item, read_name_server(str(item)))
+            if read_name_server(str(item)) != item:
+                raise ValueError(f"{item!r} is no search domain, but an address")
 
     @property
     def dns_servers(self) -> tuple[IPAddress, ...]:
@@ -121,7 +120,7 @@ class Peer:
     def __post_init__(self) -> None:
         _check_number("persistent_keepalive", self.persistent_keepalive, range(65536))
         for network in self.allowed_ips:
-            _check_spelling(network, read_network(str(network))[0])
+            _check_scope(network.network_address)
         object.__setattr__(self, "allowed_ips", tuple(dict.fromkeys(self.allowed_ips)))
 
 
@@ -130,6 +129,6 @@ def _check_number(name: str, number: int | None, numbers: range) -> None:
         raise ValueError(f"{name} {number} is not from {numbers[0]} to {numbers[-1]}")
 
 
-def _check_spelling(value: object, read_back: object) -> None:
-    if value != read_back:
-        raise ValueError(f"{value} cannot be written into a configuration")
+def _check_scope(address: IPAddress) -> None:
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        raise ValueError(f"{address} has a scope, which means nothing inside a tunnel")

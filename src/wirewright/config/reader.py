@@ -12,6 +12,8 @@ from wirewright.config.model import Interface, Peer
 from wirewright.config.parts import SPACE, RedactedText, show
 from wirewright.config.syntax import Block, Line, LineKind, SectionName, read_blocks, read_lines, squeeze
 
+MAX_LINES = 1 << 20
+"""Lines of a file, and items of all of its lists: what bounds the memory that a hostile file takes."""
 MAX_NOTES = 1000
 """Notes of one file that are kept."""
 
@@ -42,6 +44,9 @@ class Reading:
 def read(text: RedactedText, source: str) -> Reading:
     """Read a whole file. Raises :class:`ConfigError` with all of its problems."""
     reader = _Reader(text)
+    if text.text.count("\n") >= MAX_LINES:
+        problem = Problem(None, None, f"more than {MAX_LINES} lines", "a configuration file")
+        raise ConfigError(source, [problem])
     blocks = read_blocks(read_lines(text.text))
     sections = tuple(Section(block, reader.section(block)) for block in blocks)
     reader.check_interfaces(blocks)
@@ -73,6 +78,7 @@ class _Reader:
         self.problems: list[Problem] = []
         self.uncounted = 0
         self.notes: list[Note] = []
+        self.items = 0
 
     def section(self, block: Block) -> Interface | Peer | None:
         """Read a section; what is returned after a problem is not used."""
@@ -138,6 +144,12 @@ class _Reader:
         if field.of_wg and not line.value:
             self._problem(Problem(number, field.key, "no value", "one", "remove the line to leave it unset"))
             return ()
+        if field.many and not field.one_a_line:
+            # Separators, which are never fewer than items but for one.
+            self.items += 1 + sum(map(line.value.count, ", \t\v\f\r"))
+            if self.items > MAX_LINES:
+                self._problem(Problem(number, field.key, "too many items", f"at most {MAX_LINES} in a file"))
+                return ()
         try:
             return field.read(
                 self.text.parts(line.value), lambda code, text: self._note(number, field, code, text)

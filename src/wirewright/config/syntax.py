@@ -81,8 +81,13 @@ def squeeze(text: str) -> str:
     Only ASCII: ``str.lower`` would make a ``k`` of the Kelvin sign, and so a ``PrivateKey`` of a name that
     the core, which hides the values of that key, does not take for it.
     """
-    text = text.translate(_REMOVE_SPACE)
+    text = remove_space(text)
     return text.lower() if text.isascii() else text
+
+
+def remove_space(text: str) -> str:
+    """Remove all white space."""
+    return text.translate(_REMOVE_SPACE)
 
 
 def read_lines(text: str) -> list[Line]:
