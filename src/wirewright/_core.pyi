@@ -14,6 +14,7 @@ __all__ = [
     "PublicKey",
     "RootlessTunnel",
     "SecretKey",
+    "VirtualDevice",
     "__version__",
     "parse_config_bytes",
     "read_config",
@@ -127,8 +128,8 @@ class RootlessTunnel:
     method but ``close`` and ``closed`` raises RuntimeError.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         private_key: SecretKey,
         addresses: Sequence[str],
         *,
@@ -136,7 +137,7 @@ class RootlessTunnel:
         listen_address: str | None = None,
         mtu: int = 1420,
         shards: int = 1,
-    ) -> None: ...
+    ) -> RootlessTunnel: ...
     @property
     def listen_port(self) -> int: ...
     def fileno(self) -> int: ...
@@ -147,7 +148,7 @@ class RootlessTunnel:
         *,
         preshared_key: PresharedKey | None = None,
         endpoint: tuple[str, int] | None = None,
-        allowed_ips: Sequence[str] = (),
+        allowed_ips: Sequence[str] = ...,
         persistent_keepalive: int | None = None,
     ) -> None: ...
     def update_peer(
@@ -215,7 +216,9 @@ class Datagrams:
 class VirtualDevice:
     """A WireGuard interface in virtual time: `now` is monotonic time and `wall` Unix time, in nanoseconds."""
 
-    def __init__(self, random: Callable[[int], bytes], *, shards: int = 1, mtu: int = 1420) -> None: ...
+    def __new__(
+        cls, random: Callable[[int], bytes], *, shards: int = 1, mtu: int = 1420
+    ) -> VirtualDevice: ...
     def set_private_key(self, now: int, wall: int, key: SecretKey | None) -> None: ...
     def set_peer(
         self,
