@@ -39,7 +39,7 @@ events! {
     MissingMac2 = "missing_mac2",
     /// A cookie reply was sent.
     CookieSent = "cookie_sent",
-    /// Under load, a cookie reply was withheld, since the budget of the batch was spent.
+    /// Under load, a cookie reply was withheld, since datagrams had not paid for it.
     CookieWithheld = "cookie_withheld",
     /// A cookie reply was accepted.
     CookieReceived = "cookie_received",
@@ -49,7 +49,7 @@ events! {
     RateLimited = "rate_limited",
     /// The queue of handshake messages was full.
     HandshakeQueueFull = "handshake_queue_full",
-    /// Under load, a handshake message was dropped unread, since the batch had brought enough of them.
+    /// Under load, a handshake message was dropped unread, since datagrams had not paid for reading it.
     HandshakeUnread = "handshake_unread",
     /// A handshake message came while the interface has no private key.
     NoIdentity = "no_identity",

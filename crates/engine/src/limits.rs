@@ -13,12 +13,19 @@ pub struct Limits {
     /// From this many waiting handshake messages on, the shard is under load (an eighth of the queue, as in the
     /// kernel's `wg_receive_handshake_packet`).
     pub under_load: usize,
-    /// Cookie replies sent for one received batch: a flood must not make us a flood's source.
-    pub cookie_replies_per_batch: u32,
     /// Source addresses that the token bucket remembers.
     pub rate_limited_sources: usize,
-    /// Under load, handshake messages of one received batch that are looked at; the rest is dropped unread.
-    pub handshake_checks_per_batch: u32,
+    /// Addresses of genuine initiations that are remembered, so that a flood does not drown the next one.
+    pub known_sources: usize,
+    /// Under load, datagrams that must have come for each handshake message that is looked at; the rest is dropped
+    /// unread.
+    pub datagrams_per_check: u32,
+    /// How many handshake messages may be looked at in a row before more datagrams must come.
+    pub checks_at_once: u32,
+    /// Under load, datagrams that must have come for each cookie reply.
+    pub datagrams_per_cookie: u32,
+    /// How many cookie replies may be sent in a row before more datagrams must come.
+    pub cookies_at_once: u32,
     /// Datagrams that must have come for each handshake message that is worked on, while more wait. A handshake
     /// costs as much as a hundred data packets, so that this bounds handshakes to a small share of the time.
     pub datagrams_per_handshake: u32,
@@ -41,10 +48,13 @@ impl Default for Limits {
             staged_bytes: 16 << 20,
             handshake_queue: 4096,
             under_load: 4096 / 8,
-            cookie_replies_per_batch: 4,
             rate_limited_sources: 8192,
-            handshake_checks_per_batch: 16,
-            datagrams_per_handshake: 512,
+            known_sources: 1 << 16,
+            datagrams_per_check: 16,
+            checks_at_once: 16,
+            datagrams_per_cookie: 64,
+            cookies_at_once: 4,
+            datagrams_per_handshake: 4096,
             handshakes_per_idle_poll: 4,
             peers: 1 << 20,
             allowed_ips: 1 << 22,

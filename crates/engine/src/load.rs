@@ -9,7 +9,7 @@
 //! what proved itself is bounded by a token bucket per source: 20 a second, a burst of 5, for each IPv4 address and
 //! each IPv6 /64, since that is what one customer gets.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use wirewright_protocol::Instant;
@@ -112,6 +112,40 @@ impl RateLimiter {
     }
 }
 
+/// Addresses from which peers' genuine initiations came, the latest ones.
+///
+/// Two tables instead of an order of use: when the younger is full it becomes the older, and what the older held is
+/// forgotten. So a source that comes again before as many others have come is still known.
+pub(crate) struct KnownSources {
+    seed: u128,
+    younger: Table<SocketAddr, ()>,
+    older: Table<SocketAddr, ()>,
+}
+
+impl KnownSources {
+    pub(crate) fn new(seed: u128) -> Self {
+        Self {
+            seed,
+            younger: Table::new(seed),
+            older: Table::new(seed),
+        }
+    }
+
+    pub(crate) fn note(&mut self, source: SocketAddr, limits: &Limits) {
+        if self.younger.get(&source).is_some() {
+            return;
+        }
+        if self.younger.len() >= limits.known_sources / 2 {
+            self.older = core::mem::replace(&mut self.younger, Table::new(self.seed));
+        }
+        self.younger.insert(source, ());
+    }
+
+    pub(crate) fn contains(&self, source: &SocketAddr) -> bool {
+        self.younger.get(source).is_some() || self.older.get(source).is_some()
+    }
+}
+
 /// An IPv4 address or an IPv6 /64, in ranges that do not meet.
 fn source_key(source: IpAddr) -> u128 {
     match source.to_canonical() {
@@ -176,6 +210,21 @@ mod tests {
         }
         assert!(!limiter.allow(at(1), address("10.0.0.9"), &limits));
         assert!(limiter.allow(at(1000), address("10.0.0.9"), &limits));
+    }
+
+    #[test]
+    fn as_many_sources_are_known_as_half_the_limit_and_never_more_than_the_limit() {
+        let limits = Limits {
+            known_sources: 8,
+            ..Limits::default()
+        };
+        let source = |port: u16| SocketAddr::new(address("192.0.2.1"), port);
+        let mut known = KnownSources::new(1);
+        for port in 0..100 {
+            known.note(source(port), &limits);
+            assert!((port.saturating_sub(3)..=port).all(|recent| known.contains(&source(recent))));
+            assert!((0..=port).filter(|port| known.contains(&source(*port))).count() <= 8);
+        }
     }
 
     #[test]

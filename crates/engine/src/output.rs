@@ -1,6 +1,7 @@
 //! What a call of a shard leaves to be done.
 
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 use wirewright_protocol::{OpenedInitiation, PublicKey};
 
@@ -59,8 +60,11 @@ pub enum Handover {
     Send(Batch),
     /// Datagrams that carry that shard's receiver indices.
     Receive(Batch),
-    /// An initiation, decrypted as far as it can be without the peer (boxed: it is rare and large).
-    Initiation(alloc::boxed::Box<OpenedInitiation>, Endpoint, PeerRef),
+    /// An initiation, decrypted by the last-named shard as far as it can be without the peer (boxed: it is rare and
+    /// large).
+    Initiation(alloc::boxed::Box<OpenedInitiation>, Endpoint, PeerRef, u8),
+    /// A peer's initiation from this address was genuine; for the shard that decrypted it.
+    KnownSource(SocketAddr),
 }
 
 /// News of a peer.

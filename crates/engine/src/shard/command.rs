@@ -53,7 +53,10 @@ impl<R: CryptoRng> Shard<R> {
         match handover {
             Handover::Send(batch) => self.send_now(at, batch, output),
             Handover::Receive(batch) => self.receive_now(at, batch, output),
-            Handover::Initiation(opened, path, peer) => self.accept_opened(at, *opened, path, peer, output),
+            Handover::Initiation(opened, path, peer, opener) => {
+                self.accept_opened(at, *opened, path, peer, opener, output);
+            }
+            Handover::KnownSource(source) => self.known_sources.note(source, &self.limits),
         }
     }
 
@@ -62,6 +65,7 @@ impl<R: CryptoRng> Shard<R> {
             .as_ref()
             .map(|identity| CookieIssuer::new(cookie_seed, identity.public()));
         self.identity = identity;
+        self.proven.clear();
         self.waiting.clear();
         for slot in 0..self.peers.len() as u32 {
             if let Some(peer) = peer_at(&mut self.peers, slot) {

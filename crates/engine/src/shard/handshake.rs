@@ -1,4 +1,4 @@
-//! Handshake messages: the queue they wait in, the fences before it, and what they lead to.
+//! Handshake messages that passed the fences: when they are worked on, and what they lead to.
 
 use alloc::boxed::Box;
 
@@ -7,27 +7,12 @@ use wirewright_protocol::{
     Cause, CookieReply, HandshakeError, Initiation, Message, OpenedInitiation, Response,
 };
 
+use super::fences::Waiting;
 use super::{Moment, Shard, key_of, peer_at};
-use crate::batch::Batch;
 use crate::counters::Event;
 use crate::directory::PeerRef;
 use crate::output::{Handover, Notice, Output};
 use crate::peer::Endpoint;
-
-/// A handshake message that waits for its turn.
-pub(super) struct Waiting {
-    bytes: [u8; size_of::<Initiation>()],
-    len: u8,
-    path: Endpoint,
-}
-
-/// What a received batch may still cost in handshake messages while the shard is under load.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Allowance {
-    under_load: bool,
-    checks: u32,
-    cookies: u32,
-}
 
 impl<R: CryptoRng> Shard<R> {
     /// Works on handshake messages that wait. `busy` says that more datagrams wait in the socket: then only as many
@@ -35,15 +20,16 @@ impl<R: CryptoRng> Shard<R> {
     /// of established sessions.
     pub fn handshakes(&mut self, at: Moment, busy: bool, output: &mut Output) {
         let budget = if busy {
-            self.datagrams_since_handshake / self.limits.datagrams_per_handshake
+            self.allowance.handshakes(&self.limits)
         } else {
+            self.allowance.idle();
             self.limits.handshakes_per_idle_poll
         };
         for _ in 0..budget {
-            let Some(waiting) = self.waiting.pop_front() else {
+            let Some(waiting) = self.proven.pop_front().or_else(|| self.waiting.pop_front()) else {
                 break;
             };
-            self.datagrams_since_handshake = 0;
+            self.allowance.handshake_done();
             self.accept_handshake(at, &waiting, output);
         }
     }
@@ -55,13 +41,14 @@ impl<R: CryptoRng> Shard<R> {
         }
     }
 
-    /// Goes on with an initiation that another shard decrypted.
+    /// Goes on with an initiation that the shard `opener` decrypted.
     pub(super) fn accept_opened(
         &mut self,
         at: Moment,
         opened: OpenedInitiation,
         path: Endpoint,
         id: PeerRef,
+        opener: u8,
         output: &mut Output,
     ) {
         let Some(identity) = self.identity.clone() else {
@@ -90,6 +77,13 @@ impl<R: CryptoRng> Shard<R> {
                 peer.received_bytes += size_of::<Initiation>() as u64;
                 peer.sent_bytes += size_of::<Response>() as u64;
                 output.signal(path, response.as_bytes());
+                if opener == self.id {
+                    self.known_sources.note(path.remote, &self.limits);
+                } else {
+                    output
+                        .handovers
+                        .push((opener, Handover::KnownSource(path.remote)));
+                }
             }
             Err(error) => {
                 self.indices.release(index);
@@ -143,73 +137,6 @@ impl<R: CryptoRng> Shard<R> {
         self.settle(slot);
     }
 
-    /// Before a received batch: is the shard under load, and what may handshake messages cost?
-    pub(super) fn begin_batch(&mut self, at: Moment, batch: &Batch) {
-        self.datagrams_since_handshake = self.datagrams_since_handshake.saturating_add(batch.len() as u32);
-        self.allowance = Allowance {
-            under_load: self.load.observe(at.now, self.waiting.len(), &self.limits),
-            checks: self.limits.handshake_checks_per_batch,
-            cookies: self.limits.cookie_replies_per_batch,
-        };
-    }
-
-    /// Puts an initiation or a response into the queue, if it passes the fences.
-    pub(super) fn enqueue_handshake(
-        &mut self,
-        at: Moment,
-        message: &[u8],
-        path: Endpoint,
-        output: &mut Output,
-    ) {
-        let (Some(identity), Some(cookies)) = (&self.identity, &self.cookies) else {
-            self.counters.add(Event::NoIdentity, 1);
-            return;
-        };
-        if self.waiting.len() >= self.limits.handshake_queue {
-            self.counters.add(Event::HandshakeQueueFull, 1);
-            return;
-        }
-        if self.allowance.under_load {
-            let Some(checks) = self.allowance.checks.checked_sub(1) else {
-                self.counters.add(Event::HandshakeUnread, 1);
-                return;
-            };
-            self.allowance.checks = checks;
-        }
-        if !identity.check_mac1(message) {
-            self.counters.add(Event::BadMac1, 1);
-            return;
-        }
-        if self.allowance.under_load {
-            if !cookies.check_mac2(at.now, message, path.remote) {
-                self.counters.add(Event::MissingMac2, 1);
-                let Some(left) = self.allowance.cookies.checked_sub(1) else {
-                    self.counters.add(Event::CookieWithheld, 1);
-                    return;
-                };
-                self.allowance.cookies = left;
-                if let Some(reply) = cookies.reply(at.now, &mut self.rng, message, path.remote) {
-                    output.signal(path, reply.as_bytes());
-                    self.counters.add(Event::CookieSent, 1);
-                }
-                return;
-            }
-            if !self.rate_limiter.allow(at.now, path.remote.ip(), &self.limits) {
-                self.counters.add(Event::RateLimited, 1);
-                return;
-            }
-        }
-        let mut bytes = [0; size_of::<Initiation>()];
-        if let Some(place) = bytes.get_mut(..message.len()) {
-            place.copy_from_slice(message);
-            self.waiting.push_back(Waiting {
-                bytes,
-                len: message.len() as u8,
-                path,
-            });
-        }
-    }
-
     /// A cookie reply is cheap to check, so it does not wait.
     pub(super) fn accept_cookie(&mut self, at: Moment, reply: &CookieReply) {
         let Some(slot) = self.indices.slot(reply.receiver()) else {
@@ -230,8 +157,7 @@ impl<R: CryptoRng> Shard<R> {
     }
 
     fn accept_handshake(&mut self, at: Moment, waiting: &Waiting, output: &mut Output) {
-        let message = waiting.bytes.get(..usize::from(waiting.len)).unwrap_or(&[]);
-        match Message::parse(message) {
+        match Message::parse(waiting.message()) {
             Ok(Message::Initiation(initiation)) => self.open_initiation(at, initiation, waiting.path, output),
             Ok(Message::Response(response)) => self.accept_response(at, response, waiting.path, output),
             // Only these two are ever put into the queue.
@@ -251,11 +177,12 @@ impl<R: CryptoRng> Shard<R> {
         };
         match self.directory.peers.get(&opened.peer()).copied() {
             None => self.counters.add(Event::UnknownPeer, 1),
-            Some(peer) if peer.shard == self.id => self.accept_opened(at, opened, path, peer, output),
+            Some(peer) if peer.shard == self.id => {
+                self.accept_opened(at, opened, path, peer, self.id, output)
+            }
             Some(peer) => {
-                output
-                    .handovers
-                    .push((peer.shard, Handover::Initiation(Box::new(opened), path, peer)));
+                let handover = Handover::Initiation(Box::new(opened), path, peer, self.id);
+                output.handovers.push((peer.shard, handover));
             }
         }
     }

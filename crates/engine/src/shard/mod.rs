@@ -11,6 +11,7 @@
 //! Per packet there is no clock, no allocation and no timer: these are done once per batch and peer.
 
 mod command;
+mod fences;
 mod handshake;
 mod indices;
 mod receive;
@@ -27,7 +28,7 @@ use wirewright_protocol::{CookieIssuer, Identity, Instant, PublicKey, WallTime};
 
 pub use self::command::Command;
 pub(crate) use self::command::PeerUpdate;
-use self::handshake::Waiting;
+use self::fences::{Allowance, Waiting};
 pub(crate) use self::indices::Indices;
 use crate::batch::{Batch, Pool};
 use crate::counters::{Counters, Event};
@@ -35,7 +36,7 @@ use crate::deadlines::Deadlines;
 use crate::directory::{Directory, PeerRef};
 use crate::job::{OpenJob, SealJob};
 use crate::limits::Limits;
-use crate::load::{Load, RateLimiter};
+use crate::load::{KnownSources, Load, RateLimiter};
 use crate::output::Output;
 use crate::peer::{Peer, PeerStatus, Retired};
 use crate::sequence::Sequence;
@@ -62,11 +63,13 @@ pub struct Shard<R> {
     peers: Vec<Option<Box<Peer>>>,
     indices: Indices,
     deadlines: Deadlines,
+    /// Handshake messages that proved their source address, before those that came while nothing was to be proved.
+    proven: VecDeque<Waiting>,
     waiting: VecDeque<Waiting>,
     load: Load,
     rate_limiter: RateLimiter,
-    allowance: handshake::Allowance,
-    datagrams_since_handshake: u32,
+    known_sources: KnownSources,
+    allowance: Allowance,
     staged_bytes: usize,
     sealing: Sequence<SealJob>,
     opening: Sequence<OpenJob>,
@@ -97,6 +100,7 @@ impl<R: CryptoRng> Shard<R> {
         directory: Arc<Directory>,
     ) -> Self {
         let seeds = [random_u128(&mut rng), random_u128(&mut rng)];
+        let allowance = Allowance::new(&limits);
         Self {
             id,
             shards,
@@ -109,11 +113,12 @@ impl<R: CryptoRng> Shard<R> {
             peers: Vec::new(),
             indices: Indices::new(id, seeds[0]),
             deadlines: Deadlines::new(),
+            proven: VecDeque::new(),
             waiting: VecDeque::new(),
             load: Load::default(),
             rate_limiter: RateLimiter::new(seeds[1]),
-            allowance: handshake::Allowance::default(),
-            datagrams_since_handshake: 0,
+            known_sources: KnownSources::new(seeds[1]),
+            allowance,
             staged_bytes: 0,
             sealing: Sequence::new(),
             opening: Sequence::new(),
@@ -139,7 +144,7 @@ impl<R: CryptoRng> Shard<R> {
     /// Whether handshake messages wait, so that [`Shard::handshakes`] should be called soon.
     #[must_use]
     pub fn has_handshakes(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.proven.is_empty() || !self.waiting.is_empty()
     }
 
     /// Sends a batch of plaintext packets and everything that follows from it, sealing on this thread.

@@ -79,8 +79,8 @@ impl<R: CryptoRng> Shard<R> {
                 let (receiver, counter) = (header.receiver(), header.counter());
                 return self.claim(at, index, receiver, counter, text, job);
             }
-            Ok(Message::Initiation(_) | Message::Response(_)) => {
-                self.enqueue_handshake(at, datagram, path, output)
+            Ok(message @ (Message::Initiation(_) | Message::Response(_))) => {
+                self.enqueue_handshake(at, message, datagram, path, output);
             }
             Ok(Message::CookieReply(reply)) => self.accept_cookie(at, reply),
             Err(ParseError::BadLength) => self.counters.add(Event::BadLength, 1),
