@@ -86,7 +86,9 @@ impl<R: CryptoRng> Engine<R> {
 
     /// Begins a handshake with a peer, unless one was begun within the last five seconds.
     pub fn initiate(&mut self, at: Moment, key: &PublicKey, output: &mut Output) {
-        let Some(peer) = self.control.peer(key) else { return };
+        let Some(peer) = self.control.peer(key) else {
+            return;
+        };
         if let Some(shard) = self.shards.get_mut(usize::from(peer.shard)) {
             shard.initiate(at, peer, output);
         }
@@ -221,6 +223,13 @@ impl<R: CryptoRng> Engine<R> {
     #[must_use]
     pub fn shards(&self) -> &[Shard<R>] {
         &self.shards
+    }
+
+    /// Takes the interface apart, for a shell that gives each shard a thread of its own and carries commands and
+    /// hand-overs between them.
+    #[must_use]
+    pub fn into_parts(self) -> (Control, Vec<Shard<R>>) {
+        (self.control, self.shards)
     }
 
     /// The shard that a socket filter would steer a datagram to: by receiver index; the first if it has none.

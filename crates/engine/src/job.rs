@@ -12,6 +12,7 @@ use wirewright_aead::{Key, Packet, Verdict};
 use wirewright_protocol::SessionKeys;
 
 use crate::batch::Batch;
+use crate::directory::PeerRef;
 
 /// A batch whose data messages are to be sealed.
 pub struct SealJob {
@@ -19,7 +20,7 @@ pub struct SealJob {
     pub(crate) batch: Batch,
     pub(crate) keys: Vec<SealKey>,
     pub(crate) packets: Vec<Packet>,
-    failed: bool,
+    sealed: bool,
 }
 
 impl SealJob {
@@ -29,19 +30,19 @@ impl SealJob {
             batch,
             keys: Vec::new(),
             packets: Vec::new(),
-            failed: false,
+            sealed: false,
         }
     }
 
     /// Seals all packets. This is the expensive part, and needs nothing but the job.
     pub fn run(&mut self) {
-        // The layout is our own and cannot be wrong; if it were, nothing may leave unsealed.
-        self.failed = wirewright_aead::seal(&self.keys, &self.packets, self.batch.slab()).is_err();
+        self.sealed = wirewright_aead::seal(&self.keys, &self.packets, self.batch.slab()).is_ok();
     }
 
-    /// The batch of sealed datagrams; empty if the cipher refused it.
+    /// The batch of sealed datagrams. Nothing may leave unsealed: it is empty if the job was never run, or if the
+    /// cipher refused the layout (which is our own, and so cannot be wrong).
     pub(crate) fn into_batch(mut self) -> Batch {
-        if self.failed {
+        if !self.sealed {
             self.batch.clear();
         }
         self.batch
@@ -62,8 +63,8 @@ pub struct OpenJob {
 /// The session that a data message claims to belong to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim {
-    /// The home peer's place in the shard.
-    pub(crate) slot: u32,
+    /// The home peer.
+    pub(crate) peer: PeerRef,
     /// The receiver index.
     pub(crate) index: u32,
 }
@@ -80,10 +81,16 @@ impl OpenJob {
         }
     }
 
+    /// Adds a data message that may be genuine.
+    pub(crate) fn claim(&mut self, claim: Claim, packet: Packet) {
+        self.sessions.push(claim);
+        self.packets.push(packet);
+        // Until the cipher has spoken, and for ever if it is never asked.
+        self.verdicts.push(Verdict::Forged);
+    }
+
     /// Opens all packets and notes a verdict for each. This is the expensive part, and needs nothing but the job.
     pub fn run(&mut self) {
-        self.verdicts.clear();
-        self.verdicts.resize(self.packets.len(), Verdict::Forged);
         if wirewright_aead::open(&self.keys, &self.packets, self.batch.slab(), &mut self.verdicts).is_err() {
             self.verdicts.fill(Verdict::Forged);
         }

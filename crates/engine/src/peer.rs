@@ -125,13 +125,17 @@ impl Staged {
     }
 
     pub(crate) fn pop(&mut self, shard_bytes: &mut usize) -> Option<Box<[u8]>> {
-        let packet = self.packets.pop_front();
-        match &packet {
-            Some(packet) => *shard_bytes -= packet.len(),
+        let packet = self.packets.pop_front()?;
+        *shard_bytes -= packet.len();
+        if self.packets.is_empty() {
             // An idle peer keeps no buffer.
-            None => self.packets = alloc::collections::VecDeque::new(),
+            self.packets = alloc::collections::VecDeque::new();
         }
-        packet
+        Some(packet)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.packets.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

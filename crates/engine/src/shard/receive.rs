@@ -8,6 +8,8 @@
 //! must come from an address that belongs to this very peer by the *device's* table: asking only the peer's own list
 //! would let two peers claim the same address.
 
+use alloc::sync::Arc;
+
 use rand_core::CryptoRng;
 use wirewright_aead::{Packet, Verdict};
 use wirewright_protocol::wire::DATA_OVERHEAD;
@@ -103,33 +105,34 @@ impl<R: CryptoRng> Shard<R> {
             self.counters.add(Event::NoSession, 1);
             return false;
         };
-        let session = peer_at(&mut self.peers, slot).and_then(|peer| peer.conversation.session(receiver));
-        let refusal = match session {
-            None => Event::NoSession,
-            Some(session) if !session.can_receive(at.now, counter) => Event::SessionExpired,
-            Some(session) => match session.window.check(counter) {
+        let peer = peer_at(&mut self.peers, slot).map(|peer| (peer.id, peer.conversation.session(receiver)));
+        let refusal = match peer {
+            None | Some((_, None)) => Event::NoSession,
+            Some((_, Some(session))) if !session.can_receive(at.now, counter) => Event::SessionExpired,
+            Some((peer, Some(session))) => match session.window.check(counter) {
                 Err(Replay::Old) => Event::ReplayOld,
                 Err(Replay::Duplicate) => Event::ReplayDuplicate,
                 Ok(()) => {
                     let known = job
                         .keys
                         .iter()
-                        .rposition(|key| alloc::sync::Arc::ptr_eq(&key.0, &session.keys));
+                        .rposition(|key| Arc::ptr_eq(&key.0, &session.keys));
                     let key = known.unwrap_or_else(|| {
                         job.keys.push(OpenKey(session.keys.clone()));
                         job.keys.len() - 1
                     });
-                    job.packets.push(Packet {
+                    let claim = Claim {
+                        peer,
+                        index: receiver,
+                    };
+                    let packet = Packet {
                         key: key as u16,
                         slot: index as u32,
                         start: Batch::HEADROOM as u32,
                         len: text,
                         counter,
-                    });
-                    job.sessions.push(Claim {
-                        slot,
-                        index: receiver,
-                    });
+                    };
+                    job.claim(claim, packet);
                     return true;
                 }
             },
@@ -142,13 +145,8 @@ impl<R: CryptoRng> Shard<R> {
     fn deliver(&mut self, at: Moment, mut job: OpenJob, output: &mut Output) {
         let mut heard = core::mem::take(&mut self.scratch.heard);
         for ((packet, claim), verdict) in job.packets.iter().zip(&job.sessions).zip(&job.verdicts) {
-            let genuine = match verdict {
-                Verdict::Authentic => self.accept(*claim, packet, &mut job.batch, &mut heard),
-                Verdict::Forged => {
-                    self.count_peer(claim.slot, Event::AuthenticationFailed, 1);
-                    false
-                }
-            };
+            let keys = job.keys.get(usize::from(packet.key));
+            let genuine = self.accept(*claim, *verdict, keys, packet, &mut job.batch, &mut heard);
             if !genuine {
                 job.batch.drop_packet(packet.slot as usize);
             }
@@ -164,22 +162,34 @@ impl<R: CryptoRng> Shard<R> {
         self.scratch.heard = heard;
     }
 
-    /// An authentic message: it counts once, its peer may roam, and its packet is checked. True if that is delivered.
+    /// An authentic message counts once, its peer may roam, and its packet is checked. True if that is delivered.
     fn accept(
         &mut self,
         claim: Claim,
+        verdict: Verdict,
+        keys: Option<&OpenKey>,
         packet: &Packet,
         batch: &mut Batch,
         heard: &mut alloc::vec::Vec<Heard>,
     ) -> bool {
         let (index, text) = (packet.slot as usize, packet.len as usize);
-        let Some(peer) = peer_at(&mut self.peers, claim.slot) else {
+        let (id, home) = (claim.peer, claim.peer.slot);
+        let Some(peer) = self.peer_mut(id) else {
+            // The peer was removed while a helper had the job; its slot may be another's by now.
+            self.counters.add(Event::NoSession, 1);
             return false;
         };
-        let id = peer.id;
-        let Some(session) = peer.conversation.session_mut(claim.index) else {
-            // The session was wiped, or the peer replaced, while a helper had the job.
-            self.count_peer(claim.slot, Event::NoSession, 1);
+        if verdict == Verdict::Forged {
+            self.count_peer(home, Event::AuthenticationFailed, 1);
+            return false;
+        }
+        // Likewise the session may be gone, and its index may be another session's by now.
+        let session = peer
+            .conversation
+            .session_mut(claim.index)
+            .filter(|session| keys.is_some_and(|keys| Arc::ptr_eq(&keys.0, &session.keys)));
+        let Some(session) = session else {
+            self.count_peer(home, Event::NoSession, 1);
             return false;
         };
         if let Err(replay) = session.window.accept(packet.counter) {
@@ -187,7 +197,7 @@ impl<R: CryptoRng> Shard<R> {
                 Replay::Old => Event::ReplayOld,
                 Replay::Duplicate => Event::ReplayDuplicate,
             };
-            self.count_peer(claim.slot, event, 1);
+            self.count_peer(home, event, 1);
             return false;
         }
         let Some(slot) = batch.slot_mut(index) else {
@@ -210,13 +220,13 @@ impl<R: CryptoRng> Shard<R> {
             }
             Ok(_) => Event::SourceNotAllowed,
         };
-        self.count_peer(claim.slot, refusal, 1);
+        self.count_peer(home, refusal, 1);
         false
     }
 
     /// Roaming, confirmation, timers and totals, once for each session of the batch.
     fn after_hearing(&mut self, at: Moment, heard: &Heard, output: &mut Output) {
-        let slot = heard.claim.slot;
+        let slot = heard.claim.peer.slot;
         let Some(peer) = peer_at(&mut self.peers, slot) else {
             return;
         };
@@ -266,7 +276,7 @@ fn note(heard: &mut alloc::vec::Vec<Heard>, claim: Claim, data: bool, bytes: u64
     let known = heard
         .iter_mut()
         .rev()
-        .find(|known| known.claim.slot == claim.slot && known.claim.index == claim.index);
+        .find(|known| known.claim.peer == claim.peer && known.claim.index == claim.index);
     match known {
         Some(known) => {
             known.data |= data;

@@ -123,9 +123,12 @@ impl<R: CryptoRng> Shard<R> {
     /// Sends what waited for a session. The packets take the ordinary way again, since an address may belong to
     /// another peer by now.
     pub(super) fn flush_staged(&mut self, at: Moment, slot: u32, output: &mut Output) {
+        // Each packet gets one chance: if the session is too old already, it is staged again.
+        let mut left = peer_at(&mut self.peers, slot).map_or(0, |peer| peer.staged.len());
         loop {
             let mut batch = self.batch();
-            while !batch.is_full() {
+            while left > 0 && !batch.is_full() {
+                left -= 1;
                 let Some(peer) = peer_at(&mut self.peers, slot) else {
                     break;
                 };

@@ -7,13 +7,17 @@
 //! Nothing sleeps: the clock jumps to whatever comes next, a datagram's arrival or an engine's deadline.
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
+pub mod author;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use wirewright_engine::{Batch, Endpoint, Engine, Event, Limits, Moment, Notice, Output, PeerConfig};
+use wirewright_engine::{
+    Batch, Endpoint, Engine, Event, Limits, Moment, Notice, Output, PeerConfig, PeerStatus, Shard,
+};
 use wirewright_protocol::{Instant, PublicKey, SecretKey, WallTime};
 
 pub const MTU: usize = 1420;
@@ -141,6 +145,27 @@ impl Network {
         self.carry();
     }
 
+    /// Lets datagrams arrive now as one batch, the shards of which do not work on handshake messages.
+    pub fn deliver(&mut self, to: usize, from: SocketAddr, datagrams: &[Vec<u8>]) {
+        let at = self.moment();
+        let stride = datagrams.iter().map(Vec::len).max().unwrap_or(0);
+        let mut batch = Batch::new(datagrams.len(), stride);
+        for bytes in datagrams {
+            assert!(batch.push_datagram(Endpoint::new(from), bytes.len(), |to| to.copy_from_slice(bytes)));
+        }
+        let node = &mut self.nodes[to];
+        node.engine.receive(at, batch, &mut node.output);
+        self.carry();
+    }
+
+    /// Lets a node work on handshake messages that wait.
+    pub fn handshakes(&mut self, node: usize, busy: bool) {
+        let at = self.moment();
+        let node = &mut self.nodes[node];
+        node.engine.handshakes(at, busy, &mut node.output);
+        self.carry();
+    }
+
     /// Lets time pass, with all that happens in it.
     pub fn run(&mut self, span: Duration) {
         let end = self.now + span;
@@ -227,13 +252,29 @@ impl Network {
     }
 
     pub fn peer_counter(&self, node: usize, peer: usize, event: Event) -> u64 {
-        let at = self.moment().now;
+        self.status(node, &self.nodes[peer].key).counters.get(event)
+    }
+
+    pub fn status(&self, node: usize, peer: &PublicKey) -> PeerStatus {
+        self.nodes[node].engine.status(peer, self.moment().now).unwrap()
+    }
+
+    pub fn indices(&self, node: usize) -> usize {
         self.nodes[node]
             .engine
-            .status(&self.nodes[peer].key, at)
-            .unwrap()
-            .counters
-            .get(event)
+            .shards()
+            .iter()
+            .map(Shard::indices_in_use)
+            .sum()
+    }
+
+    pub fn staged_bytes(&self, node: usize) -> usize {
+        self.nodes[node]
+            .engine
+            .shards()
+            .iter()
+            .map(Shard::staged_bytes)
+            .sum()
     }
 
     /// How many datagrams of a message type were sent by a node.
