@@ -86,9 +86,10 @@ impl<R: CryptoRng> Shard<R> {
     }
 
     fn remove_peer(&mut self, id: PeerRef) {
-        let Some(peer) = self.peer_mut(id) else { return };
-        let mut staged = core::mem::take(&mut peer.staged);
-        staged.clear(&mut self.staged_bytes);
+        if self.peer(id).is_none() {
+            return;
+        }
+        self.drop_staged(id.slot);
         if let Some(peer) = peer_at(&mut self.peers, id.slot) {
             peer.conversation.forget(&mut self.retired);
         }

@@ -102,6 +102,7 @@ impl<R: CryptoRng> Shard<R> {
     pub(super) fn begin_handshake(&mut self, at: Moment, slot: u32, cause: Cause, output: &mut Output) {
         let Some(identity) = self.identity.clone() else {
             self.count_peer(slot, Event::NoIdentity, 1);
+            self.drop_staged(slot);
             return;
         };
         let Some(peer) = peer_at(&mut self.peers, slot) else {
@@ -132,9 +133,18 @@ impl<R: CryptoRng> Shard<R> {
             Err(_) => {
                 self.indices.release(index);
                 self.count_peer(slot, Event::HandshakeImpossible, 1);
+                self.drop_staged(slot);
             }
         }
         self.settle(slot);
+    }
+
+    /// Drops what waits for a session that will not come.
+    pub(super) fn drop_staged(&mut self, slot: u32) {
+        if let Some(peer) = peer_at(&mut self.peers, slot) {
+            let dropped = peer.staged.clear(&mut self.staged_bytes);
+            self.count_peer(slot, Event::StagedDropped, dropped);
+        }
     }
 
     /// A cookie reply is cheap to check, so it does not wait.

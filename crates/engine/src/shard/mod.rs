@@ -239,17 +239,19 @@ impl<R: CryptoRng> Shard<R> {
         }
     }
 
-    /// Releases what a conversation gave up, and asks to be woken when it wants to.
+    /// Releases what a conversation gave up, and asks to be woken when it wants to. Packets wait for as long as a
+    /// timer runs that can bring a session; without one, they would wait for ever.
     fn settle(&mut self, slot: u32) {
         for index in self.retired.drain(..) {
             self.indices.release(index);
         }
-        let deadline = self
-            .peers
-            .get(slot as usize)
-            .and_then(Option::as_deref)
-            .and_then(|peer| peer.conversation.deadline());
+        let peer = self.peers.get(slot as usize).and_then(Option::as_deref);
+        let deadline = peer.and_then(|peer| peer.conversation.deadline());
+        let stranded = deadline.is_none() && peer.is_some_and(|peer| !peer.staged.is_empty());
         self.deadlines.set(slot, deadline);
+        if stranded {
+            self.drop_staged(slot);
+        }
     }
 }
 

@@ -38,10 +38,9 @@ impl<R: CryptoRng> Shard<R> {
                 self.begin_handshake(at, slot, Cause::Fresh, output);
             }
             Timeout::GiveUp => {
-                let dropped = peer.staged.clear(&mut self.staged_bytes);
                 output.notices.push(Notice::HandshakeGaveUp(key_of(peer)));
                 self.count_peer(slot, Event::HandshakeGaveUp, 1);
-                self.count_peer(slot, Event::StagedDropped, dropped);
+                self.drop_staged(slot);
             }
             Timeout::Keepalive | Timeout::PersistentKeepalive => self.send_keepalive(at, slot, output),
             // The conversation wiped itself; its indices are released when this call settles.
