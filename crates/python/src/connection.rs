@@ -11,9 +11,9 @@ use pyo3::types::PyBytes;
 use wirewright_netstack::{ConnectionId, Read};
 
 use crate::bytes;
-use crate::event::Ident;
+use crate::event::{Ident, pair};
+use crate::handle::Handle;
 use crate::refusal::Refusal;
-use crate::tunnel::Handle;
 
 /// A TCP connection; after a refusal (None, or fewer bytes taken than given) an event follows.
 #[pyclass(module = "wirewright._core", frozen)]
@@ -138,9 +138,4 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.release();
     }
-}
-
-/// An address as asyncio shows it.
-pub(crate) fn pair(address: SocketAddr) -> (String, u16) {
-    (address.ip().to_string(), address.port())
 }

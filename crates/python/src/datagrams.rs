@@ -9,10 +9,9 @@ use pyo3::types::PyBytes;
 use wirewright_netstack::{SendError, SocketId};
 
 use crate::bytes;
-use crate::connection::pair;
-use crate::event::Ident;
+use crate::event::{Ident, pair};
+use crate::handle::Handle;
 use crate::refusal::Refusal;
-use crate::tunnel::Handle;
 
 /// A UDP socket; after a refused send "writable" follows, "datagram" when something came.
 #[pyclass(module = "wirewright._core", frozen)]

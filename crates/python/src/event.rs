@@ -1,5 +1,7 @@
 //! What a tunnel tells its user, as tuples `(kind, id, detail)`.
 
+use std::net::SocketAddr;
+
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use rustix::io::Errno;
@@ -126,4 +128,9 @@ fn unreachable_errno(kind: Unreachable) -> Errno {
         Unreachable::Prohibited => Errno::ACCESS,
         _ => Errno::HOSTUNREACH,
     }
+}
+
+/// An address as asyncio shows it.
+pub(crate) fn pair(address: SocketAddr) -> (String, u16) {
+    (address.ip().to_string(), address.port())
 }

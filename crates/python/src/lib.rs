@@ -13,6 +13,7 @@ mod datagrams;
 mod error;
 mod event;
 mod fork;
+mod handle;
 mod key;
 mod listener;
 mod refusal;

@@ -7,7 +7,7 @@ use wirewright_netstack::ListenerId;
 
 use crate::connection::Connection;
 use crate::event::Ident;
-use crate::tunnel::Handle;
+use crate::handle::Handle;
 
 /// A TCP port that accepts; "accepted" comes when the queue was empty and is not any more.
 #[pyclass(module = "wirewright._core", frozen)]

@@ -5,18 +5,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use rand_core::Rng;
-use wirewright_engine::{Engine, Limits, Moment, PeerConfig};
+use wirewright_engine::{Engine, Limits, PeerConfig};
 use wirewright_netstack::{Config, Netstack, Rootless};
-use wirewright_runtime::{OsRandom, Shell, State, UdpSockets};
+use wirewright_runtime::{OsRandom, Shell, UdpSockets};
 
 use crate::connection::Connection;
 use crate::datagrams::Datagrams;
 use crate::error::os_error;
 use crate::event::{self, Ident};
+use crate::handle::{Handle, closed};
 use crate::key::{PresharedKey, PublicKey, SecretKey};
 use crate::listener::Listener;
 use crate::refusal::{self, Refusal};
@@ -30,35 +31,6 @@ use crate::virtual_device::interval;
 /// method but ``close`` and ``closed`` raises RuntimeError.
 #[pyclass(module = "wirewright._core", frozen)]
 pub(crate) struct RootlessTunnel(Handle);
-
-/// What a tunnel, its connections, listeners and sockets share.
-#[derive(Clone)]
-pub(crate) struct Handle(Arc<Shell<Rootless>>);
-
-impl Handle {
-    /// Works with the state machines while other Python threads go on; the tunnel's thread does what follows.
-    pub(crate) fn with<T: Send>(
-        &self,
-        py: Python<'_>,
-        work: impl FnOnce(Moment, &mut State<Rootless>) -> T + Send,
-    ) -> PyResult<T> {
-        py.detach(|| self.0.with(work)).ok_or_else(closed)
-    }
-
-    /// Looks at the state machines; nothing is to follow.
-    pub(crate) fn look<T: Send>(
-        &self,
-        py: Python<'_>,
-        work: impl FnOnce(Moment, &mut State<Rootless>) -> T + Send,
-    ) -> PyResult<T> {
-        py.detach(|| self.0.look(work)).ok_or_else(closed)
-    }
-
-    /// Gives something up; after the tunnel was closed there is nothing left to give up.
-    pub(crate) fn release(&self, work: impl FnOnce(&mut Netstack) + Send) {
-        Python::attach(|py| py.detach(|| self.0.with(|_, state| work(&mut state.interface.netstack))));
-    }
-}
 
 #[pymethods]
 impl RootlessTunnel {
@@ -314,10 +286,6 @@ impl RootlessTunnel {
             .map(|_| ())
             .map_err(|error| PyValueError::new_err(error.to_string()))
     }
-}
-
-fn closed() -> PyErr {
-    PyRuntimeError::new_err("the tunnel is closed")
 }
 
 /// An address with an optional prefix length.
