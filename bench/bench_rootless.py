@@ -1,6 +1,6 @@
 """A download through a rootless tunnel, beside wireguard-requests: same peer, same run, in turn.
 
-The peer is wireguard-go with a server in its network namespace, so this needs root; the clients themselves drop every
+The peer is wireguard-go with a server in its network namespace, so this needs root; the clients drop every
 capability. Prints one JSON object a client and round, and the ratio of the medians.
 """
 
@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.interop.wireguard_go import WireGuardGo  # noqa: E402 (the tests are no package that is installed)
+
 from wirewright.keys import SecretKey  # noqa: E402
 
 UNPRIVILEGED = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
@@ -31,7 +32,15 @@ def main() -> None:
     peer = WireGuardGo(ROOT / ".cache/bin/wireguard-go", 1)
     peer.start()
     source = subprocess.Popen(
-        ["nsenter", "--net", "--target", str(peer.inside.pid), sys.executable, str(ROOT / "bench/source.py"), str(PORT)],
+        [
+            "nsenter",
+            "--net",
+            "--target",
+            str(peer.inside.pid),
+            sys.executable,
+            str(ROOT / "bench/source.py"),
+            str(PORT),
+        ],
         stdout=subprocess.PIPE,
     )
     try:
@@ -56,7 +65,12 @@ def main() -> None:
                 # The first round warms up.
                 if number:
                     rates[name].append(rate)
-                    row = {"bench": "rootless download", "client": name, "round": number, "mbit_per_s": round(rate, 1)}
+                    row = {
+                        "bench": "rootless download",
+                        "client": name,
+                        "round": number,
+                        "mbit_per_s": round(rate, 1),
+                    }
                     row["cpu_s_per_gb"] = round(outcome["cpu"] / (MEGABYTES[name] / 1000), 2)
                     print(json.dumps(row), flush=True)
         ours, theirs = (statistics.median(values) for values in rates.values())

@@ -53,7 +53,9 @@ def wireguard_requests(task: dict[str, Any]) -> tuple[float, float]:
 def main() -> None:
     """Run the task."""
     task = json.load(sys.stdin)
-    seconds, cpu = asyncio.run(wirewright(task)) if task["client"] == "wirewright" else wireguard_requests(task)
+    seconds, cpu = (
+        asyncio.run(wirewright(task)) if task["client"] == "wirewright" else wireguard_requests(task)
+    )
     print(json.dumps({"seconds": seconds, "cpu": cpu}))
 
 
