@@ -60,7 +60,7 @@ impl<V: Copy> AllowedIps<V> {
         }?;
         let place = owner as usize;
         if self.values.len() <= place {
-            self.values.resize(place + 1, value);
+            grow(&mut self.values, place + 1, value);
         }
         self.values[place] = value;
         Ok(previous)
@@ -179,9 +179,7 @@ impl<V: Copy> AllowedIps<V> {
     /// Keeps values for as many owners as there are heads.
     fn trim(&mut self) {
         self.values.truncate(self.v4.heads.len().max(self.v6.heads.len()));
-        if self.values.len() < self.values.capacity() / 4 {
-            self.values.shrink_to(self.values.capacity() / 2);
-        }
+        shrink(&mut self.values);
     }
 }
 
@@ -198,6 +196,22 @@ impl Prefix {
 
     fn of_v6(bits: u128, len: u8) -> Self {
         Self::masked(Ipv6Addr::from_bits(bits).into(), len)
+    }
+}
+
+/// Makes a vector longer. It grows by an eighth where it would double of itself: the budget is memory per peer,
+/// and large vectors grow in place where the allocator can remap pages.
+fn grow<T: Clone>(vector: &mut Vec<T>, len: usize, filler: T) {
+    if len > vector.capacity() {
+        vector.reserve_exact(len + len / 8 + 16 - vector.len());
+    }
+    vector.resize(len, filler);
+}
+
+/// Gives memory back once less than five eighths of it is used.
+fn shrink<T>(vector: &mut Vec<T>) {
+    if vector.len() < vector.capacity() / 8 * 5 {
+        vector.shrink_to(vector.len() + vector.len() / 4);
     }
 }
 

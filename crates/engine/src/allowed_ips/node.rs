@@ -100,9 +100,4 @@ impl Place {
     pub(super) fn parent(self) -> Option<(u32, usize)> {
         (self.0 & 2 == 0).then_some((self.0 >> 2, (self.0 & 1) as usize))
     }
-
-    /// The index of the parent, whatever it may be if there is none.
-    pub(super) fn parent_or_any(self) -> u32 {
-        self.0 >> 2
-    }
 }

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 
 use super::address::Address;
 use super::node::{Cold, Hot, NONE, Place};
+use super::shrink;
 
 #[derive(Clone, Debug)]
 pub(super) struct Nodes<A: Address> {
@@ -109,8 +110,8 @@ impl<A: Address> Nodes<A> {
         }
         let node = self.places();
         if self.hot.len() == self.hot.capacity() {
-            // A quarter, not the vector's own doubling: the budget is memory per prefix.
-            let more = self.hot.len() / 4 + 16;
+            // An eighth, as `grow` does, where the vector would double.
+            let more = self.hot.len() / 8 + 16;
             self.hot.reserve_exact(more);
             self.cold.reserve_exact(more);
         }
@@ -153,11 +154,8 @@ impl<A: Address> Nodes<A> {
         };
         self.hot.pop();
         self.cold.pop();
-        if self.hot.len() < self.hot.capacity() / 8 * 5 {
-            let room = self.hot.len() + self.hot.len() / 4;
-            self.hot.shrink_to(room);
-            self.cold.shrink_to(room);
-        }
+        shrink(&mut self.hot);
+        shrink(&mut self.cold);
         moved
     }
 
