@@ -123,9 +123,9 @@ def reveal_config(text: bytes, secrets: Sequence[HiddenText]) -> bytes: ...
 class RootlessTunnel:
     """A tunnel in user space with its own TCP/IP stack; packets stay on the core's threads.
 
-    No method blocks, and each may be called from any thread. Ids are unique within a tunnel, over connections,
-    listeners, datagram sockets and pings, and never used again. After ``close``, and in a forked child, every
-    method but ``close`` and ``closed`` raises RuntimeError.
+    No method blocks, and each may be called from any thread. Ids are unique within a tunnel, over
+    connections, listeners, datagram sockets and pings, and never used again. After ``close``, and in a forked
+    child, every method but ``close`` and ``closed`` raises RuntimeError.
     """
 
     def __new__(

@@ -109,6 +109,7 @@ def test_only_so_many_problems_are_listed_and_the_rest_counted() -> None:
         with_peer(f"PrivateKey = {PRIVATE}"),
         with_interface(f"[{PRIVATE}]"),
         with_peer(f"Endpoint = {PRIVATE}"),
+        f"[Interface]\n[Peer]\nPublicKey = {ALICE} PrivateKey = {PRIVATE}",
     ],
 )
 def test_no_error_shows_a_key_or_most_of_one(text: str) -> None:

@@ -15,7 +15,8 @@
 //! - the whole value of `PrivateKey` and `PresharedKey`, well-formed or not, in whichever section it stands,
 //!   found as `wg` finds it: letters of any case, white space anywhere in the name, up to `#`;
 //! - anywhere else but in the value of `PublicKey`: 43 characters of base64 and a `=`, the form of a key. That
-//!   covers what a person leaves behind: a key under a misspelt name, commented out, or inside a hook.
+//!   covers what a person leaves behind: a key under a misspelt name, commented out, or inside a hook. A value
+//!   of `PublicKey` that is longer than one key is looked through as well.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -141,6 +142,9 @@ pub fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
+/// Characters of a key in base64, the final `=` included.
+const KEY_LEN: usize = 44;
+
 /// What the part of a line before its comment assigns to.
 enum Name {
     Secret,
@@ -176,15 +180,17 @@ impl Redacted {
                 }
                 self.text.extend_from_slice(after);
             }
-            Name::Public => self.text.extend_from_slice(code),
-            Name::Other => self.scan(code),
+            Name::Public if value.iter().filter(|&&byte| !is_space(byte)).count() <= KEY_LEN => {
+                self.text.extend_from_slice(code);
+            }
+            Name::Public | Name::Other => self.scan(code),
         }
         self.scan(comment);
     }
 
     /// Copies `bytes`, hiding what has the form of a key.
     fn scan(&mut self, bytes: &[u8]) {
-        const DIGITS: usize = 43;
+        const DIGITS: usize = KEY_LEN - 1;
         let mut copied = 0;
         let mut run = 0;
         for (index, &byte) in bytes.iter().enumerate() {
@@ -328,6 +334,12 @@ mod tests {
             assert_eq!(secrets, [KEY], "{text}");
             assert_eq!(redacted, alloc::format!("{before}\x000\x00{after}"));
         }
+    }
+
+    #[test]
+    fn a_second_key_behind_a_public_key_is_hidden() {
+        let text = alloc::format!("PublicKey = {KEY} PrivateKey = {KEY}");
+        assert_eq!(shown(&text).0, "PublicKey = \x000\x00 PrivateKey = \x001\x00");
     }
 
     #[test]

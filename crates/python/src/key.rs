@@ -6,7 +6,7 @@ use getrandom::SysRng;
 use pyo3::{
     exceptions::{PyOSError, PyTypeError, PyValueError},
     prelude::*,
-    types::{PyBytes, PyTuple, PyType},
+    types::{PyBytes, PyString, PyTuple, PyType},
 };
 use rand_core::UnwrapErr;
 use wirewright_protocol::{self as protocol, KeyError};
@@ -45,8 +45,8 @@ impl SecretKey {
     }
 
     /// Copy the key into a Python string, which CPython cannot wipe.
-    fn expose(&self) -> String {
-        self.0.to_base64().as_str().to_owned()
+    fn expose<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        PyString::new(py, &self.0.to_base64())
     }
 
     /// Write the key in base64 and a line feed to a file descriptor, without passing it through Python.
@@ -138,8 +138,8 @@ impl PresharedKey {
     }
 
     /// Copy the key into a Python string, which CPython cannot wipe.
-    fn expose(&self) -> String {
-        self.0.to_base64().as_str().to_owned()
+    fn expose<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        PyString::new(py, &self.0.to_base64())
     }
 
     /// Write the key in base64 and a line feed to a file descriptor, without passing it through Python.
