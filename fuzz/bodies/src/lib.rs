@@ -6,14 +6,23 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod config;
 mod message;
+mod packets;
 mod script;
 
 pub use batch::batch;
+pub use config::config;
 pub use message::message;
+pub use packets::packets;
 
 /// What a target does with the bytes it is given.
 pub type Body = fn(&[u8]);
 
 /// Every target, by the name of its program and of its folder in `fuzz/corpus`.
-pub const TARGETS: &[(&str, Body)] = &[("batch", batch), ("message", message)];
+pub const TARGETS: &[(&str, Body)] = &[
+    ("batch", batch),
+    ("config", config),
+    ("message", message),
+    ("packets", packets),
+];
