@@ -125,7 +125,12 @@ impl Control {
     /// [`ConfigureError::OwnKey`], [`ConfigureError::TooManyPeers`] and [`ConfigureError::TooManyAllowedIps`]; nothing
     /// has changed then.
     pub fn set_peer(&mut self, key: PublicKey, config: PeerConfig) -> Result<PeerRef, ConfigureError> {
-        if self.publisher.allowed_ips_bound() + config.allowed_ips.len() > self.limits.allowed_ips {
+        let replaced = match self.peers.get(&key) {
+            Some(peer) if config.replace_allowed_ips => self.allowed_ips(*peer).count(),
+            _ => 0,
+        };
+        let kept = self.publisher.allowed_ips_bound().saturating_sub(replaced);
+        if kept + config.allowed_ips.len() > self.limits.allowed_ips {
             return Err(ConfigureError::TooManyAllowedIps);
         }
         let peer = match self.peers.get(&key) {

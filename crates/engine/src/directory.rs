@@ -94,6 +94,8 @@ pub(crate) struct Publisher {
     missed: Vec<Change>,
     /// Changes that neither has yet.
     pending: Vec<Change>,
+    /// How many of them may add an allowed IP.
+    additions: usize,
 }
 
 impl Publisher {
@@ -104,6 +106,7 @@ impl Publisher {
             spare: Arc::new(Directory::new(seed)),
             missed: Vec::new(),
             pending: Vec::new(),
+            additions: 0,
         }
     }
 
@@ -114,10 +117,11 @@ impl Publisher {
 
     /// At most this many allowed IPs there will be once all changes are published.
     pub(crate) fn allowed_ips_bound(&self) -> usize {
-        self.published.allowed_ips.len() + self.pending.len()
+        self.published.allowed_ips.len() + self.additions
     }
 
     pub(crate) fn change(&mut self, change: Change) {
+        self.additions += usize::from(matches!(change, Change::Allow(..)));
         self.pending.push(change);
     }
 
@@ -126,6 +130,7 @@ impl Publisher {
         if self.pending.is_empty() {
             return None;
         }
+        self.additions = 0;
         let spare = Arc::make_mut(&mut self.spare);
         for change in self.missed.drain(..).chain(self.pending.iter().copied()) {
             spare.apply(&change, self.shards);

@@ -91,6 +91,12 @@ impl Peer {
         self.counters.as_deref().cloned().unwrap_or_default()
     }
 
+    /// Something authentic came this way, and the next goes back there. True if the address is another than before.
+    pub(crate) fn heard_over(&mut self, path: Endpoint) -> bool {
+        let before = self.endpoint.replace(path);
+        before.is_none_or(|before| before.remote != path.remote)
+    }
+
     /// The source address may have been the reason for silence, so the next datagram lets the kernel choose.
     pub(crate) fn forget_source(&mut self) {
         if let Some(endpoint) = &mut self.endpoint {

@@ -73,7 +73,9 @@ impl<R: CryptoRng> Shard<R> {
         );
         match response {
             Ok(response) => {
-                peer.endpoint = Some(path);
+                if peer.heard_over(path) {
+                    output.notices.push(Notice::EndpointChanged(key_of(peer)));
+                }
                 peer.received_bytes += size_of::<Initiation>() as u64;
                 peer.sent_bytes += size_of::<Response>() as u64;
                 output.signal(path, response.as_bytes());
@@ -211,7 +213,9 @@ impl<R: CryptoRng> Shard<R> {
             .accept_response(at.now, &identity, response, &mut self.retired)
         {
             Ok(()) => {
-                peer.endpoint = Some(path);
+                if peer.heard_over(path) {
+                    output.notices.push(Notice::EndpointChanged(key_of(peer)));
+                }
                 peer.last_handshake = Some(at.wall);
                 peer.received_bytes += size_of::<Response>() as u64;
                 output.notices.push(Notice::HandshakeCompleted(key_of(peer)));

@@ -231,13 +231,9 @@ impl<R: CryptoRng> Shard<R> {
             return;
         };
         peer.received_bytes += heard.bytes;
-        if peer
-            .endpoint
-            .is_none_or(|endpoint| endpoint.remote != heard.path.remote)
-        {
+        if peer.heard_over(heard.path) {
             output.notices.push(Notice::EndpointChanged(key_of(peer)));
         }
-        peer.endpoint = Some(heard.path);
         let kind = if heard.data {
             Received::Data
         } else {

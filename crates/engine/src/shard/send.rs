@@ -320,23 +320,30 @@ impl<R: CryptoRng> Shard<R> {
             if shard == self.id {
                 continue;
             }
-            let position = foreign
-                .iter()
-                .rposition(|(to, batch)| *to == shard && !batch.is_full())
-                .unwrap_or_else(|| {
-                    foreign.push((shard, self.batch()));
-                    foreign.len() - 1
-                });
             let packet = batch.packet(index);
             let moved = foreign
-                .get_mut(position)
+                .iter_mut()
+                .rfind(|(to, _)| *to == shard)
                 .is_some_and(|(_, to)| to.push_slot(&slot, packet));
-            self.counters.add(Event::Oversize, u64::from(!moved));
+            if !moved {
+                let mut to = self.batch_for(slot.start as usize + packet.len());
+                to.push_slot(&slot, packet);
+                foreign.push((shard, to));
+            }
             batch.drop_packet(index);
         }
         output
             .handovers
             .extend(foreign.into_iter().map(|(shard, batch)| (shard, kind(batch))));
         Some(batch)
+    }
+
+    /// An empty batch, of ordinary slots if `len` bytes fit one, else of a single one.
+    fn batch_for(&mut self, len: usize) -> Batch {
+        if len <= Batch::stride_for(self.mtu) {
+            self.batch()
+        } else {
+            Batch::new(1, len)
+        }
     }
 }

@@ -59,8 +59,15 @@ impl Network {
     }
 
     pub fn with_limits(count: u8, shards: u8, limits: &Limits) -> Self {
+        Self::of(shards, &vec![limits.clone(); count.into()], MTU)
+    }
+
+    /// A node for each of `limits`, all with the same MTU.
+    pub fn of(shards: u8, limits: &[Limits], mtu: usize) -> Self {
+        let count = limits.len() as u8;
         let nodes = (0..count)
-            .map(|number| Node::new(number, shards, limits))
+            .zip(limits)
+            .map(|(number, limits)| Node::new(number, shards, limits, mtu))
             .collect();
         let mut network = Self {
             now: Duration::from_secs(1000),
@@ -288,10 +295,10 @@ impl Network {
 }
 
 impl Node {
-    fn new(number: u8, shards: u8, limits: &Limits) -> Self {
+    fn new(number: u8, shards: u8, limits: &Limits, mtu: usize) -> Self {
         let rngs = (0..shards).map(|shard| ChaCha20Rng::from_seed([number ^ shard << 4 ^ 0x80; 32]));
         Self {
-            engine: Engine::new(rngs, limits, MTU),
+            engine: Engine::new(rngs, limits, mtu),
             output: Output::default(),
             key: secret(number).public(),
             address: SocketAddr::new(Ipv4Addr::new(192, 0, 2, number + 1).into(), 51820),
