@@ -26,8 +26,8 @@ export PYO3_PYTHON := $(CURDIR)/$(PY)
 
 CORE := src/wirewright/_core.abi3.so
 CORE_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '*.rs' -o -name Cargo.toml)
-# The bindings are built by maturin; everything else is tested without Python in the process.
-RUST_TESTED := --workspace --exclude wirewright-python
+# The bindings are built by maturin and tested from Python; benchmarks are compiled by the lint.
+RUST_TESTED := --workspace --exclude wirewright-python --exclude wirewright-bench
 
 .PHONY: help demo test test-all lint bench docs fuzz lock clean rust-tests interop-peers
 
