@@ -12,36 +12,25 @@
 use core::time::Duration;
 use std::io;
 
-use smoltcp::iface::{Config as InterfaceConfig, Interface, PollResult};
-use smoltcp::socket::tcp::{CongestionControl, RecvError, State};
-use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
+use smoltcp::socket::tcp::{RecvError, State};
 use wirewright_protocol::Instant;
 
-use crate::buffers::SocketWithBuffers;
-use crate::config::{Limits, Timing};
+use crate::config::Timing;
 use crate::demux::{Segment, Tuple};
-use crate::device::{PacketSink, Port, Sent};
+use crate::device::{PacketSink, Sent};
 use crate::event::{CloseReason, ConnectFailure, Unreachable};
+use crate::machine::{Egress, Machine, Setup};
 use crate::outbox::Outbox;
-use crate::recovery::{Advice, Recovery, SHOWN_LEN, Shown};
 use crate::slots::Handle;
-use crate::time::{from_smoltcp, to_smoltcp};
 
-/// Packets a connection may send before others get their turn.
-const BURST: usize = 64;
 /// If smoltcp wants to be polled now but has nothing to send, ask again after this.
 const IDLE_RETRY: Duration = Duration::from_millis(1);
-/// smoltcp's longest retransmission timeout is a minute. What else it times may come early: a probe of an idle
-/// connection, or the end of a delay of acknowledgements.
-const BEYOND_ANY_TIMEOUT: Duration = Duration::from_secs(61);
 /// TIME-WAIT. smoltcp discards what was not read when its own TIME-WAIT of ten seconds ends, so ours must not be
 /// longer, and the connection is not polled afterwards.
 pub(crate) const TIME_WAIT: Duration = Duration::from_secs(10);
 
 pub(crate) struct Connection {
-    pub(crate) tuple: Tuple,
-    interface: Interface,
-    socket: SocketWithBuffers,
+    machine: Machine,
     phase: Phase,
     /// The listener it came from, until it is accepted.
     pub(crate) listener: Option<Handle>,
@@ -68,13 +57,8 @@ pub(crate) struct Connection {
     /// Since when an answer is owed.
     unanswered_since: Option<Instant>,
     heard: Instant,
-    /// Bytes that came since something was last sent, which acknowledged what came before.
-    unacknowledged: usize,
     /// Bytes waiting for acknowledgement when last looked at, to see progress.
     send_queue: usize,
-    recovery: Recovery,
-    /// How far smoltcp's clock is set forward.
-    ahead: Duration,
     verdict: Option<CloseReason>,
     soft_error: Option<Unreachable>,
     initial_sequence: u32,
@@ -123,17 +107,6 @@ pub(crate) enum Change {
     Closed(CloseReason),
 }
 
-/// How sending ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Egress {
-    /// Nothing more to send now.
-    Done,
-    /// Its turn is over, there is more.
-    More,
-    /// The sink has no room.
-    Blocked,
-}
-
 pub(crate) enum Received {
     Data(usize),
     Nothing,
@@ -141,67 +114,42 @@ pub(crate) enum Received {
     Failed(CloseReason),
 }
 
-/// What a new connection needs besides its addresses.
-pub(crate) struct Setup<'a> {
-    pub(crate) mtu: usize,
-    pub(crate) limits: &'a Limits,
-    pub(crate) timing: &'a Timing,
-    /// The seed of smoltcp's generator, from which it takes the initial sequence number. The generator is a PCG,
-    /// whose outputs betray its state; drawing the seed from a CSPRNG for each connection, which has one initial
-    /// sequence number only, leaves nothing to learn from (RFC 6528 asks that other connections' numbers tell
-    /// nothing about this one's). IPv4 identifications are zero with "don't fragment" set (RFC 6864 4.1).
-    pub(crate) seed: u64,
-}
-
 impl Connection {
     /// Will send a SYN.
     pub(crate) fn connect(setup: &Setup<'_>, tuple: Tuple, now: Instant) -> io::Result<Self> {
-        let mut new = Self::new(setup, tuple, Phase::Connecting, now)?;
-        let context = new.interface.context();
-        let begun = new
-            .socket
-            .with(|socket| socket.connect(context, tuple.remote, tuple.local));
-        begun.map_err(io::Error::other)?;
-        new.phase_until = Some(now + setup.timing.connect);
-        Ok(new)
+        let machine = Machine::connect(setup, tuple, now)?;
+        Ok(Self::new(
+            machine,
+            Phase::Connecting,
+            None,
+            now,
+            setup.timing.connect,
+        ))
     }
 
     /// Will take a SYN.
     pub(crate) fn listen(setup: &Setup<'_>, tuple: Tuple, from: Handle, now: Instant) -> io::Result<Self> {
-        let mut new = Self::new(setup, tuple, Phase::HalfOpen, now)?;
-        let begun = new.socket.with(|socket| socket.listen(tuple.local));
-        begun.map_err(io::Error::other)?;
-        new.listener = Some(from);
-        new.phase_until = Some(now + setup.timing.accept);
-        Ok(new)
+        let machine = Machine::listen(setup, tuple, now)?;
+        Ok(Self::new(
+            machine,
+            Phase::HalfOpen,
+            Some(from),
+            now,
+            setup.timing.accept,
+        ))
     }
 
-    fn new(setup: &Setup<'_>, tuple: Tuple, phase: Phase, now: Instant) -> io::Result<Self> {
-        let mut socket = SocketWithBuffers::new(setup.limits.receive_buffer, setup.limits.transmit_buffer)?;
-        socket.with(|socket| {
-            socket.set_nagle_enabled(false);
-            socket.set_congestion_control(CongestionControl::Cubic);
-            socket.set_ack_delay(Some(setup.timing.ack_delay.into()));
-            socket.set_keep_alive(setup.timing.keepalive.map(|keepalive| keepalive.interval.into()));
-        });
-        let mut nowhere = Nowhere;
-        let mut port = Port::new(None, &mut nowhere, setup.mtu);
-        let mut config = InterfaceConfig::new(HardwareAddress::Ip);
-        config.random_seed = setup.seed;
-        let mut interface = Interface::new(config, &mut port, to_smoltcp(now));
-        let local = IpAddress::from(tuple.local.ip());
-        let prefix = if tuple.local.is_ipv4() { 32 } else { 128 };
-        let mut fitted = true;
-        interface.update_ip_addrs(|addresses| fitted = addresses.push(IpCidr::new(local, prefix)).is_ok());
-        if !fitted {
-            return Err(io::Error::other("smoltcp was built to hold no address"));
-        }
-        Ok(Self {
-            tuple,
-            interface,
-            socket,
+    fn new(
+        machine: Machine,
+        phase: Phase,
+        listener: Option<Handle>,
+        now: Instant,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            machine,
             phase,
-            listener: None,
+            listener,
             released: false,
             delivered: false,
             reachable: true,
@@ -212,132 +160,43 @@ impl Connection {
             wants_read: true,
             wants_write: false,
             shut_down: false,
-            phase_until: None,
+            phase_until: Some(now + patience),
             unanswered_since: None,
             heard: now,
-            unacknowledged: 0,
             send_queue: 0,
-            recovery: Recovery::default(),
-            ahead: Duration::ZERO,
             verdict: None,
             soft_error: None,
             initial_sequence: 0,
-        })
+        }
+    }
+
+    pub(crate) fn tuple(&self) -> Tuple {
+        self.machine.tuple
     }
 
     /// Processes one segment. What it provokes at once (a duplicate acknowledgement, say) goes to the outbox.
-    pub(crate) fn ingress(
-        &mut self,
-        now: Instant,
-        packet: &[u8],
-        segment: &Segment,
-        outbox: &mut Outbox,
-        mtu: usize,
-        timing: &Timing,
-    ) {
+    pub(crate) fn ingress(&mut self, now: Instant, packet: &[u8], segment: &Segment, outbox: &mut Outbox) {
         self.heard = now;
         if self.unanswered_since.is_some() {
             self.unanswered_since = Some(now);
         }
-        self.unacknowledged = self.unacknowledged.saturating_add(segment.payload_len);
-        // A lone segment may wait for company. With more than two segments' worth the acknowledgement is due
-        // (RFC 9293 3.8.6.3), which smoltcp judges by segments, so that one coalesced packet would wait.
-        let delay = if self.unacknowledged > 2 * mtu {
-            Duration::ZERO
-        } else {
-            timing.ack_delay
-        };
-        self.socket
-            .with(|socket| socket.set_ack_delay(Some(delay.into())));
-
-        let before = self.socket.with(|socket| socket.send_queue());
-        if before > 0 && self.takes_hints() {
-            for shown in self.recovery.divide(segment) {
-                self.show(shown, now, mtu);
-            }
-        }
-        let mut port = Port::new(Some(packet), outbox, mtu);
-        let (interface, at) = (&mut self.interface, to_smoltcp(now + self.ahead));
-        self.socket
-            .with_set(|set| interface.poll_ingress_single(at, &mut port, set));
-        let left = self.socket.with(|socket| socket.send_queue());
-        let freed = u32::try_from(before.saturating_sub(left)).unwrap_or(0);
-        match self.recovery.received(segment, freed, now) {
-            Advice::Nothing => {}
-            Advice::Retransmit => self.retransmit(now, mtu),
-            Advice::GoBack => self.ahead = self.ahead + BEYOND_ANY_TIMEOUT,
-        }
-
-        let state = self.state();
-        if segment.rst && matches!(state, State::Closed | State::Listen) {
+        self.machine.ingress(now, packet, segment, outbox);
+        if segment.rst && matches!(self.machine.state(), State::Closed | State::Listen) {
             self.verdict = self.verdict.or(Some(CloseReason::Reset));
         }
         // Nobody will read what still comes, and a sender must learn that (RFC 9293 3.10.4, RFC 2525 2.17).
-        if self.released && segment.payload_len > 0 && self.socket.with(|socket| socket.can_recv()) {
+        if self.released && segment.payload_len > 0 && self.machine.with(|socket| socket.can_recv()) {
             self.abort(CloseReason::Aborted);
         }
     }
 
     /// Sends what there is to send, for one turn.
-    pub(crate) fn egress(&mut self, now: Instant, sink: &mut impl PacketSink, mtu: usize) -> (Egress, Sent) {
-        if self.recovery.probe(now) {
-            self.retransmit(now, mtu);
-        }
-        let mut port = Port::new(None, sink, mtu);
-        let (interface, recovery, at) = (
-            &mut self.interface,
-            &mut self.recovery,
-            to_smoltcp(now + self.ahead),
-        );
-        let outcome = self.socket.with_set(|set| {
-            for _ in 0..BURST {
-                if !port.sink.has_room() {
-                    return Egress::Blocked;
-                }
-                if interface.poll_egress(at, &mut port, set) == PollResult::None {
-                    return Egress::Done;
-                }
-                recovery.sent(port.sent.last, now);
-            }
-            Egress::More
-        });
-        let sent = port.sent;
-        if sent.packets > 0 {
-            self.unacknowledged = 0;
-            if self.phase == Phase::Connecting {
-                self.initial_sequence = sent.last.sequence.wrapping_sub(1);
-            }
+    pub(crate) fn egress(&mut self, now: Instant, sink: &mut impl PacketSink) -> (Egress, Sent) {
+        let (outcome, sent) = self.machine.egress(now, sink);
+        if sent.packets > 0 && self.phase == Phase::Connecting {
+            self.initial_sequence = sent.last.sequence.wrapping_sub(1);
         }
         (outcome, sent)
-    }
-
-    /// Makes smoltcp send the first unacknowledged segment again.
-    fn retransmit(&mut self, now: Instant, mtu: usize) {
-        if self.takes_hints() && self.send_queue > 0 {
-            for shown in self.recovery.demand() {
-                self.show(shown, now, mtu);
-            }
-        }
-    }
-
-    /// Whether smoltcp judges an acknowledgement by its number alone in this state. In LAST-ACK it takes one that
-    /// acknowledges nothing for an attack.
-    fn takes_hints(&mut self) -> bool {
-        matches!(
-            self.state(),
-            State::Established | State::FinWait1 | State::CloseWait | State::Closing
-        )
-    }
-
-    /// Shows smoltcp an acknowledgement that nobody sent.
-    fn show(&mut self, shown: Shown, now: Instant, mtu: usize) {
-        let mut buffer = [0; SHOWN_LEN];
-        let packet = shown.write(&self.tuple, &mut buffer);
-        let mut nowhere = Nowhere;
-        let mut port = Port::new(Some(packet), &mut nowhere, mtu);
-        let (interface, at) = (&mut self.interface, to_smoltcp(now + self.ahead));
-        self.socket
-            .with_set(|set| interface.poll_ingress_single(at, &mut port, set));
     }
 
     /// Ends what has taken too long.
@@ -353,7 +212,7 @@ impl Connection {
 
     /// Looks what has become of it: notes events, leaves phases, starts and stops clocks.
     pub(crate) fn observe(&mut self, now: Instant, timing: &Timing) -> Change {
-        let (state, readable, send_queue, room, capacity) = self.socket.with(|socket| {
+        let (state, readable, send_queue, room, capacity) = self.machine.with(|socket| {
             let (queue, capacity) = (socket.send_queue(), socket.send_capacity());
             (
                 socket.state(),
@@ -445,16 +304,11 @@ impl Connection {
         if self.has_left(now) {
             return None;
         }
-        let (interface, at) = (&mut self.interface, to_smoltcp(now + self.ahead));
-        let wanted = self.socket.with_set(|set| interface.poll_at(at, set));
-        let ahead = self.ahead;
-        let wanted =
-            wanted.map(|at| (now + from_smoltcp(at).saturating_since(now + ahead)).max(now + IDLE_RETRY));
+        let wanted = self.machine.poll_at(now).map(|at| at.max(now + IDLE_RETRY));
         let ours = [
             self.phase_until,
             self.unanswered_until(timing),
             self.probed_until(timing),
-            self.recovery.probe_at(),
             wanted,
         ];
         ours.into_iter().flatten().min()
@@ -479,14 +333,14 @@ impl Connection {
         if !matches!(self.phase, Phase::Over(_)) {
             self.verdict = self.verdict.or(Some(reason));
         }
-        self.socket.with(|socket| socket.abort());
+        self.machine.abort();
     }
 
     /// Sends a FIN behind what was written.
     pub(crate) fn shutdown(&mut self) {
         self.shut_down = true;
         if self.phase == Phase::Established {
-            self.socket.with(|socket| socket.close());
+            self.machine.close();
         }
     }
 
@@ -494,7 +348,7 @@ impl Connection {
     pub(crate) fn release(&mut self) {
         self.released = true;
         self.pending = Pending::default();
-        let unread = self.socket.with(|socket| socket.can_recv());
+        let unread = self.machine.with(|socket| socket.can_recv());
         match self.phase {
             Phase::Established if unread => self.abort(CloseReason::Aborted),
             Phase::Established => self.shutdown(),
@@ -505,7 +359,7 @@ impl Connection {
 
     /// Whether all that was written arrived, or never will. True once for each released connection.
     pub(crate) fn take_delivered(&mut self) -> bool {
-        let state = self.socket.with(|socket| socket.state());
+        let state = self.machine.with(|socket| socket.state());
         let done = matches!(state, State::FinWait2 | State::TimeWait | State::Closed);
         let news = self.released && done && !self.delivered;
         self.delivered |= news;
@@ -524,7 +378,7 @@ impl Connection {
         }
         let time_is_up = self.phase_until.is_some_and(|until| until <= now);
         let (state, told) = self
-            .socket
+            .machine
             .with(|socket| (socket.state(), socket.remote_endpoint().is_none()));
         match state {
             State::TimeWait => time_is_up,
@@ -538,7 +392,7 @@ impl Connection {
             self.wants_read = true;
             return Received::Nothing;
         }
-        match self.socket.with(|socket| socket.recv_slice(buffer)) {
+        match self.machine.read(buffer) {
             Ok(0) if !buffer.is_empty() => {
                 self.wants_read = true;
                 Received::Nothing
@@ -559,7 +413,7 @@ impl Connection {
             self.wants_write = true;
             return Some(0);
         }
-        let taken = self.socket.with(|socket| socket.send_slice(bytes)).ok()?;
+        let taken = self.machine.write(bytes)?;
         self.wants_write = taken < bytes.len();
         Some(taken)
     }
@@ -577,10 +431,6 @@ impl Connection {
         self.soft_error = Some(kind);
         self.pending.unreachable = Some(kind);
     }
-
-    fn state(&mut self) -> State {
-        self.socket.with(|socket| socket.state())
-    }
 }
 
 /// Whether the remote side will send nothing more.
@@ -589,17 +439,4 @@ fn has_ended(state: State) -> bool {
         state,
         State::CloseWait | State::LastAck | State::Closing | State::TimeWait | State::Closed
     )
-}
-
-/// A sink for making an interface, which asks a device for its capabilities only.
-struct Nowhere;
-
-impl PacketSink for Nowhere {
-    fn has_room(&self) -> bool {
-        false
-    }
-
-    fn packet<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
-        fill(&mut vec![0; len])
-    }
 }

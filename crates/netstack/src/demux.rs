@@ -69,7 +69,11 @@ pub(crate) struct Segment {
     pub(crate) ack_number: u32,
     /// The field as it stands, not scaled.
     pub(crate) window: u16,
-    pub(crate) has_sack: bool,
+    /// What its sender has beyond the acknowledgement (RFC 2018), of segments without payload only.
+    pub(crate) sack: [Option<(u32, u32)>; 3],
+    /// Of a SYN only: the largest segment its sender takes, and the scale of its later window fields.
+    pub(crate) most_segment: Option<u16>,
+    pub(crate) window_scale: Option<u8>,
     /// Sequence numbers it takes: bytes, and one each for SYN and FIN.
     pub(crate) segment_len: usize,
     pub(crate) payload_len: usize,
@@ -156,23 +160,35 @@ impl<'a> IpPacket<'a> {
         if packet.src_port() == 0 || packet.dst_port() == 0 {
             return Err(Discard::Malformed);
         }
+        let (syn, payload_len) = (packet.syn(), packet.payload().len());
+        // Most segments carry no options that matter here.
+        let options = if syn {
+            packet.options_summary().unwrap_or_default()
+        } else {
+            Default::default()
+        };
+        let sack = if payload_len == 0 {
+            packet.selective_ack_ranges().unwrap_or_default()
+        } else {
+            [None; 3]
+        };
         #[allow(clippy::cast_sign_loss)] // smoltcp keeps a number without a sign in an i32
         Ok(Segment {
             tuple: Tuple {
                 local: SocketAddr::new(self.destination, packet.dst_port()),
                 remote: SocketAddr::new(self.source, packet.src_port()),
             },
-            syn: packet.syn(),
+            syn,
             ack: packet.ack(),
             rst: packet.rst(),
             sequence: packet.seq_number().0 as u32,
             ack_number: packet.ack_number().0 as u32,
             window: packet.window_len(),
-            has_sack: packet
-                .selective_ack_ranges()
-                .is_ok_and(|ranges| ranges.iter().any(Option::is_some)),
+            sack,
+            most_segment: options.max_segment_size,
+            window_scale: options.window_scale,
             segment_len: packet.segment_len(),
-            payload_len: packet.payload().len(),
+            payload_len,
         })
     }
 

@@ -37,6 +37,7 @@ pub(crate) struct SentSegment {
     pub(crate) sequence: u32,
     /// Bytes of payload.
     pub(crate) len: u32,
+    pub(crate) fin: bool,
 }
 
 impl<'a, S: PacketSink> Port<'a, S> {
@@ -127,10 +128,12 @@ impl SentSegment {
         let ip = if packet.first()? >> 4 == 4 { 20 } else { 40 };
         let sequence = packet.get(ip + 4..ip + 8)?.try_into().ok()?;
         let headers = ip + usize::from(packet.get(ip + 12)? >> 4) * 4;
-        let syn = u32::from(packet.get(ip + 13)? >> 1 & 1);
+        let flags = *packet.get(ip + 13)?;
+        let syn = u32::from(flags >> 1 & 1);
         Some(Self {
             sequence: u32::from_be_bytes(sequence).wrapping_add(syn),
             len: u32::try_from(packet.len().checked_sub(headers)?).ok()?,
+            fin: flags & 1 != 0,
         })
     }
 }

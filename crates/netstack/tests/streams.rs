@@ -44,7 +44,7 @@ fn data_arrives_whole_when_packets_overtake_each_other_and_many_are_lost() {
         delay: Duration::from_millis(5),
         jitter: Duration::from_millis(3),
         loss: 50,
-        cut: false,
+        ..Weather::default()
     };
     let mut pair = Pair::with_weather(weather);
     let (client, server, _) = pair.connected(A6, B6);

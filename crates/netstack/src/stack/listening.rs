@@ -48,7 +48,7 @@ impl Netstack {
         let handle = self.listeners.get_mut(listener.0)?.accept()?;
         let connection = self.connections.get_mut(handle)?;
         connection.listener = None;
-        let tuple = connection.tuple;
+        let tuple = connection.tuple();
         self.list_connection(handle);
         Some((ConnectionId(handle), tuple.local, tuple.remote))
     }

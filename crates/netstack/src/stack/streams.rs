@@ -7,10 +7,11 @@ use wirewright_protocol::Instant;
 
 use super::{Netstack, make_ready};
 use crate::address::is_host;
-use crate::connection::{Connection, Received, Setup};
+use crate::connection::{Connection, Received};
 use crate::demux::Tuple;
 use crate::error::{ConnectError, WriteError};
 use crate::event::CloseReason;
+use crate::machine::Setup;
 use crate::ports;
 use crate::slots::ConnectionId;
 
@@ -71,7 +72,7 @@ impl Netstack {
     pub fn addresses(&self, id: ConnectionId) -> Option<(SocketAddr, SocketAddr)> {
         self.connections
             .get(id.0)
-            .map(|connection| (connection.tuple.local, connection.tuple.remote))
+            .map(|connection| (connection.tuple().local, connection.tuple().remote))
     }
 
     /// Copies received bytes into `buffer`.

@@ -5,10 +5,11 @@ use smoltcp::wire::{IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNu
 use wirewright_protocol::Instant;
 
 use super::{Netstack, make_ready};
-use crate::connection::{Change, Connection, Egress, Setup};
+use crate::connection::{Change, Connection};
 use crate::demux::{Discard, IpPacket, Segment};
 use crate::device::{PacketSink, capabilities};
 use crate::event::{CloseReason, Event};
+use crate::machine::{Egress, Setup};
 use crate::slots::{ConnectionId, Handle};
 
 impl Netstack {
@@ -29,14 +30,7 @@ impl Netstack {
             return;
         };
         self.counters.connections_touched += 1;
-        connection.ingress(
-            now,
-            packet.whole,
-            segment,
-            &mut self.outbox,
-            self.mtu,
-            &self.timing,
-        );
+        connection.ingress(now, packet.whole, segment, &mut self.outbox);
         make_ready(connection, handle, &mut self.ready);
         self.after(handle, now);
     }
@@ -129,7 +123,7 @@ impl Netstack {
         connection.ready = false;
         connection.expire(now, &self.timing);
         if !connection.has_left(now) {
-            let (outcome, sent) = connection.egress(now, sink, self.mtu);
+            let (outcome, sent) = connection.egress(now, sink);
             self.count_sent(sent);
             let Some(connection) = self.connections.get_mut(handle) else {
                 return;
@@ -149,7 +143,7 @@ impl Netstack {
         };
         if connection.reachable && connection.has_left(now) {
             connection.reachable = false;
-            self.by_tuple.remove(&connection.tuple.key());
+            self.by_tuple.remove(&connection.tuple().key());
         }
         let wanted = connection.next_deadline(now, &self.timing);
         let (spent, ready) = (connection.is_spent(now) && !connection.listed, connection.ready);

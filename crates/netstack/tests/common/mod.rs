@@ -39,6 +39,9 @@ pub struct Weather {
     pub loss: u32,
     /// Nothing arrives at all.
     pub cut: bool,
+    /// Bits a second, and how many bytes may wait for their turn; without limit if zero.
+    pub rate: u64,
+    pub queue: u64,
 }
 
 impl Default for Weather {
@@ -48,6 +51,8 @@ impl Default for Weather {
             jitter: Duration::ZERO,
             loss: 0,
             cut: false,
+            rate: 0,
+            queue: 0,
         }
     }
 }
@@ -87,6 +92,8 @@ pub struct Pair {
     /// Packets on their way: arrival, a serial number for order, whether for b.
     flight: BTreeMap<(Instant, u64), (bool, Vec<u8>)>,
     serial: u64,
+    /// When the link has sent what waits for it, from a and from b.
+    busy_until: [Instant; 2],
     /// Every packet that left, for tests that look at the wire: whether from a, and its bytes.
     pub wire: Option<Vec<(bool, Vec<u8>)>>,
 }
@@ -109,6 +116,7 @@ impl Pair {
             rng: ChaCha8Rng::from_seed([3; 32]),
             flight: BTreeMap::new(),
             serial: 0,
+            busy_until: [Instant::default(); 2],
             wire: None,
         }
     }
@@ -146,7 +154,17 @@ impl Pair {
         } else {
             self.rng.next_u64() % jitter
         };
-        let arrival = self.now + self.weather.delay + Duration::from_nanos(extra);
+        let mut leaves = self.now;
+        if self.weather.rate > 0 {
+            let time_for = |bytes: u64| Duration::from_nanos(bytes * 8_000_000_000 / self.weather.rate);
+            let busy_until = &mut self.busy_until[usize::from(from_a)];
+            if busy_until.saturating_since(self.now) > time_for(self.weather.queue) {
+                return;
+            }
+            leaves = leaves.max(*busy_until) + time_for(packet.len() as u64);
+            *busy_until = leaves;
+        }
+        let arrival = leaves + self.weather.delay + Duration::from_nanos(extra);
         self.serial += 1;
         self.flight.insert((arrival, self.serial), (from_a, packet));
     }

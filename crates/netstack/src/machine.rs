@@ -1,0 +1,347 @@
+//! smoltcp's TCP for one connection: an interface, a socket, their buffers, and the hand on the wheel.
+//!
+//! What smoltcp sees is not always what came: [`Sender`] says why and when.
+
+use core::time::Duration;
+use std::io;
+
+use smoltcp::iface::{Config, Interface, PollResult};
+use smoltcp::socket::tcp::{CongestionControl, RecvError, Socket, State};
+use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
+use wirewright_protocol::Instant;
+
+use crate::buffers::SocketWithBuffers;
+use crate::config::{Limits, Timing};
+use crate::demux::{Segment, Tuple};
+use crate::device::{PacketSink, Port, Sent};
+use crate::outbox::Outbox;
+use crate::sender::{Advice, SHOWN_LEN, Sender, Shown};
+use crate::time::{from_smoltcp, to_smoltcp};
+
+/// Packets a connection may send before others get their turn.
+const BURST: usize = 64;
+/// smoltcp's longest retransmission timeout is a minute. What else it times may come early: a probe of an idle
+/// connection, or the end of a delay of acknowledgements.
+const BEYOND_ANY_TIMEOUT: Duration = Duration::from_secs(61);
+/// Bytes that may still wait when LAST-ACK begins, in which smoltcp cannot be steered.
+const LAST_WORDS: usize = 16 << 10;
+const TCP_HEADER_LEN: usize = 20;
+
+/// What a new connection needs besides its addresses.
+pub(crate) struct Setup<'a> {
+    pub(crate) mtu: usize,
+    pub(crate) limits: &'a Limits,
+    pub(crate) timing: &'a Timing,
+    /// The seed of smoltcp's generator, from which it takes the initial sequence number. The generator is a PCG,
+    /// whose outputs betray its state; drawing the seed from a CSPRNG for each connection, which has one initial
+    /// sequence number only, leaves nothing to learn from (RFC 6528 asks that other connections' numbers tell
+    /// nothing about this one's). IPv4 identifications are zero with "don't fragment" set (RFC 6864 4.1).
+    pub(crate) seed: u64,
+}
+
+/// How sending ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Egress {
+    /// Nothing more to send now.
+    Done,
+    /// Its turn is over, there is more.
+    More,
+    /// The sink has no room.
+    Blocked,
+}
+
+pub(crate) struct Machine {
+    pub(crate) tuple: Tuple,
+    mtu: usize,
+    interface: Interface,
+    socket: SocketWithBuffers,
+    sender: Sender,
+    /// How far smoltcp's clock is set forward.
+    ahead: Duration,
+    ack_delay: Duration,
+    /// Bytes that came since something was last sent, which acknowledged what came before.
+    unacknowledged: usize,
+    /// What the remote side sends next, less what is not read yet.
+    read_up_to: u32,
+    /// The sending side was closed, perhaps before smoltcp was told.
+    closing: bool,
+}
+
+impl Machine {
+    /// Will send a SYN.
+    pub(crate) fn connect(setup: &Setup<'_>, tuple: Tuple, now: Instant) -> io::Result<Self> {
+        let mut new = Self::new(setup, tuple, now)?;
+        let context = new.interface.context();
+        let begun = new
+            .socket
+            .with(|socket| socket.connect(context, tuple.remote, tuple.local));
+        begun.map_err(io::Error::other)?;
+        Ok(new)
+    }
+
+    /// Will take a SYN.
+    pub(crate) fn listen(setup: &Setup<'_>, tuple: Tuple, now: Instant) -> io::Result<Self> {
+        let mut new = Self::new(setup, tuple, now)?;
+        new.socket
+            .with(|socket| socket.listen(tuple.local))
+            .map_err(io::Error::other)?;
+        Ok(new)
+    }
+
+    fn new(setup: &Setup<'_>, tuple: Tuple, now: Instant) -> io::Result<Self> {
+        let mut socket = SocketWithBuffers::new(setup.limits.receive_buffer, setup.limits.transmit_buffer)?;
+        socket.with(|socket| {
+            socket.set_nagle_enabled(false);
+            socket.set_congestion_control(CongestionControl::None);
+            socket.set_keep_alive(setup.timing.keepalive.map(|keepalive| keepalive.interval.into()));
+        });
+        let mut nowhere = Nowhere;
+        let mut port = Port::new(None, &mut nowhere, setup.mtu);
+        let mut config = Config::new(HardwareAddress::Ip);
+        config.random_seed = setup.seed;
+        let mut interface = Interface::new(config, &mut port, to_smoltcp(now));
+        let local = IpAddress::from(tuple.local.ip());
+        let (prefix, header) = if tuple.local.is_ipv4() {
+            (32, 20)
+        } else {
+            (128, 40)
+        };
+        let mut fitted = true;
+        interface.update_ip_addrs(|addresses| fitted = addresses.push(IpCidr::new(local, prefix)).is_ok());
+        if !fitted {
+            return Err(io::Error::other("smoltcp was built to hold no address"));
+        }
+        let segment = setup.mtu - header - TCP_HEADER_LEN;
+        Ok(Self {
+            tuple,
+            mtu: setup.mtu,
+            interface,
+            socket,
+            sender: Sender::new(u32::try_from(segment).unwrap_or(u32::MAX)),
+            ahead: Duration::ZERO,
+            ack_delay: setup.timing.ack_delay,
+            unacknowledged: 0,
+            read_up_to: 0,
+            closing: false,
+        })
+    }
+
+    /// Processes one segment. What it provokes at once (a duplicate acknowledgement, say) goes to the outbox.
+    pub(crate) fn ingress(&mut self, now: Instant, packet: &[u8], segment: &Segment, outbox: &mut Outbox) {
+        let state = self.state();
+        let before = self.with(|socket| socket.send_queue());
+        let freed = if self.is_mere_repetition(state, segment) {
+            0
+        } else {
+            self.delay_acknowledgement(segment.payload_len);
+            self.feed(packet, now, outbox);
+            if segment.syn && matches!(state, State::Listen | State::SynSent) {
+                self.read_up_to = segment.sequence.wrapping_add(1);
+                self.sender.met(segment.most_segment, segment.window_scale);
+            }
+            before.saturating_sub(self.with(|socket| socket.send_queue()))
+        };
+        let freed = u32::try_from(freed).unwrap_or(u32::MAX);
+        let advice = self.sender.received(segment, freed, now);
+        self.follow(advice, now);
+        self.close_if_possible();
+    }
+
+    /// Sends what there is to send, for one turn.
+    pub(crate) fn egress(&mut self, now: Instant, sink: &mut impl PacketSink) -> (Egress, Sent) {
+        let owes_fin = self.owes_fin();
+        let advice = self.sender.probe(owes_fin, now);
+        self.follow(advice, now);
+        let mut port = Port::new(None, sink, self.mtu);
+        let mut outcome = Egress::More;
+        for _ in 0..BURST {
+            if !port.sink.has_room() {
+                outcome = Egress::Blocked;
+                break;
+            }
+            self.correct_window(now);
+            let (interface, at) = (&mut self.interface, to_smoltcp(now + self.ahead));
+            let result = self
+                .socket
+                .with_set(|set| interface.poll_egress(at, &mut port, set));
+            if result == PollResult::None {
+                outcome = Egress::Done;
+                break;
+            }
+            self.sender.sent(port.sent.last, now);
+        }
+        if port.sent.packets > 0 {
+            self.unacknowledged = 0;
+        }
+        (outcome, port.sent)
+    }
+
+    /// When smoltcp wants to be polled. In the past or now if it has something to send.
+    pub(crate) fn poll_at(&mut self, now: Instant) -> Option<Instant> {
+        let (interface, at) = (&mut self.interface, to_smoltcp(now + self.ahead));
+        let wanted = self.socket.with_set(|set| interface.poll_at(at, set));
+        let ahead = self.ahead;
+        let wanted = wanted.map(|at| now + from_smoltcp(at).saturating_since(now + ahead));
+        let owes_fin = self.owes_fin();
+        let probe = self.sender.probe_at(owes_fin);
+        [wanted, probe].into_iter().flatten().min()
+    }
+
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        let len = self.with(|socket| socket.recv_slice(buffer))?;
+        self.read_up_to = self.read_up_to.wrapping_add(u32::try_from(len).unwrap_or(0));
+        Ok(len)
+    }
+
+    /// Bytes taken; `None` if the sending side is closed.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Option<usize> {
+        if self.closing {
+            return None;
+        }
+        self.with(|socket| socket.send_slice(bytes)).ok()
+    }
+
+    /// Sends a FIN behind what was written.
+    pub(crate) fn close(&mut self) {
+        self.closing = true;
+        self.close_if_possible();
+    }
+
+    /// Ends it at once, with a reset.
+    pub(crate) fn abort(&mut self) {
+        self.with(|socket| socket.abort());
+    }
+
+    pub(crate) fn state(&mut self) -> State {
+        self.with(|socket| socket.state())
+    }
+
+    /// The socket, for what is only looked at.
+    pub(crate) fn with<R>(&mut self, f: impl FnOnce(&mut Socket<'_>) -> R) -> R {
+        self.socket.with(f)
+    }
+
+    /// In LAST-ACK smoltcp takes an acknowledgement that acknowledges nothing for an attack, so that its window
+    /// could not be corrected there: if the remote side has ended first, the end waits until little is left.
+    fn close_if_possible(&mut self) {
+        if !self.closing {
+            return;
+        }
+        self.with(|socket| {
+            if socket.state() != State::CloseWait || socket.send_queue() <= LAST_WORDS {
+                socket.close();
+            }
+        });
+    }
+
+    /// Whether a segment only repeats an acknowledgement while something is unacknowledged. smoltcp must not count
+    /// it: [`Sender`] does. And when only our FIN is unacknowledged, smoltcp would stop its retransmission timer at
+    /// the third without retransmitting.
+    fn is_mere_repetition(&mut self, state: State, segment: &Segment) -> bool {
+        let fin_sent = matches!(state, State::FinWait1 | State::Closing | State::LastAck);
+        let steered = fin_sent || matches!(state, State::Established | State::CloseWait);
+        steered
+            && (fin_sent || self.sender.has_flight())
+            && self.sender.is_repetition(segment)
+            // A probe of ours by the remote side (keepalive) is below that and wants an answer.
+            && segment.sequence == self.receive_next(state)
+    }
+
+    /// A lone segment may wait for company. With more than two segments' worth the acknowledgement is due
+    /// (RFC 9293 3.8.6.3), which smoltcp judges by segments, so that one coalesced packet would wait.
+    fn delay_acknowledgement(&mut self, payload_len: usize) {
+        self.unacknowledged = self.unacknowledged.saturating_add(payload_len);
+        let due = self.unacknowledged > 2 * self.mtu;
+        let delay = if due { Duration::ZERO } else { self.ack_delay };
+        self.with(|socket| socket.set_ack_delay(Some(delay.into())));
+    }
+
+    /// Whether nothing but our FIN is unacknowledged, or unsent.
+    fn owes_fin(&mut self) -> bool {
+        let ending = matches!(self.state(), State::FinWait1 | State::Closing | State::LastAck);
+        ending && self.with(|socket| socket.send_queue()) == 0
+    }
+
+    fn follow(&mut self, advice: Advice, now: Instant) {
+        match advice {
+            Advice::Nothing => {}
+            Advice::Retransmit => self.retransmit(now),
+            Advice::GoBack => self.ahead += BEYOND_ANY_TIMEOUT,
+        }
+    }
+
+    /// Makes smoltcp send the first unacknowledged segment again.
+    fn retransmit(&mut self, now: Instant) {
+        if self.with(|socket| socket.send_queue()) > 0 {
+            for window in self.sender.demand() {
+                self.show(window, now);
+            }
+        }
+    }
+
+    /// Makes smoltcp believe in the window that [`Sender`] wants, if it has anything to send.
+    fn correct_window(&mut self, now: Instant) {
+        if self.with(|socket| socket.send_queue()) == 0 {
+            return;
+        }
+        if let Some(window) = self.sender.correction(now) {
+            self.show(window, now);
+        }
+    }
+
+    /// Shows smoltcp an acknowledgement that nobody sent.
+    fn show(&mut self, window: u16, now: Instant) {
+        let state = self.state();
+        let steered = [
+            State::Established,
+            State::FinWait1,
+            State::CloseWait,
+            State::Closing,
+        ];
+        if !steered.contains(&state) {
+            return;
+        }
+        let (sequence, ack_number) = (self.receive_next(state), self.sender.acknowledged());
+        let mut buffer = [0; SHOWN_LEN];
+        let packet = Shown {
+            sequence,
+            ack_number,
+            window,
+        }
+        .write(&self.tuple, &mut buffer);
+        self.feed(packet, now, &mut Nowhere);
+        self.sender.believes(window);
+    }
+
+    fn feed(&mut self, packet: &[u8], now: Instant, replies: &mut impl PacketSink) {
+        let mut port = Port::new(Some(packet), replies, self.mtu);
+        let (interface, at) = (&mut self.interface, to_smoltcp(now + self.ahead));
+        self.socket
+            .with_set(|set| interface.poll_ingress_single(at, &mut port, set));
+    }
+
+    /// The sequence number that smoltcp expects next.
+    fn receive_next(&mut self, state: State) -> u32 {
+        let has_ended = matches!(
+            state,
+            State::CloseWait | State::Closing | State::LastAck | State::TimeWait
+        );
+        let unread = self.with(|socket| socket.recv_queue());
+        self.read_up_to
+            .wrapping_add(u32::try_from(unread).unwrap_or(0))
+            .wrapping_add(has_ended.into())
+    }
+}
+
+/// Where nothing goes.
+struct Nowhere;
+
+impl PacketSink for Nowhere {
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    fn packet<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
+        fill(&mut vec![0; len])
+    }
+}

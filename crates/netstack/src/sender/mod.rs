@@ -1,0 +1,524 @@
+//! The sending side of a connection as it should be: what smoltcp lacks, made good from outside.
+//!
+//! smoltcp 0.14 grows its congestion window by one segment for each *acknowledgement*, from two segments;
+//! retransmits one segment after three duplicate acknowledgements and then waits for three more or for the timeout,
+//! which is a second at least; and reduces its window again at each. With receivers that acknowledge many segments
+//! at once, and with two losses in one window, such a sender stands still most of the time. So smoltcp is told to
+//! control nothing, and is steered through what it sees:
+//!
+//! - **Congestion control** ([`congestion`]): before it sends, it is shown the remote side's window made smaller.
+//! - **NewReno** (RFC 6582): three duplicate acknowledgements, or in recovery an acknowledgement of some but not all
+//!   that was in flight, mean that the first unacknowledged segment is lost. It retransmits when it is shown three
+//!   duplicates; those that really come it does not see.
+//! - **Going back** when that takes too long: NewReno mends one loss a round trip, so after a few of them, or if SACK
+//!   blocks show that more are missing, everything unacknowledged is sent again. What the receiver has it
+//!   acknowledges at once, and that is skipped. smoltcp does so after its timeout, which comes when its clock is set
+//!   forward.
+//! - **Probe timeout** (RFC 8985 7): without any answer for two round trips, the first unacknowledged segment is
+//!   sent again, instead of after a second.
+//!
+//! Nothing of this is on the wire but what is sent and when.
+
+mod congestion;
+mod hystart;
+mod round_trip;
+mod scoreboard;
+mod shown;
+
+use core::time::Duration;
+
+use wirewright_protocol::Instant;
+
+use crate::demux::Segment;
+use crate::device::SentSegment;
+use congestion::Congestion;
+use round_trip::RoundTrip;
+use scoreboard::Scoreboard;
+
+pub(crate) use shown::{SHOWN_LEN, Shown};
+
+const DUPLICATES: u8 = 3;
+/// Losses mended one by one before going back.
+const MENDED: u8 = 4;
+/// Probes in a row. Afterwards the retransmission timeout, which backs off, is in charge.
+const PROBES: u8 = 2;
+/// A receiver may keep the acknowledgement of a single segment back so long (RFC 8985 7.2).
+const MOST_ACK_DELAY: Duration = Duration::from_millis(200);
+const LEAST_PROBE: Duration = Duration::from_millis(10);
+/// smoltcp retransmits for want of an answer no sooner.
+const LEAST_TIMEOUT: Duration = Duration::from_secs(1);
+/// RFC 7323 2.3.
+const MOST_SCALE: u8 = 14;
+
+/// What a sender knows of its flight. Sequence numbers are of the wire; SYN and FIN are not counted.
+pub(crate) struct Sender {
+    /// Largest payload of one segment.
+    segment: u32,
+    begun: bool,
+    /// Oldest unacknowledged, and next to be sent for the first time.
+    una: u32,
+    next: u32,
+    duplicates: u8,
+    /// In recovery: what had been sent when the loss was noticed.
+    recover: Option<u32>,
+    /// Losses mended since then.
+    mended: u8,
+    scoreboard: Scoreboard,
+    /// While everything up to here is sent again anyway (RFC 6582 4.1).
+    rewound: Option<u32>,
+    /// What the remote side is willing to take, in bytes, and the scale of its window fields.
+    window: u32,
+    scale: u8,
+    /// The window field that smoltcp believes in, if that is known.
+    believed: Option<u16>,
+    round_trip: RoundTrip,
+    congestion: Congestion,
+    /// When the flight last got smaller, or began.
+    advanced: Instant,
+    /// The same, or when it was probed.
+    moved: Instant,
+    probes: u8,
+    fin_sent: bool,
+}
+
+/// What to do after a segment came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Advice {
+    Nothing,
+    /// Retransmit the first unacknowledged segment.
+    Retransmit,
+    /// Send everything unacknowledged again.
+    GoBack,
+}
+
+impl Sender {
+    /// For segments of at most `segment` bytes, unless the remote side wants smaller ones.
+    pub(crate) fn new(segment: u32) -> Self {
+        Self {
+            segment,
+            begun: false,
+            una: 0,
+            next: 0,
+            duplicates: 0,
+            recover: None,
+            mended: 0,
+            scoreboard: Scoreboard::default(),
+            rewound: None,
+            window: 0,
+            scale: 0,
+            believed: None,
+            round_trip: RoundTrip::default(),
+            congestion: Congestion::new(segment),
+            advanced: Instant::default(),
+            moved: Instant::default(),
+            probes: 0,
+            fin_sent: false,
+        }
+    }
+
+    /// A SYN came: with what the remote side can do.
+    pub(crate) fn met(&mut self, most_segment: Option<u16>, scale: Option<u8>) {
+        if let Some(most) = most_segment.filter(|most| *most > 0) {
+            self.segment = self.segment.min(most.into());
+            self.congestion = Congestion::new(self.segment);
+        }
+        self.scale = scale.unwrap_or(0).min(MOST_SCALE);
+    }
+
+    /// A segment left.
+    pub(crate) fn sent(&mut self, segment: SentSegment, now: Instant) {
+        let SentSegment { sequence, len, fin } = segment;
+        if !self.begun {
+            self.begun = true;
+            (self.una, self.next) = (sequence, sequence);
+        }
+        if fin && !core::mem::replace(&mut self.fin_sent, true) && !self.has_flight() {
+            self.moved = now;
+        }
+        if len == 0 {
+            return;
+        }
+        let end = sequence.wrapping_add(len);
+        if is_after(end, self.next) {
+            if self.in_flight() == 0 {
+                (self.moved, self.advanced) = (now, now);
+            }
+            self.next = end;
+            self.round_trip.sent(end, self.in_flight(), now);
+            return;
+        }
+        self.round_trip.repeated();
+        if sequence == self.una && now.saturating_since(self.advanced) >= LEAST_TIMEOUT {
+            self.congestion.timed_out(self.in_flight());
+            self.recover = None;
+            self.rewound = Some(self.next);
+            self.scoreboard.clear();
+            self.advanced = now;
+        }
+    }
+
+    /// The window field to show smoltcp before it sends, if it believes in another.
+    pub(crate) fn correction(&mut self, now: Instant) -> Option<u16> {
+        if self.in_flight() == 0 && now.saturating_since(self.advanced) >= LEAST_TIMEOUT {
+            self.congestion.idled();
+        }
+        let wanted = self.wanted_window();
+        (self.believed != Some(wanted)).then_some(wanted)
+    }
+
+    /// smoltcp was shown this window field.
+    pub(crate) fn believes(&mut self, window: u16) {
+        self.believed = Some(window);
+    }
+
+    /// Whether a segment only repeats what was acknowledged before, and perhaps changes the window.
+    pub(crate) fn is_repetition(&self, segment: &Segment) -> bool {
+        let plain = segment.ack && !segment.syn && !segment.rst && segment.segment_len == 0;
+        plain && self.begun && segment.ack_number == self.una
+    }
+
+    /// Whether data is unacknowledged.
+    pub(crate) fn has_flight(&self) -> bool {
+        self.in_flight() > 0
+    }
+
+    /// A segment came. If smoltcp has seen it, that made it forget `freed` bytes: smoltcp judges segments, so that a
+    /// forged one moves nothing here either.
+    pub(crate) fn received(&mut self, segment: &Segment, freed: u32, now: Instant) -> Advice {
+        let window = u32::from(segment.window) << if segment.syn { 0 } else { self.scale };
+        let same_window = core::mem::replace(&mut self.window, window) == window;
+        self.believed = None;
+        if freed > 0 {
+            return self.advance(freed, segment, now);
+        }
+        self.note_blocks(segment);
+        // A reader that takes data changes the window without anything being lost; SACK tells the difference where
+        // both happen at once. Answers to probes of a closed window repeat, too.
+        let has_sack = segment.sack.iter().any(Option::is_some);
+        let duplicate = (same_window || has_sack) && window > 0 && self.has_flight();
+        if duplicate && self.is_repetition(segment) {
+            return self.duplicate();
+        }
+        Advice::Nothing
+    }
+
+    /// What to show smoltcp so that it retransmits, as window fields of acknowledgements that repeat the last one:
+    /// one with another window, which ends its count of duplicates, and three that count.
+    pub(crate) fn demand(&self) -> [u16; 1 + DUPLICATES as usize] {
+        let wanted = self.wanted_window();
+        [if wanted > 1 { wanted - 1 } else { wanted + 1 }; 4]
+    }
+
+    /// The newest acknowledgement number.
+    pub(crate) fn acknowledged(&self) -> u32 {
+        self.una
+    }
+
+    /// What to retransmit now for want of any answer. `owes_fin`: all data was acknowledged, our FIN was not.
+    pub(crate) fn probe(&mut self, owes_fin: bool, now: Instant) -> Advice {
+        if self.probe_at(owes_fin).is_none_or(|at| at > now) {
+            return Advice::Nothing;
+        }
+        self.probes += 1;
+        self.moved = now;
+        if owes_fin {
+            // smoltcp repeats a lone FIN after its timeout only.
+            return Advice::GoBack;
+        }
+        if self.recover.is_none() {
+            self.rewound = None;
+            self.enter_recovery();
+        }
+        Advice::Retransmit
+    }
+
+    /// When [`Self::probe`] wants to be asked.
+    pub(crate) fn probe_at(&self, owes_fin: bool) -> Option<Instant> {
+        let (smoothed, variation) = self.round_trip.smoothed().zip(self.round_trip.variation())?;
+        let waits = if owes_fin {
+            self.fin_sent
+        } else {
+            self.has_flight() && self.window > 0
+        };
+        if !waits || self.probes >= PROBES {
+            return None;
+        }
+        let slack = if self.in_flight() <= self.segment {
+            MOST_ACK_DELAY
+        } else {
+            variation * 4
+        };
+        Some(self.moved + (smoothed * 2 + slack).max(LEAST_PROBE))
+    }
+
+    fn in_flight(&self) -> u32 {
+        self.next.wrapping_sub(self.una)
+    }
+
+    /// The remote side's window or the congestion window, whichever is smaller; rounded up, so that one segment
+    /// always fits.
+    fn wanted_window(&self) -> u16 {
+        let bytes = self.window.min(self.congestion.limit());
+        let scaled = if bytes < self.window {
+            bytes.div_ceil(1 << self.scale)
+        } else {
+            bytes >> self.scale
+        };
+        u16::try_from(scaled).unwrap_or(u16::MAX)
+    }
+
+    /// Counts a duplicate acknowledgement, of which the third proves a loss.
+    fn duplicate(&mut self) -> Advice {
+        self.duplicates = self.duplicates.saturating_add(1);
+        if self.recover.is_some() {
+            self.congestion.repeated();
+            return Advice::Nothing;
+        }
+        if self.duplicates != DUPLICATES || self.rewound.is_some() {
+            return Advice::Nothing;
+        }
+        self.enter_recovery();
+        Advice::Retransmit
+    }
+
+    fn note_blocks(&mut self, segment: &Segment) {
+        for block in segment.sack.into_iter().flatten() {
+            self.scoreboard.insert(block, self.una, self.next);
+        }
+    }
+
+    fn enter_recovery(&mut self) {
+        self.recover = Some(self.next);
+        self.mended = 0;
+        self.congestion.lost(self.in_flight());
+    }
+
+    /// New data was acknowledged; in recovery and short of its end, that proves another loss.
+    fn advance(&mut self, freed: u32, segment: &Segment, now: Instant) -> Advice {
+        let in_flight = self.in_flight();
+        self.una = self.una.wrapping_add(freed);
+        if is_after(self.una, self.next) {
+            // smoltcp lets the remote side acknowledge what was written and not sent yet.
+            self.next = self.una;
+        }
+        (self.moved, self.advanced) = (now, now);
+        self.duplicates = 0;
+        self.probes = 0;
+        if let Some(sample) = self.round_trip.acknowledged(self.una, now) {
+            self.congestion.sampled(sample, self.una, self.next);
+        }
+        self.scoreboard.acknowledged(self.una);
+        self.note_blocks(segment);
+        let una = self.una;
+        self.rewound = self.rewound.filter(|mark| is_after(*mark, una));
+        let Some(recover) = self.recover else {
+            self.congestion
+                .acknowledged(freed, in_flight, self.round_trip.smoothed(), now);
+            return Advice::Nothing;
+        };
+        if !is_after(recover, una) {
+            self.recover = None;
+            self.congestion.recovered(self.in_flight());
+            return Advice::Nothing;
+        }
+        self.mended += 1;
+        let most = u32::from(MENDED.saturating_sub(self.mended)) * self.segment;
+        if self.mended > MENDED || self.scoreboard.missing(una) > most {
+            self.recover = None;
+            self.rewound = Some(self.next);
+            self.scoreboard.clear();
+            self.congestion.went_back();
+            return Advice::GoBack;
+        }
+        self.congestion.partly_acknowledged(freed);
+        Advice::Retransmit
+    }
+}
+
+/// Whether `a` comes after `b` in the circle of sequence numbers.
+fn is_after(a: u32, b: u32) -> bool {
+    matches!(a.wrapping_sub(b), 1..0x8000_0000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demux::Tuple;
+
+    const START: u32 = u32::MAX - 5_000;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_nanos(1_000_000 * millis)
+    }
+
+    fn ack(number: u32) -> Segment {
+        let address = "10.0.0.1:1".parse().unwrap();
+        Segment {
+            tuple: Tuple {
+                local: address,
+                remote: address,
+            },
+            syn: false,
+            ack: true,
+            rst: false,
+            sequence: 7,
+            ack_number: START.wrapping_add(number),
+            window: 1_000,
+            sack: [None; 3],
+            most_segment: None,
+            window_scale: None,
+            segment_len: 0,
+            payload_len: 0,
+        }
+    }
+
+    fn segment(number: u32) -> SentSegment {
+        SentSegment {
+            sequence: START.wrapping_add(number),
+            len: 1_000,
+            fin: false,
+        }
+    }
+
+    /// Ten segments of 1000 bytes in flight, across the wrap of the sequence number.
+    fn flight() -> Sender {
+        let mut sender = Sender::new(1_000);
+        sender.met(None, Some(7));
+        sender.window = 128_000;
+        (0..10).for_each(|index| sender.sent(segment(index * 1_000), at(0)));
+        sender
+    }
+
+    #[test]
+    fn the_third_duplicate_proves_a_loss_and_further_ones_do_not() {
+        let mut sender = flight();
+        let advice: Vec<Advice> = (0..6).map(|_| sender.received(&ack(0), 0, at(1))).collect();
+        let (no, yes) = (Advice::Nothing, Advice::Retransmit);
+        assert_eq!(advice, [no, no, yes, no, no, no]);
+    }
+
+    #[test]
+    fn a_window_update_is_no_duplicate_unless_sack_says_so() {
+        let mut sender = flight();
+        let mut segment = ack(0);
+        for window in 0..10 {
+            segment.window = 2_000 + window;
+            assert_eq!(sender.received(&segment, 0, at(1)), Advice::Nothing);
+        }
+        segment.sack[0] = Some((START.wrapping_add(2_000), START.wrapping_add(3_000)));
+        let asks = (0..3).filter(|window| {
+            segment.window = 3_000 + window;
+            sender.received(&segment, 0, at(1)) == Advice::Retransmit
+        });
+        assert_eq!(asks.count(), 1);
+    }
+
+    #[test]
+    fn a_partial_acknowledgement_in_recovery_proves_the_next_loss_and_a_full_one_ends_it() {
+        let mut sender = flight();
+        for _ in 0..3 {
+            sender.received(&ack(0), 0, at(1));
+        }
+        sender.sent(segment(0), at(1));
+        assert_eq!(sender.received(&ack(4_000), 4_000, at(2)), Advice::Retransmit);
+        sender.sent(segment(4_000), at(2));
+        assert_eq!(sender.received(&ack(10_000), 6_000, at(3)), Advice::Nothing);
+        sender.sent(segment(10_000), at(3));
+        assert_eq!(sender.received(&ack(11_000), 1_000, at(4)), Advice::Nothing);
+    }
+
+    #[test]
+    fn too_many_losses_in_one_flight_are_mended_by_going_back() {
+        let mut sender = flight();
+        for _ in 0..3 {
+            sender.received(&ack(0), 0, at(1));
+        }
+        for lost in 1..=4 {
+            sender.sent(segment((lost - 1) * 1_000), at(1));
+            assert_eq!(
+                sender.received(&ack(lost * 1_000), 1_000, at(2)),
+                Advice::Retransmit
+            );
+        }
+        assert_eq!(sender.received(&ack(5_000), 1_000, at(2)), Advice::GoBack);
+        assert_eq!(sender.received(&ack(6_000), 1_000, at(2)), Advice::Nothing);
+    }
+
+    #[test]
+    fn going_back_comes_at_once_if_blocks_show_that_much_is_missing() {
+        let mut sender = flight();
+        let block = |from: u32| Some((START.wrapping_add(from), START.wrapping_add(from + 500)));
+        for from in [2_500, 5_500, 8_500] {
+            let mut segment = ack(0);
+            segment.sack[0] = block(from);
+            sender.received(&segment, 0, at(1));
+        }
+        assert_eq!(sender.received(&ack(1_000), 1_000, at(2)), Advice::GoBack);
+    }
+
+    #[test]
+    fn a_segment_that_smoltcp_refused_moves_nothing() {
+        let mut sender = flight();
+        assert_eq!(sender.received(&ack(10_000), 0, at(1)), Advice::Nothing);
+        assert_eq!(sender.acknowledged(), START);
+    }
+
+    #[test]
+    fn after_a_timeout_everything_is_sent_again_and_nothing_is_asked_for() {
+        let mut sender = flight();
+        sender.sent(segment(0), at(1_000));
+        assert_eq!(sender.correction(at(1_000)), Some(8), "one segment, rounded up");
+        assert_eq!(sender.received(&ack(2_000), 2_000, at(1_010)), Advice::Nothing);
+        for _ in 0..5 {
+            assert_eq!(sender.received(&ack(2_000), 0, at(1_010)), Advice::Nothing);
+        }
+    }
+
+    #[test]
+    fn silence_is_probed_twice_and_then_left_to_the_timeout() {
+        let mut sender = flight();
+        sender.received(&ack(1_000), 1_000, at(50));
+        let due = sender.probe_at(false).unwrap();
+        assert!(due > at(150) && due < at(300), "{due:?}");
+        assert_eq!(sender.probe(false, at(150)), Advice::Nothing);
+        assert_eq!(sender.probe(false, due), Advice::Retransmit);
+        sender.sent(segment(1_000), due);
+        let again = sender.probe_at(false).unwrap();
+        assert_eq!(sender.probe(false, again), Advice::Retransmit);
+        assert_eq!(sender.probe_at(false), None);
+    }
+
+    #[test]
+    fn a_lone_fin_is_probed_by_going_back() {
+        let mut sender = flight();
+        sender.received(&ack(10_000), 10_000, at(50));
+        assert_eq!(sender.probe_at(true), None, "not sent yet");
+        sender.sent(
+            SentSegment {
+                sequence: START.wrapping_add(10_000),
+                len: 0,
+                fin: true,
+            },
+            at(60),
+        );
+        let due = sender.probe_at(true).unwrap();
+        assert!(due > at(160) && due < at(500), "{due:?}");
+        assert_eq!(sender.probe(true, due), Advice::GoBack);
+    }
+
+    #[test]
+    fn the_smaller_of_both_windows_is_shown_once() {
+        let mut sender = flight();
+        // Ten segments in units of 128 bytes.
+        assert_eq!(sender.correction(at(1)), Some(79));
+        sender.believes(79);
+        assert_eq!(sender.correction(at(1)), None);
+        let mut segment = ack(0);
+        segment.window = 5;
+        sender.received(&segment, 0, at(1));
+        assert_eq!(sender.correction(at(1)), Some(5));
+        segment.window = 0;
+        sender.received(&segment, 0, at(1));
+        assert_eq!(sender.correction(at(1)), Some(0));
+    }
+}
