@@ -81,7 +81,7 @@ fn an_empty_packet_sent_takes_the_place_of_the_answer() {
 }
 
 #[test]
-fn a_handshake_message_sent_takes_the_place_of_the_answer() {
+fn an_initiation_sent_takes_the_place_of_the_answer() {
     let mut pair = Pair::connected();
     pair.run_for(seconds(5));
     pair.mark();
@@ -94,6 +94,18 @@ fn a_handshake_message_sent_takes_the_place_of_the_answer() {
         pair.sent_by(Bob),
         [(5000, Kind::Initiation), (5020, Kind::Keepalive)]
     );
+}
+
+#[test]
+fn a_response_sent_takes_the_place_of_the_answer() {
+    let mut pair = Pair::connected();
+    pair.run_for(seconds(5));
+    pair.mark();
+    pair.send(Alice, b"data");
+    pair.run_for(seconds(5));
+    pair.begin(Alice);
+    pair.run_for(seconds(60));
+    assert_eq!(pair.sent_by(Bob), [(5010, Kind::Response)]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! New handshake: armed by data sent, 15 s and jitter; disarmed by anything authenticated received.
 
-use wirewright_protocol::Timeout;
+use wirewright_protocol::{Cause, Timeout};
 
 use crate::pair::{Kind, LATENCY, Pair, SLACK, Side, seconds};
 use Side::{Alice, Bob};
@@ -61,16 +61,31 @@ fn an_empty_packet_received_shows_that_the_session_lives() {
 }
 
 #[test]
-fn a_handshake_message_received_shows_that_the_peer_lives() {
+fn an_initiation_received_shows_that_the_peer_lives() {
+    let mut pair = Pair::connected();
+    pair.run_for(seconds(5));
+    pair.mark();
+    pair.lose_everything();
+    pair.send(Alice, b"lost");
+    pair.run_for(seconds(5));
+    let initiation = pair.bob.initiate(pair.now, Cause::Fresh).unwrap();
+    pair.inject(Alice, initiation.as_bytes());
+    pair.run_for(seconds(60));
+    assert_eq!(pair.timeouts_of(Alice), []);
+}
+
+#[test]
+fn a_response_received_shows_that_the_peer_lives() {
     let mut pair = Pair::connected();
     pair.run_for(seconds(5));
     pair.mark();
     pair.lose(Kind::Data);
     pair.send(Alice, b"lost");
     pair.run_for(seconds(5));
-    pair.begin(Bob);
+    pair.begin(Alice);
     pair.run_for(seconds(60));
-    assert_eq!(pair.times_of(Alice, Kind::Initiation), []);
+    assert_eq!(pair.times_of(Bob, Kind::Response), [5010]);
+    assert_eq!(pair.timeouts_of(Alice), []);
 }
 
 #[test]

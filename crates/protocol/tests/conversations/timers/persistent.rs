@@ -133,3 +133,19 @@ fn an_interval_below_5_s_survives_a_handshake_that_is_given_up() {
     pair.run_for(seconds(10));
     assert!(pair.alice.conversation.sending_session(pair.now).is_some());
 }
+
+#[test]
+fn a_longer_interval_counts_from_the_next_packet() {
+    let mut pair = Pair::connected();
+    let now = pair.now;
+    pair.alice
+        .conversation
+        .set_persistent_keepalive(now, Some(seconds(10)));
+    pair.run_for(seconds(5));
+    let now = pair.now;
+    pair.alice
+        .conversation
+        .set_persistent_keepalive(now, Some(seconds(30)));
+    pair.run_for(seconds(50));
+    assert_eq!(pair.times_of(Alice, Kind::Keepalive), [0, 10_000, 40_000]);
+}

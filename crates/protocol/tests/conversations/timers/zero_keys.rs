@@ -91,3 +91,10 @@ fn timers_due_together_expire_in_the_order_of_their_deadlines() {
     assert_eq!(order, expected);
     assert_eq!(retired.len(), 2, "the session's index and the handshake's");
 }
+
+#[test]
+fn forgotten_keys_are_not_wiped_again() {
+    let mut pair = Pair::connected();
+    pair.alice.forget();
+    assert_eq!(pair.alice.conversation.deadline(), None);
+}
