@@ -7,6 +7,10 @@ from typing import IO
 
 COMMAND = (sys.executable, "-m", "wirewright")
 
+# On x86-64 and on arm64; the first argument is the descriptor.
+READ_INPUT = (("0", "0x0"), ("63", "0x0"))
+READ = (("0",), ("63",))
+
 
 def ww(
     *arguments: str,
@@ -26,8 +30,9 @@ def ww(
     )
 
 
-def wait_until_reading(pid: int) -> None:
-    """Return when the process sleeps in a read of its standard input."""
-    # Number 0 is read on x86-64 and 63 on arm64; its first argument is the descriptor.
-    while Path(f"/proc/{pid}/syscall").read_text().split()[:2] not in (["0", "0x0"], ["63", "0x0"]):
-        pass
+def wait_until_blocked(pid: int, *calls: tuple[str, ...]) -> None:
+    """Return when the process sleeps in one of these system calls (number and first arguments)."""
+    blocked = False
+    while not blocked:
+        call = tuple(Path(f"/proc/{pid}/syscall").read_text().split())
+        blocked = any(call[: len(wanted)] == wanted for wanted in calls)

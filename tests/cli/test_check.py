@@ -3,13 +3,14 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.running import ww
+from tests.cli.running import COMMAND, READ, wait_until_blocked, ww
 from tests.config.samples import OFFICE, PRESHARED, PRIVATE, PUBLIC_OF_PRIVATE
 from wirewright import __version__
 
@@ -81,6 +82,19 @@ def test_hooks_are_not_run(office: Path) -> None:
     office.write_text(OFFICE.replace("MTU=1400", f"PostUp = touch {mark}\nPreUp = touch {mark}"))
     assert "never runs them" in ww("check", str(office)).stdout
     assert not mark.exists()
+
+
+def test_an_interrupt_while_waiting_for_a_file_ends_at_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    process = subprocess.Popen([*COMMAND, "check", str(pipe)], stderr=subprocess.PIPE)
+    # Opening waits for the reader, and from then on all that the reader reads is the pipe.
+    with pipe.open("w"):
+        wait_until_blocked(process.pid, *READ)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 130
+    assert b"Traceback" not in err
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import wait_until_reading, ww
+from tests.cli.running import COMMAND, READ_INPUT, wait_until_blocked, ww
 from tests.config.samples import PRIVATE, PUBLIC_OF_PRIVATE
 from wirewright.keys import PresharedKey, SecretKey
 
@@ -80,13 +80,13 @@ def test_a_key_is_not_taken_from_the_arguments() -> None:
 
 def test_an_interrupt_while_waiting_for_a_key_ends_at_once() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "wirewright", "pubkey"],
+        [*COMMAND, "pubkey"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
-    wait_until_reading(process.pid)
+    wait_until_blocked(process.pid, *READ_INPUT)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert (process.returncode, out) == (130, b"")

@@ -96,6 +96,10 @@ def test_only_so_many_problems_are_listed_and_the_rest_counted() -> None:
     assert str(told).endswith("office.conf: and 50 more")
 
 
+def test_a_file_full_of_unknown_keys_is_refused_in_time() -> None:
+    assert error("[Interface]\n" + "listen_ports = 5\n" * 100_000).uncounted == 100_000 - MAX_PROBLEMS
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -48,27 +48,22 @@ class Field:
     """Whether items of a list stand on lines of their own instead of between commas."""
     of_wg: bool = True
     """Whether ``wg`` knows the key; otherwise only ``wg-quick`` does."""
+    default: Any = None
+    """The value of a single-valued key that does not stand in a file."""
+    combine: Callable[[Sequence[Any]], tuple[Any, ...]] = tuple
+    """Makes a list's value of the items of all lines."""
 
     def resolve(self, items: Sequence[Any]) -> Any:
         """Make the attribute's value of the items of all lines."""
-        if self.attribute == "allowed_ips":
-            return resolve_allowed_ips(items)
         if self.many:
-            return tuple(items)
-        return items[-1] if items else self.absent
+            return self.combine(items)
+        return items[-1] if items else self.default
 
     def items(self, value: Any) -> tuple[Any, ...]:
         """Give the items that make up an attribute's value."""
         if self.many:
             return tuple(value)
-        return () if value == self.absent else (value,)
-
-    @property
-    def absent(self) -> Any:
-        """The attribute's value where the key does not stand."""
-        if self.many:
-            return ()
-        return False if self.attribute == "save_config" else None
+        return () if value == self.default else (value,)
 
     def parts(self, items: Iterable[Any]) -> Parts:
         """Write items onto one line."""
@@ -80,7 +75,7 @@ class Field:
         return tuple(parts)
 
 
-def resolve_allowed_ips(items: Iterable[IPNetwork | Removal]) -> tuple[IPNetwork, ...]:
+def _without_removals(items: Iterable[IPNetwork | Removal]) -> tuple[IPNetwork, ...]:
     """Apply additions and removals in order; a network stands where it was first listed."""
     networks: dict[IPNetwork, None] = {}
     for item in items:
@@ -243,10 +238,14 @@ FIELDS: tuple[Field, ...] = (
     Field("PostUp", "Interface", "post_up", _hook, _write_hook, many=True, one_a_line=True, of_wg=False),
     Field("PreDown", "Interface", "pre_down", _hook, _write_hook, many=True, one_a_line=True, of_wg=False),
     Field("PostDown", "Interface", "post_down", _hook, _write_hook, many=True, one_a_line=True, of_wg=False),
-    Field("SaveConfig", "Interface", "save_config", _save_config, _write_save_config, of_wg=False),
+    Field(
+        "SaveConfig", "Interface", "save_config", _save_config, _write_save_config, of_wg=False, default=False
+    ),
     Field("PublicKey", "Peer", "public_key", _public_key, _write_str),
     Field("PresharedKey", "Peer", "preshared_key", _preshared_key, _write_key),
-    Field("AllowedIPs", "Peer", "allowed_ips", _allowed_ips, _write_str, many=True),
+    Field(
+        "AllowedIPs", "Peer", "allowed_ips", _allowed_ips, _write_str, many=True, combine=_without_removals
+    ),
     Field("Endpoint", "Peer", "endpoint", _endpoint, _write_str),
     Field("PersistentKeepalive", "Peer", "persistent_keepalive", _keepalive, _write_keepalive),
 )

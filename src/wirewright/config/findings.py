@@ -4,10 +4,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
+from shlex import quote
 from typing import TYPE_CHECKING, Literal
 
 from wirewright.config.document import Document
 from wirewright.config.model import Peer
+from wirewright.config.reader import field_of
+from wirewright.config.syntax import LineKind
 from wirewright.config.values import IPNetwork
 
 if TYPE_CHECKING:
@@ -48,6 +51,7 @@ class _Subject:
         self.document = document
         self.interface = document.config.interface
         self.header = 0
+        self._lines: dict[str, int] = {}
         self.peers: list[tuple[int, Peer]] = []
         """With the numbers of their headers' lines."""
         for section in document.reading.sections:
@@ -55,6 +59,13 @@ class _Subject:
                 self.peers.append((section.block.header, section.value))
             elif section.value is not None:
                 self.header = section.block.header
+                for number, line in enumerate(section.block.lines, section.block.first):
+                    if line.kind is LineKind.ASSIGNMENT and (field := field_of(line)):
+                        self._lines[field.key] = number
+
+    def line(self, *keys: str) -> int:
+        """Give the line of the first of these keys of the interface that is there; else its header's."""
+        return next((self._lines[key] for key in keys if key in self._lines), self.header)
 
     @property
     def networks(self) -> Iterator[tuple[int, Peer, IPNetwork]]:
@@ -66,7 +77,7 @@ class _Subject:
 def _file(subject: _Subject) -> Iterator[Finding]:
     source = subject.document.source
     if source.readable_by_others and subject.document.source.text.secrets:
-        text = f"every user of this machine can read the file and its keys: chmod 600 {source.name}"
+        text = f"every user of this machine can read the file and its keys: chmod 600 {quote(source.name)}"
         yield Finding("warning", "readable-by-others", text)
 
 
@@ -77,28 +88,28 @@ def _spelling(subject: _Subject) -> Iterator[Finding]:
 
 
 def _interface(subject: _Subject) -> Iterator[Finding]:
-    interface, line = subject.interface, subject.header
+    interface = subject.interface
     if interface.private_key is None:
         text = "there is no PrivateKey: no tunnel can be opened until there is one (ww genkey makes one)"
-        yield Finding("warning", "no-private-key", text, line)
+        yield Finding("warning", "no-private-key", text, subject.header)
     if not interface.addresses:
         text = "there is no Address: programs have no address to speak from inside the tunnel"
-        yield Finding("warning", "no-address", text, line)
+        yield Finding("warning", "no-address", text, subject.header)
     if interface.hooks:
         commands = "1 command" if len(interface.hooks) == 1 else f"{len(interface.hooks)} commands"
         text = f"{commands} in PreUp, PostUp, PreDown or PostDown: a rootless tunnel never runs them"
-        yield Finding("note", "hooks", text, line)
+        yield Finding("note", "hooks", text, subject.line("PreUp", "PostUp", "PreDown", "PostDown"))
     if interface.save_config:
         text = "SaveConfig: wg-quick overwrites this file, comments too, when it takes the interface down"
-        yield Finding("note", "save-config", text, line)
+        yield Finding("note", "save-config", text, subject.line("SaveConfig"))
     system = [name for name, value in (("FwMark", interface.fwmark), ("Table", interface.table)) if value]
     if system:
         text = f"{' and '.join(system)}: of use to a system interface only; a rootless tunnel has no routes"
-        yield Finding("note", "system-only", text, line)
+        yield Finding("note", "system-only", text, subject.line(*system))
 
 
 def _mtu(subject: _Subject) -> Iterator[Finding]:
-    mtu, line = subject.interface.mtu, subject.header
+    mtu, line = subject.interface.mtu, subject.line("MTU")
     if mtu is None:
         return
     has_ipv6 = any(isinstance(address, IPv6Interface) for address in subject.interface.addresses)
@@ -134,10 +145,10 @@ def _name_servers(subject: _Subject) -> Iterator[Finding]:
         )
         if not covered:
             text = f"DNS {server} is in no peer's AllowedIPs: it cannot be asked through the tunnel"
-            yield Finding("warning", "dns-without-route", text, subject.header)
+            yield Finding("warning", "dns-without-route", text, subject.line("DNS"))
     if subject.interface.search_domains and not subject.interface.dns_servers:
         text = "DNS has search domains but no server"
-        yield Finding("warning", "dns-without-server", text, subject.header)
+        yield Finding("warning", "dns-without-server", text, subject.line("DNS"))
 
 
 def _reachability(subject: _Subject) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ MAX_NOTES = 1000
 """Notes of one file that are kept."""
 
 _BYTE_ORDER_MARK = "\ufeff"
+_USUAL_KEYS = {field.key: field for field in FIELDS}
 _QUICK_KEYS = {field.key.lower(): field for field in FIELDS}
 _WG_KEYS = {field.key.lower(): field for field in FIELDS if field.of_wg}
 
@@ -64,7 +65,11 @@ def read(text: RedactedText, source: str) -> Reading:
 
 def field_of(line: Line) -> Field | None:
     """Find the key that an assignment sets, whichever section it belongs to."""
-    return _QUICK_KEYS.get(squeeze(line.key)) if _is_plain(line.key) else _WG_KEYS.get(squeeze(line.key))
+    usual = _USUAL_KEYS.get(line.key)
+    if usual is not None:
+        return usual
+    name = squeeze(line.key)
+    return _WG_KEYS.get(name) if len(name) < len(line.key) else _QUICK_KEYS.get(name)
 
 
 def items_of(line: Line, field: Field, text: RedactedText) -> Sequence[Any]:
@@ -84,21 +89,14 @@ class _Reader:
         """Read a section; what is returned after a problem is not used."""
         items: dict[str, list[Any]] = {}
         lines: dict[str, int] = {}
-        header = block.first
         for number, line in enumerate(block.lines, block.first):
-            if line.kind is LineKind.HEADER:
-                header = number
-            elif line.kind is LineKind.ASSIGNMENT:
+            if line.kind is LineKind.ASSIGNMENT:
                 field = self._field(block.section, line, number)
                 if field is None:
                     continue
                 if field.attribute in lines and not field.many:
-                    self._note(
-                        number,
-                        field,
-                        "repeated-key",
-                        f"repeated; line {lines[field.attribute]} counts for nothing",
-                    )
+                    text = f"repeated; line {lines[field.attribute]} counts for nothing"
+                    self._note(number, field, "repeated-key", text)
                 lines[field.attribute] = number
                 items.setdefault(field.attribute, []).extend(self._items(field, line, number))
             elif line.kind in {LineKind.BAD_HEADER, LineKind.OTHER}:
@@ -106,9 +104,8 @@ class _Reader:
         if block.section is None:
             return None
         if block.section == "Peer" and "public_key" not in lines:
-            self._problem(
-                Problem(header, "PublicKey", "a [Peer] section without it", "the peer's public key")
-            )
+            found = "a [Peer] section without it"
+            self._problem(Problem(block.header, "PublicKey", found, "the peer's public key"))
         values = {
             field.attribute: field.resolve(items[field.attribute])
             for field in fields_of(block.section)
@@ -129,7 +126,10 @@ class _Reader:
 
     def _field(self, section: SectionName | None, line: Line, number: int) -> Field | None:
         field = field_of(line)
-        if field is None:
+        if field is None and len(self.problems) >= MAX_PROBLEMS:
+            # Looking for a name that was meant takes a while, and nobody would see it.
+            self.uncounted += 1
+        elif field is None:
             self._problem(_unknown_key(section, line, number))
         elif section is None:
             expected = f"[{field.section}] above it"
@@ -160,8 +160,8 @@ class _Reader:
 
     def _unknown_line(self, line: Line, number: int) -> None:
         if line.kind is LineKind.BAD_HEADER:
-            found = show(line.text.strip())
-            self._problem(Problem(number, None, f"the section {found}", "[Interface] or [Peer]"))
+            name = _show_name(line.text.partition("#")[0].strip(SPACE))
+            self._problem(Problem(number, None, f"the section '{name}'", "[Interface] or [Peer]"))
             return
         # Only the first word: behind it may stand a key whose '=' was forgotten.
         word = re.split(f"[{SPACE}]", line.text.strip(SPACE), maxsplit=1)[0]
@@ -182,10 +182,6 @@ class _Reader:
 def _show_name(name: str) -> str:
     # No name is that long, but a piece of a key may stand where a name should.
     return show(name if len(name) <= 24 else name[:8] + "…")[1:-1]
-
-
-def _is_plain(key: str) -> bool:
-    return len(key.split()) == 1
 
 
 def _unknown_key(section: SectionName | None, line: Line, number: int) -> Problem:
