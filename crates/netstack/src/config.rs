@@ -66,7 +66,7 @@ impl Config {
 /// Bounds on what the stack holds.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections in any state, those in TIME-WAIT included.
+    /// Connections in any state, but for released ones in TIME-WAIT, of which a quarter as many are remembered.
     pub connections: usize,
     /// Bytes a connection holds for its reader, and so its largest receive window.
     pub receive_buffer: usize,

@@ -22,6 +22,7 @@ use crate::event::{CloseReason, ConnectFailure, Unreachable};
 use crate::machine::{Egress, Machine, Setup};
 use crate::outbox::Outbox;
 use crate::slots::Handle;
+use crate::time_wait::Rest;
 
 /// If smoltcp wants to be polled now but has nothing to send, ask again after this.
 const IDLE_RETRY: Duration = Duration::from_millis(1);
@@ -54,6 +55,7 @@ pub(crate) struct Connection {
     shut_down: bool,
     /// The phase must be left by then.
     phase_until: Option<Instant>,
+    entered_time_wait: Option<Instant>,
     /// Since when an answer is owed.
     unanswered_since: Option<Instant>,
     heard: Instant,
@@ -161,6 +163,7 @@ impl Connection {
             wants_write: false,
             shut_down: false,
             phase_until: Some(now + patience),
+            entered_time_wait: None,
             unanswered_since: None,
             heard: now,
             send_queue: 0,
@@ -267,7 +270,8 @@ impl Connection {
                 let reason = self.verdict.unwrap_or(CloseReason::Finished);
                 self.phase = Phase::Over(reason);
                 self.pending.closed = Some(reason);
-                self.phase_until = (state == State::TimeWait).then(|| now + TIME_WAIT);
+                self.entered_time_wait = (state == State::TimeWait).then_some(now);
+                self.phase_until = self.entered_time_wait.map(|entered| entered + TIME_WAIT);
                 Change::Closed(reason)
             }
             _ => Change::None,
@@ -309,6 +313,7 @@ impl Connection {
             self.phase_until,
             self.unanswered_until(timing),
             self.probed_until(timing),
+            self.rest_from(timing),
             wanted,
         ];
         ours.into_iter().flatten().min()
@@ -385,6 +390,26 @@ impl Connection {
             State::Closed => told,
             _ => true,
         }
+    }
+
+    /// What is left of it if nobody holds it and it only waits in TIME-WAIT, and has done so for long enough that
+    /// the last acknowledgement has left.
+    pub(crate) fn rest(&mut self, now: Instant, timing: &Timing) -> Option<Rest> {
+        if self.rest_from(timing)? > now {
+            return None;
+        }
+        let (send_next, receive_next) = self.machine.rest();
+        Some(Rest {
+            send_next,
+            receive_next,
+            until: self.phase_until?,
+        })
+    }
+
+    fn rest_from(&mut self, timing: &Timing) -> Option<Instant> {
+        let waits = self.released && self.machine.state() == State::TimeWait;
+        let entered = self.entered_time_wait.filter(|_| waits)?;
+        Some(entered + timing.ack_delay + IDLE_RETRY)
     }
 
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Received {

@@ -43,7 +43,7 @@ pub struct Counters {
     pub backlog_overflow: u64,
     /// SYNs dropped because there were too many connections, or no memory for one more.
     pub connections_overflow: u64,
-    /// Connections in TIME-WAIT freed before their time to make room.
+    /// Connections in TIME-WAIT forgotten before their time to make room.
     pub time_wait_evicted: u64,
 
     /// Segments for which there was neither a connection nor a listener, answered with a reset.

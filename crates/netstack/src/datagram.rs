@@ -111,6 +111,10 @@ impl DatagramSockets {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.slots.is_full()
     }

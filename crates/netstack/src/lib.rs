@@ -29,7 +29,7 @@
 //! | connections | `connections` × (about 2.5 KiB + buffers) | 16,384 |
 //! | buffers of a connection | `receive_buffer` + `transmit_buffer`, address space until touched | 2 MiB |
 //! | connections nobody accepted yet | the listeners' backlogs | caller's choice |
-//! | closed connections in TIME-WAIT | a quarter of `connections`, the oldest is dropped first | 4,096 |
+//! | released connections in TIME-WAIT | a quarter of `connections` × about 150 bytes, the oldest is dropped first | 4,096 |
 //! | datagram sockets | `datagram_sockets` × `datagram_queue` | 4,096 × 256 KiB |
 //! | replies and datagrams on their way out | `outbox` | 1 MiB |
 //! | unanswered echo requests | `pings` | 1,024 |
@@ -65,6 +65,7 @@ mod sender;
 mod slots;
 mod stack;
 mod time;
+mod time_wait;
 
 pub use config::{Config, ConfigError, Keepalive, Limits, Timing};
 pub use counters::Counters;
@@ -74,5 +75,5 @@ pub use error::{BindError, ConnectError, ListenError, PingError, SendError, Writ
 pub use event::{CloseReason, ConnectFailure, Event, Unreachable};
 pub use rootless::Rootless;
 pub use slots::{ConnectionId, ListenerId, PingId, SocketId};
-pub use stack::{Netstack, Read};
+pub use stack::{Held, Netstack, Read};
 pub use wirewright_protocol::Instant;

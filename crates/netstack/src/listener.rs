@@ -56,6 +56,10 @@ impl Listeners {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.slots.is_full()
     }

@@ -216,6 +216,13 @@ impl Machine {
         self.with(|socket| socket.state())
     }
 
+    /// What is left to remember in TIME-WAIT: what we would send next, and what the remote side would.
+    pub(crate) fn rest(&mut self) -> (u32, u32) {
+        // Our FIN was acknowledged, and has a number.
+        let send_next = self.sender.acknowledged().wrapping_add(1);
+        (send_next, self.receive_next(State::TimeWait))
+    }
+
     /// The socket, for what is only looked at.
     pub(crate) fn with<R>(&mut self, f: impl FnOnce(&mut Socket<'_>) -> R) -> R {
         self.socket.with(f)

@@ -86,6 +86,10 @@ impl Pings {
         if known { self.waiting.remove(index) } else { None }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Forgets a request, whose reply is then nobody's.
     pub(crate) fn cancel(&mut self, id: PingId) {
         self.waiting.retain(|ping| ping.id != id);

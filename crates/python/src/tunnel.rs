@@ -245,13 +245,13 @@ impl RootlessTunnel {
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         // Python objects are made after the lock is let go: making one may collect garbage, and so close a
         // connection, which takes the lock.
-        let (counters, peers, netstack, connections) = self.0.look(py, |at, state| {
+        let (counters, peers, netstack, held) = self.0.look(py, |at, state| {
             let netstack = &state.interface.netstack;
             (
                 state.engine.counters(),
                 status::snapshot(&state.engine, at.now),
                 netstack.counters(),
-                netstack.connection_count(),
+                netstack.held(),
             )
         })?;
         let stats = PyDict::new(py);
@@ -261,7 +261,14 @@ impl RootlessTunnel {
         for (name, count) in netstack.iter() {
             stack.set_item(name, count)?;
         }
-        stack.set_item("connections", connections)?;
+        for (name, count) in [
+            ("connections", held.connections),
+            ("listeners", held.listeners),
+            ("datagrams", held.datagrams),
+            ("pings", held.pings),
+        ] {
+            stack.set_item(name, count)?;
+        }
         stats.set_item("netstack", stack)?;
         Ok(stats)
     }

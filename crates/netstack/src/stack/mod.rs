@@ -30,6 +30,7 @@ use crate::listener::Listeners;
 use crate::outbox::Outbox;
 use crate::ping::Pings;
 use crate::slots::{Handle, Slots};
+use crate::time_wait::TimeWait;
 
 pub use streams::Read;
 
@@ -44,6 +45,8 @@ pub struct Netstack {
 
     connections: Slots<Box<Connection>>,
     by_tuple: HashMap<TupleKey, Handle, KeyedHash>,
+    /// What is left of released connections in TIME-WAIT.
+    time_wait: TimeWait,
     /// Connections with something to do at the next poll. Connections are freed only when taken from here, so no
     /// stale name ever stands in it.
     ready: VecDeque<Handle>,
@@ -56,6 +59,19 @@ pub struct Netstack {
     outbox: Outbox,
     limiter: Limiter,
     events: VecDeque<events::Source>,
+}
+
+/// What the user of a stack holds and has not given back, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Connections that were not released.
+    pub connections: usize,
+    /// Listeners that were not closed.
+    pub listeners: usize,
+    /// Datagram sockets that were not closed.
+    pub datagrams: usize,
+    /// Echo requests without a reply.
+    pub pings: usize,
 }
 
 impl Netstack {
@@ -71,6 +87,7 @@ impl Netstack {
         } = config;
         let mut rng = ChaCha20Rng::from_seed(seed);
         let by_tuple = HashMap::with_hasher(KeyedHash::new(&mut rng));
+        let time_wait = TimeWait::new(limits.connections / 4, KeyedHash::new(&mut rng));
         let [identifier, ..] = random_pair(&mut rng);
         Ok(Self {
             own: LocalAddresses::new(addresses),
@@ -78,6 +95,7 @@ impl Netstack {
             counters: Counters::default(),
             connections: Slots::new(limits.connections),
             by_tuple,
+            time_wait,
             ready: VecDeque::new(),
             deadlines: Deadlines::default(),
             listeners: Listeners::new(limits.listeners),
@@ -124,6 +142,7 @@ impl Netstack {
             };
             self.run(handle, now, sink);
         }
+        self.time_wait.expire(now);
         self.counters.pings_expired += self.pings.expire(now, self.timing.ping);
     }
 
@@ -152,10 +171,26 @@ impl Netstack {
         }
     }
 
-    /// Connections in any state, those nobody holds any more included.
+    /// Connections in any state, those nobody holds any more included unless they are in TIME-WAIT.
     #[must_use]
     pub fn connection_count(&self) -> usize {
         self.connections.len()
+    }
+
+    /// What the user holds.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        let held = |connection: &Connection| connection.listener.is_none() && !connection.released;
+        Held {
+            connections: self
+                .connections
+                .iter()
+                .filter(|(_, connection)| held(connection))
+                .count(),
+            listeners: self.listeners.len(),
+            datagrams: self.datagrams.len(),
+            pings: self.pings.len(),
+        }
     }
 
     fn flush_outbox(&mut self, sink: &mut impl PacketSink) {

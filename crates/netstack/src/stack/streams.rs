@@ -148,8 +148,11 @@ impl Netstack {
             local: SocketAddr::new(address, port),
             remote,
         };
-        let (by_tuple, listeners) = (&self.by_tuple, &self.listeners);
-        let is_taken = |port| by_tuple.contains_key(&tuple_with(port).key());
+        let (by_tuple, time_wait, listeners) = (&self.by_tuple, &self.time_wait, &self.listeners);
+        let is_taken = |port| {
+            let key = tuple_with(port).key();
+            by_tuple.contains_key(&key) || time_wait.contains(&key)
+        };
         let port = match local.map_or(0, |local| local.port()) {
             0 => ports::choose(&mut self.rng, &self.limits.ephemeral_ports, |port| {
                 is_taken(port) || listeners.find(address, port).is_some()

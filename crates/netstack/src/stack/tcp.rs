@@ -11,13 +11,30 @@ use crate::device::{PacketSink, capabilities};
 use crate::event::{CloseReason, Event};
 use crate::machine::{Egress, Setup};
 use crate::slots::{ConnectionId, Handle};
+use crate::time_wait::Verdict;
 
 impl Netstack {
     pub(super) fn receive_segment(&mut self, now: Instant, packet: &IpPacket<'_>) -> Result<(), Discard> {
         let segment = packet.segment()?;
         if let Some(&handle) = self.by_tuple.get(&segment.tuple.key()) {
             self.feed(handle, now, packet, &segment);
-        } else if segment.syn && !segment.ack && !segment.rst {
+            return Ok(());
+        }
+        match self.time_wait.judge(&segment, now) {
+            None | Some(Verdict::Reopen) => {}
+            Some(Verdict::Ignore) => return Ok(()),
+            Some(Verdict::Acknowledge(rest)) => {
+                self.answer(
+                    now,
+                    &segment,
+                    TcpControl::None,
+                    rest.send_next,
+                    Some(rest.receive_next),
+                );
+                return Ok(());
+            }
+        }
+        if segment.syn && !segment.ack && !segment.rst {
             self.offer(now, packet, &segment);
         } else {
             self.reset(now, &segment);
@@ -77,18 +94,38 @@ impl Netstack {
         if segment.rst {
             return;
         }
+        let taken = u32::try_from(segment.segment_len).unwrap_or(0);
+        let (sequence, ack_number) = if segment.ack {
+            (segment.ack_number, None)
+        } else {
+            (0, Some(segment.sequence.wrapping_add(taken)))
+        };
+        if self.answer(now, segment, TcpControl::Rst, sequence, ack_number) {
+            self.counters.resets_sent += 1;
+        }
+    }
+
+    /// Answers a segment without a connection, unless too many were answered lately.
+    fn answer(
+        &mut self,
+        now: Instant,
+        segment: &Segment,
+        control: TcpControl,
+        sequence: u32,
+        ack_number: Option<u32>,
+    ) -> bool {
         if !self.limiter.allow(now) {
             self.counters.error_replies_suppressed += 1;
-            return;
+            return false;
         }
         #[allow(clippy::cast_possible_wrap)] // smoltcp keeps a number without a sign in an i32
         let number = |value: u32| TcpSeqNumber(value as i32);
         let reply = TcpRepr {
             src_port: segment.tuple.local.port(),
             dst_port: segment.tuple.remote.port(),
-            control: TcpControl::Rst,
-            seq_number: number(if segment.ack { segment.ack_number } else { 0 }),
-            ack_number: (!segment.ack).then(|| number(segment.sequence) + segment.segment_len),
+            control,
+            seq_number: number(sequence),
+            ack_number: ack_number.map(number),
             window_len: 0,
             window_scale: None,
             max_seg_size: None,
@@ -111,7 +148,7 @@ impl Netstack {
                 );
             }
         });
-        self.counters.resets_sent += 1;
+        true
     }
 
     /// One connection's turn to send, and its end if it has come.
@@ -144,6 +181,15 @@ impl Netstack {
         if connection.reachable && connection.has_left(now) {
             connection.reachable = false;
             self.by_tuple.remove(&connection.tuple().key());
+        }
+        let unobserved = !connection.listed && !connection.ready;
+        if let Some(rest) = connection.rest(now, &self.timing).filter(|_| unobserved) {
+            let key = connection.tuple().key();
+            self.by_tuple.remove(&key);
+            self.deadlines.set(handle, &mut connection.deadline, None);
+            self.connections.remove(handle);
+            self.counters.time_wait_evicted += u64::from(self.time_wait.insert(key, rest));
+            return;
         }
         let wanted = connection.next_deadline(now, &self.timing);
         let (spent, ready) = (connection.is_spent(now) && !connection.listed, connection.ready);
