@@ -49,8 +49,10 @@ RULES = {
     "runtime": rule(*CORE, unsafe=True, system=True),
     "linux": rule(*CORE, "runtime", unsafe=True, system=True),
     "netstack": rule(*CORE, "runtime"),
-    # It draws the keys that Python asks it to generate.
-    "python": rule(*CORE, "runtime", "netstack", "linux", unsafe=True, system=frozenset({"getrandom"})),
+    # It draws the keys that Python asks it to generate, and gives errors their numbers.
+    "python": rule(
+        *CORE, "runtime", "netstack", "linux", unsafe=True, system=frozenset({"getrandom", "rustix"})
+    ),
     # Not part of the house: programs that measure it and functions that feed it bytes.
     "bench": rule(*CORE, "runtime", "netstack", "linux", unsafe=True, system=True),
     "fuzz-bodies": rule(*CORE, "runtime", "netstack"),
@@ -79,6 +81,7 @@ SYSTEM_CALLS = {
     "std::thread": r"\bstd::(?:\{[^}]*)?\bthread\b",
     "a standard socket": r"\bnet::\{?[^;{}()]*\b(?:UdpSocket|TcpStream|TcpListener|ToSocketAddrs)\b",
     "a Unix socket": r"\bUnix(?:Stream|Listener|Datagram)\b",
+    "rustix for more than error numbers": r"\brustix::(?!io::Errno\b)",
     "a monotonic clock": r"\bstd::time::(?:\{[^}]*)?\bInstant\b|\bInstant::now\b",
     "a wall clock": r"\bSystemTime\b",
     "standard input or output": r"\bstd::io::(?:\{[^}]*)?\b(?:stdin|stdout|stderr)\b",

@@ -82,6 +82,7 @@ def test_a_crate_without_a_place_in_the_house_is_a_breach(house: Path) -> None:
         "std::thread::spawn(work);",
         "let home = std::env::var(name);",
         "std::process::abort();",
+        "use rustix::net::socket;",
     ],
 )
 def test_a_crate_without_io_may_not_say(house: Path, line: str) -> None:
@@ -99,6 +100,7 @@ def test_a_crate_without_io_may_not_say(house: Path, line: str) -> None:
         "use std::net::{IpAddr, SocketAddr};",
         "use wirewright_protocol::Instant;",
         "use std::sync::Arc;",
+        "use rustix::io::Errno;",
         '#[cfg(test)]\nmod tests {\n    use std::thread;\n    fn f() { std::fs::read("}"); }\n}',
     ],
 )
