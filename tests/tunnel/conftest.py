@@ -8,14 +8,9 @@ import pytest
 
 from tests.tunnel.fake_core import FakeTunnel
 from tests.tunnel.pairs import QUICK, Pair, joined
-from wirewright import _core
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-
-REAL = pytest.param(
-    "real", marks=pytest.mark.skipif(hasattr(_core, "STUB"), reason="the core has no RootlessTunnel")
-)
 
 
 @pytest.fixture(
@@ -28,7 +23,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-@pytest.fixture(params=["fake", REAL])
+@pytest.fixture(params=["fake", "real"])
 def core(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The core that tunnels stand on in this test."""
     if request.param == "fake":

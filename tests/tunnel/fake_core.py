@@ -329,7 +329,7 @@ class FakeTunnel:
                 "peers": [
                     {
                         "public_key": peer.public_key,
-                        "endpoint": peer.endpoint,
+                        "endpoint": peer.endpoint or (("127.0.0.1", 1) if peer.session else None),
                         "last_handshake": 1.0 if peer.session else None,
                         "rx_bytes": 0,
                         "tx_bytes": 0,

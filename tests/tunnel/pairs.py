@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface, ip_network
@@ -26,6 +27,31 @@ def fake(tunnel: Tunnel) -> FakeTunnel:
     made: Any = tunnel._context.core
     assert isinstance(made, FakeTunnel)
     return made
+
+
+NOTHING = {"connections": 0, "listeners": 0, "datagrams": 0, "pings": 0}
+
+
+def held(tunnel: Tunnel) -> dict[str, int]:
+    """What the core holds for a tunnel now."""
+    netstack = tunnel.stats().netstack
+    return {kind: netstack.get(kind, 0) for kind in NOTHING}
+
+
+async def nothing_held(tunnel: Tunnel) -> None:
+    """Return when neither the core nor the dispatcher holds anything; the core's thread may need a moment."""
+    async with asyncio.timeout(5):
+        await nothing_awaited(tunnel)
+        while held(tunnel) != NOTHING:  # noqa: ASYNC110 (no event tells)
+            await asyncio.sleep(0.001)
+
+
+async def nothing_awaited(tunnel: Tunnel) -> None:
+    """Return when the dispatcher knows nobody: what was closed has delivered its last bytes."""
+    assert tunnel._context is not None
+    async with asyncio.timeout(5):
+        while len(tunnel._context.dispatcher):  # noqa: ASYNC110 (likewise)
+            await asyncio.sleep(0.001)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.tunnel.pairs import QUICK, SERVER_V4, SERVER_V6, Pair
+from tests.tunnel.pairs import QUICK, SERVER_V4, SERVER_V6, Pair, nothing_held
 from tests.tunnel.test_streams import echo
 from wirewright.tunnel.dialing import literal, race, release
 from wirewright.tunnel.errors import ConnectTimeoutError, NoRouteError, RefusedError
@@ -37,8 +37,9 @@ def context_of(pair: Pair) -> Context:
 async def winner(pair: Pair, *addresses: object) -> str:
     context = context_of(pair)
     connection = await race(context, addresses, 7)  # type: ignore[arg-type]
-    assert pair.client.stats().netstack["connections"] == 1, "losers are left"
+    assert len(context.dispatcher) == 1, "losers are left"
     release(context, connection)
+    await nothing_held(pair.client)
     return connection.peer[0]
 
 
@@ -72,7 +73,7 @@ async def test_if_all_fail_the_first_error_names_the_others(quick_pair: Pair) ->
         await race(context_of(quick_pair), [SILENT4, GOOD6, GOOD4], 7)
     assert str(SILENT4) in str(caught.value)
     assert [SERVER_V6 in caught.value.__notes__[0], SERVER_V4 in caught.value.__notes__[1]] == [True, True]
-    assert quick_pair.client.stats().netstack["connections"] == 0
+    await nothing_held(quick_pair.client)
     assert QUICK.connect == 0.3
 
 
@@ -86,8 +87,7 @@ async def test_a_race_cancelled_at_any_step_leaves_nothing(pair: Pair) -> None:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             release(context, await task)
-        assert pair.client.stats().netstack["connections"] == 0
-        assert len(context.dispatcher) == 0
+        await nothing_held(pair.client)
     server.close()
     await server.wait_closed()
 

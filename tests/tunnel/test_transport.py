@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.tunnel.pairs import SERVER_V4, Pair
+from tests.tunnel.pairs import SERVER_V4, Pair, nothing_held
 from wirewright.tunnel.transport import StreamTransport
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ async def test_abort_resets_the_other_end(pair: Pair) -> None:
     await asyncio.gather(near.lost(), far.lost())
     assert near.error is None
     assert isinstance(far.error, ConnectionResetError)
-    assert pair.client.stats().netstack["connections"] == 0
+    await nothing_held(pair.client)
 
 
 async def test_a_protocol_is_paused_above_the_high_mark_and_resumed_below_the_low_one(pair: Pair) -> None:
@@ -207,7 +207,6 @@ async def test_nothing_is_delivered_while_reading_is_paused(pair: Pair) -> None:
     # The way back works meanwhile, so what went forth has arrived by now.
     far.transport.write(b"token")
     await near.when(lambda: near.data == b"token")
-    assert pair.client.stats().netstack["connections"] == 1
     assert far.data == b""
     far.transport.resume_reading()
     assert far.transport.is_reading()

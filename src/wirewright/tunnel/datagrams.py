@@ -6,6 +6,7 @@ import asyncio
 import errno
 from collections import deque
 from contextlib import suppress
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from wirewright._core import Datagrams
     from wirewright.tunnel.context import Context
+    from wirewright.tunnel.routes import Address
 
 DatagramProtocolT = TypeVar("DatagramProtocolT", bound=asyncio.DatagramProtocol)
 
@@ -161,6 +163,7 @@ class TunnelDatagramTransport(asyncio.DatagramTransport):
     def _send(self, data: bytes | bytearray | memoryview, destination: tuple[str, int]) -> bool:
         """Hand over one datagram; true unless it must wait for room."""
         try:
+            self._context.peers.owner(_parse(destination[0]), destination[0])
             return self._datagrams.send(data, *destination)
         except OSError as error:
             self._protocol.error_received(self._explained(error, len(data), destination))
@@ -176,10 +179,6 @@ class TunnelDatagramTransport(asyncio.DatagramTransport):
                 f"A datagram of {length} bytes to {name} is too long: send less at once.",
                 errno=errno.EMSGSIZE,
             )
-        try:
-            self._context.peers.owner(ip_address(destination[0]), name)
-        except TunnelError as reason:
-            return reason
         return connect_error(error, name)
 
     def _flush(self) -> None:
@@ -222,8 +221,13 @@ class TunnelDatagramTransport(asyncio.DatagramTransport):
 def _canonical(addr: tuple[str, int]) -> tuple[str, int]:
     """Return the address as the core writes it; a name is an error, for looking it up would have to wait."""
     try:
-        return str(ip_address(addr[0])), addr[1]
+        return str(_parse(addr[0])), addr[1]
     except ValueError:
         raise ValueError(
             f"sendto() takes an IP address, not {addr[0]!r}: await tunnel.resolve() first"
         ) from None
+
+
+@lru_cache(maxsize=1024)
+def _parse(host: str) -> Address:
+    return ip_address(host)

@@ -36,7 +36,7 @@ async def open_tunnel(
     # No waiting from here on: a cancellation would leave the core's threads behind.
     core = _start_core(config, listen_address, shards)
     try:
-        context = Context(tunnel, loop, core, Dispatcher(loop, core), PeerBook(loop), timeouts)
+        context = Context(tunnel, loop, core, Dispatcher(loop, core), PeerBook(loop, core), timeouts)
         for peer, (written, resolved) in zip(peers, endpoints, strict=True):
             changes = PeerChanges(
                 preshared_key=peer.preshared_key,
@@ -92,6 +92,8 @@ def _start_core(config: Config, listen_address: str | None, shards: int) -> Root
         raise TunnelError(
             "The configuration has no PrivateKey in its [Interface] section: make one by ww genkey."
         )
+    if not interface.addresses:
+        raise TunnelError("The configuration has no Address in its [Interface] section: a tunnel needs one.")
     try:
         return RootlessTunnel(
             interface.private_key,

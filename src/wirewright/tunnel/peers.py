@@ -16,6 +16,7 @@ from wirewright.tunnel.routes import Routes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from wirewright._core import RootlessTunnel
     from wirewright.keys import PublicKey
     from wirewright.tunnel.routes import Address, Network
 
@@ -41,8 +42,9 @@ class Peer:
 class PeerBook:
     """The peers of one tunnel."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, core: RootlessTunnel) -> None:
         self._loop = loop
+        self._core = core
         self._peers: dict[PublicKey, Peer] = {}
         self._routes: Routes[Peer] = Routes()
 
@@ -91,7 +93,7 @@ class PeerBook:
                 f"{what} is not reached through this tunnel: no peer's allowed IPs cover it. Add it to the "
                 "AllowedIPs of the peer behind which it lives, or connect to it outside the tunnel."
             )
-        if peer.endpoint is None and peer.handshake_at is None:
+        if peer.endpoint is None and peer.handshake_at is None and not self._has_called(peer):
             raise NoEndpointError(
                 f"{what} lives behind {peer}, whose endpoint is unknown: the configuration has no Endpoint "
                 "for it and it has not contacted us yet. Add one, or wait for it (wait_for_handshake)."
@@ -101,6 +103,13 @@ class PeerBook:
     def covers(self, address: Address) -> bool:
         """Whether some peer owns ``address``."""
         return self._routes.lookup(address) is not None
+
+    def _has_called(self, peer: Peer) -> bool:
+        """Ask the core: what the peer sent may be read before the event of its handshake is."""
+        return any(
+            each["public_key"] == peer.public_key and each["endpoint"] is not None
+            for each in self._core.stats()["peers"]
+        )
 
     # Handshakes.
 
