@@ -41,7 +41,7 @@ test: rust-tests interop-peers $(STAMPS)/test $(STAMPS)/core-test ## Rust tests,
 	$(BIN)/pytest -n auto -m "not slow" $(PYTEST)
 
 test-all: rust-tests interop-peers $(STAMPS)/test $(STAMPS)/core-test ## Everything in `make test`, and the slow tests
-	$(BIN)/pytest -n auto $(PYTEST)
+	$(BIN)/pytest -n auto -o faulthandler_timeout=2400 $(PYTEST)
 
 lint: $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/core-test ## Formatting, clippy, ruff, mypy, layers, stubs, file sizes
 	$(PY) scripts/lint.py
