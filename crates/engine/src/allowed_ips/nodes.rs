@@ -13,7 +13,7 @@ use super::address::Address;
 use super::node::{Cold, Hot, NONE, Place};
 use super::shrink;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Nodes<A: Address> {
     hot: Vec<Hot<A>>,
     cold: Vec<Cold>,

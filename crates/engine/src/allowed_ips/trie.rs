@@ -22,7 +22,7 @@ use super::nodes::Nodes;
 /// Free nodes that are kept however few are used.
 pub(super) const SPARE: u32 = 64;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Trie<A: Address> {
     pub(super) nodes: Nodes<A>,
     /// The first node of each owner's ring, or `NONE`.
