@@ -107,7 +107,7 @@ async def test_opening_cancelled_while_a_name_is_looked_up_starts_no_core(
 ) -> None:
     looking = asyncio.Event()
 
-    async def never(loop: object, host: str, port: int) -> list[tuple[str, int]]:
+    async def never(loop: object, host: str, family: object) -> list[str]:
         looking.set()
         await asyncio.Event().wait()
         raise AssertionError

@@ -10,7 +10,7 @@ import pytest
 
 from tests.tunnel.pairs import Ends
 from wirewright.tunnel import Timeouts, Tunnel
-from wirewright.tunnel.endpoints import resolve_endpoint, system_lookup
+from wirewright.tunnel.endpoints import endpoint_family, resolve_endpoint, system_lookup
 from wirewright.tunnel.errors import EndpointError
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ class Lookup:
         self.answers = list(answers)
         self.asked = 0
 
-    async def __call__(self, loop: object, host: str, port: int) -> list[tuple[str, int]]:
+    async def __call__(self, loop: object, host: str, family: socket.AddressFamily) -> list[str]:
         self.asked += 1
-        answer = self.answers.pop(0)
+        answer: list[str] | Exception = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return [(address, port) for address in answer]
+        return answer
 
 
 @pytest.fixture(autouse=True)
@@ -43,12 +43,13 @@ def immediately(monkeypatch: pytest.MonkeyPatch) -> None:
 async def resolve(answers: Sequence[Any], patience: float = 5.0) -> tuple[tuple[str, int], int]:
     lookup = Lookup(answers)
     loop = asyncio.get_running_loop()
-    return await resolve_endpoint(loop, ("vpn.example", 51820), patience, lookup), lookup.asked
+    endpoint = await resolve_endpoint(loop, ("vpn.example", 51820), patience, lookup=lookup)
+    return endpoint, lookup.asked
 
 
-@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "fe80::1%eth0"])
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
 async def test_an_ip_address_is_not_looked_up(host: str) -> None:
-    endpoint = await resolve_endpoint(asyncio.get_running_loop(), (host, 1), 5.0, Lookup([]))
+    endpoint = await resolve_endpoint(asyncio.get_running_loop(), (host, 1), 5.0, lookup=Lookup([]))
     assert endpoint == (host, 1)
 
 
@@ -80,23 +81,30 @@ async def test_a_name_that_does_not_exist_is_an_error_at_once() -> None:
 
 
 async def test_a_name_without_address_and_one_that_is_none_are_errors() -> None:
-    with pytest.raises(EndpointError, match="it has no IP address"):
+    with pytest.raises(EndpointError, match=r"^Endpoint vpn\.example:51820 does not resolve: it has no IP"):
         await resolve([[]])
     with pytest.raises(EndpointError, match="it is not a host name"):
         await resolve([UnicodeError("label too long")])
 
 
+async def test_a_link_local_address_cannot_be_an_endpoint() -> None:
+    with pytest.raises(EndpointError, match="is link-local"):
+        await resolve_endpoint(asyncio.get_running_loop(), ("fe80::1%eth0", 1), 5.0)
+
+
 async def test_a_resolver_that_does_not_answer_is_an_error() -> None:
-    async def never(loop: object, host: str, port: int) -> list[tuple[str, int]]:
+    async def never(loop: object, host: str, family: socket.AddressFamily) -> list[str]:
         await asyncio.Event().wait()
         raise AssertionError
 
     with pytest.raises(EndpointError, match=r"did not answer within 0\.01 s"):
-        await resolve_endpoint(asyncio.get_running_loop(), ("vpn.example", 1), 0.01, never)
+        await resolve_endpoint(asyncio.get_running_loop(), ("vpn.example", 1), 0.01, lookup=never)
 
 
 async def test_the_system_is_asked_in_a_thread() -> None:
-    assert ("127.0.0.1", 7) in await system_lookup(asyncio.get_running_loop(), "localhost", 7)
+    loop = asyncio.get_running_loop()
+    assert "127.0.0.1" in await system_lookup(loop, "localhost", socket.AF_UNSPEC)
+    assert await system_lookup(loop, "localhost", socket.AF_INET) == ["127.0.0.1"]
 
 
 async def test_a_tunnel_whose_endpoint_does_not_resolve_does_not_open(core: str) -> None:
@@ -110,6 +118,19 @@ async def test_a_tunnel_whose_endpoint_does_not_resolve_does_not_open(core: str)
 async def test_a_tunnel_opens_with_an_endpoint_given_by_name(core: str) -> None:
     config = Ends().client_config("localhost", 51820)
     async with Tunnel(config, listen_address="127.0.0.1") as tunnel:
-        endpoint = tunnel.stats().peers[0].endpoint
-        assert endpoint is not None
-        assert endpoint in {("127.0.0.1", 51820), ("::1", 51820)}
+        assert tunnel.stats().peers[0].endpoint == ("127.0.0.1", 51820)
+
+
+@pytest.mark.parametrize(
+    ("listen_address", "family"),
+    [
+        (None, socket.AF_UNSPEC),
+        ("::", socket.AF_UNSPEC),
+        ("127.0.0.1", socket.AF_INET),
+        ("::1", socket.AF_INET6),
+    ],
+)
+async def test_an_endpoint_is_of_a_family_that_the_outer_socket_reaches(
+    listen_address: str | None, family: socket.AddressFamily
+) -> None:
+    assert endpoint_family(listen_address) == family

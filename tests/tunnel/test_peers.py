@@ -91,6 +91,12 @@ async def test_a_peer_that_moved_is_found_at_its_new_endpoint(core: str) -> None
         await pair.client.ping(SERVER_V4)
 
 
+async def test_an_endpoint_cannot_be_taken_away(pair: Pair) -> None:
+    with pytest.raises(ValueError, match="not taken away"):
+        await pair.client.update_peer(pair.server_peer, endpoint=None)
+    await pair.client.ping(SERVER_V4)
+
+
 async def test_an_unknown_peer_cannot_be_changed_or_waited_for(pair: Pair) -> None:
     stranger = SecretKey.generate().public_key
     with pytest.raises(KeyError, match="add_peer"):
@@ -159,11 +165,11 @@ async def test_a_name_is_looked_up_again_when_the_core_gave_up(
 ) -> None:
     answers = ["127.0.0.9"]
 
-    async def lookup(loop: object, host: str, port: int) -> list[tuple[str, int]]:
+    async def lookup(loop: object, host: str, family: socket.AddressFamily) -> list[str]:
         assert host == "vpn.example"
         if not answers:
             raise socket.gaierror(socket.EAI_NONAME, "gone")
-        return [(answers.pop(0), port)]
+        return [answers.pop(0)]
 
     monkeypatch.setattr("wirewright.tunnel.endpoints.system_lookup", lookup)
     ends = Ends()

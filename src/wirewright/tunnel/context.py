@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,8 @@ class Context:
     dispatcher: Dispatcher
     peers: PeerBook
     timeouts: Timeouts
+    # Of the outer addresses that the UDP socket can reach.
+    outer_family: socket.AddressFamily = socket.AF_UNSPEC
     lingering: Lingering = field(default_factory=Lingering)
     servers: set[TunnelServer] = field(default_factory=set)
     membership: Membership = field(init=False)

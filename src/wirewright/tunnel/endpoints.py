@@ -17,53 +17,75 @@ from wirewright.tunnel.peers import format_endpoint
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    Lookup = Callable[[asyncio.AbstractEventLoop, str, int], Awaitable[list[tuple[str, int]]]]
+    Lookup = Callable[[asyncio.AbstractEventLoop, str, socket.AddressFamily], Awaitable[list[str]]]
 
 FIRST_RETRY = 0.5
 # A name that is wrong stays wrong; these may pass.
 _TEMPORARY = frozenset({socket.EAI_AGAIN, getattr(socket, "EAI_SYSTEM", socket.EAI_AGAIN)})
 
 
-async def system_lookup(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[tuple[str, int]]:
-    """Ask the system's resolver; the answers come in the order in which they should be tried."""
-    infos = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    return [(str(info[4][0]), port) for info in infos if info[0] in {socket.AF_INET, socket.AF_INET6}]
+async def system_lookup(
+    loop: asyncio.AbstractEventLoop, host: str, family: socket.AddressFamily
+) -> list[str]:
+    """Ask the system's resolver; the addresses come in the order in which they should be tried."""
+    infos = await loop.getaddrinfo(host, None, family=family, type=socket.SOCK_DGRAM)
+    return [str(info[4][0]) for info in infos if info[0] in {socket.AF_INET, socket.AF_INET6}]
 
 
 async def resolve_endpoint(
-    loop: asyncio.AbstractEventLoop, endpoint: tuple[str, int], patience: float, lookup: Lookup | None = None
+    loop: asyncio.AbstractEventLoop,
+    endpoint: tuple[str, int],
+    patience: float,
+    family: socket.AddressFamily = socket.AF_UNSPEC,
+    lookup: Lookup | None = None,
 ) -> tuple[str, int]:
-    """Return the endpoint with an IP address as its host, or raise ``EndpointError``."""
+    """Return the endpoint with an IP address as its host, or raise ``EndpointError``.
+
+    Patience is in seconds; ``family`` is the one that the outer socket can reach.
+    """
     host, port = endpoint
     if is_literal(host):
-        return host, port
+        return _checked(host, port, host)
     failure: tuple[str, int | None] = f"this machine's resolver did not answer within {patience:g} s", None
     delay = FIRST_RETRY
     try:
         async with asyncio.timeout(patience):
             while True:
                 try:
-                    return await _first(loop, host, port, lookup or system_lookup)
+                    found = await (lookup or system_lookup)(loop, host, family)
                 except socket.gaierror as error:
                     failure = error.strerror or str(error), error.errno
                     if error.errno not in _TEMPORARY:
                         break
+                else:
+                    if found:
+                        return _checked(host, port, found[0])
+                    failure = "it has no IP address", None
+                    break
                 await asyncio.sleep(delay)
                 delay *= 2
+    except UnicodeError as error:
+        failure = f"it is not a host name ({error})", None
     except TimeoutError:
         # The last failure says more than that time is up.
         pass
     raise _unresolved(host, port, *failure)
 
 
-async def _first(loop: asyncio.AbstractEventLoop, host: str, port: int, lookup: Lookup) -> tuple[str, int]:
-    try:
-        found = await lookup(loop, host, port)
-    except UnicodeError as error:
-        raise _unresolved(host, port, f"it is not a host name ({error})") from None
-    if not found:
-        raise _unresolved(host, port, "it has no IP address")
-    return found[0]
+def endpoint_family(listen_address: str | None) -> socket.AddressFamily:
+    """Return the family of outer addresses that a socket bound to ``listen_address`` reaches."""
+    if listen_address is None or ipaddress.ip_address(listen_address).is_unspecified:
+        return socket.AF_UNSPEC
+    return socket.AF_INET6 if ":" in listen_address else socket.AF_INET
+
+
+def _checked(host: str, port: int, address: str) -> tuple[str, int]:
+    if "%" in address:
+        raise EndpointError(
+            f"Endpoint {format_endpoint(host, port)} is link-local ({address}), which a rootless tunnel "
+            "cannot reach: give the peer an address with a wider scope."
+        )
+    return address, port
 
 
 def is_literal(host: str) -> bool:

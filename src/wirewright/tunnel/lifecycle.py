@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, cast
 from wirewright._core import RootlessTunnel
 from wirewright.tunnel.context import Context, Timeouts
 from wirewright.tunnel.dispatch import Dispatcher
-from wirewright.tunnel.endpoints import resolve_endpoint
+from wirewright.tunnel.endpoints import endpoint_family, resolve_endpoint
 from wirewright.tunnel.errors import AddressError, EndpointError, TunnelError
 from wirewright.tunnel.membership import PeerChanges
 from wirewright.tunnel.peers import PeerBook
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
     from wirewright.config import Config
@@ -32,11 +33,12 @@ async def open_tunnel(
     """Resolve the endpoints, start the core, enter the peers."""
     loop = asyncio.get_running_loop()
     peers = config.effective_peers()
-    endpoints = await _resolve_endpoints(loop, peers, timeouts.endpoint)
+    family = endpoint_family(listen_address)
+    endpoints = await _resolve_endpoints(loop, peers, timeouts.endpoint, family)
     # No waiting from here on: a cancellation would leave the core's threads behind.
     core = _start_core(config, listen_address, shards)
     try:
-        context = Context(tunnel, loop, core, Dispatcher(loop, core), PeerBook(loop, core), timeouts)
+        context = Context(tunnel, loop, core, Dispatcher(loop, core), PeerBook(loop, core), timeouts, family)
         for peer, (written, resolved) in zip(peers, endpoints, strict=True):
             changes = PeerChanges(
                 preshared_key=peer.preshared_key,
@@ -117,13 +119,16 @@ def _start_core(config: Config, listen_address: str | None, shards: int) -> Root
 
 
 async def _resolve_endpoints(
-    loop: asyncio.AbstractEventLoop, peers: Sequence[PeerConfig], patience: float
+    loop: asyncio.AbstractEventLoop,
+    peers: Sequence[PeerConfig],
+    patience: float,
+    family: socket.AddressFamily,
 ) -> list[tuple[tuple[str, int] | None, tuple[str, int] | None]]:
     """Return each peer's endpoint as written and as resolved, all looked up at the same time."""
     written = [(peer.endpoint.host, peer.endpoint.port) if peer.endpoint else None for peer in peers]
 
     async def look_up(endpoint: tuple[str, int] | None) -> tuple[str, int] | None:
-        return None if endpoint is None else await resolve_endpoint(loop, endpoint, patience)
+        return None if endpoint is None else await resolve_endpoint(loop, endpoint, patience, family)
 
     try:
         async with asyncio.TaskGroup() as group:

@@ -65,6 +65,8 @@ class Membership:
     async def update(self, public_key: PublicKey, changes: PeerChanges) -> None:
         """Change what is given; allowed IPs are replaced, not added to."""
         given: dict[str, Any] = dict(changes)
+        if given.get("endpoint", "") is None:
+            raise ValueError("A peer's endpoint can be changed, but not taken away: remove the peer.")
         endpoint = parse_endpoint(changes.get("endpoint"))
         if "endpoint" in given:
             given["endpoint"] = await self._resolved(endpoint)
@@ -109,7 +111,9 @@ class Membership:
     async def _resolved(self, endpoint: tuple[str, int] | None) -> tuple[str, int] | None:
         if endpoint is None:
             return None
-        resolved = await resolve_endpoint(self._context.loop, endpoint, self._context.timeouts.endpoint)
+        resolved = await resolve_endpoint(
+            self._context.loop, endpoint, self._context.timeouts.endpoint, self._context.outer_family
+        )
         if self._context.core.closed:
             raise self._context.closed_error()
         return resolved

@@ -11,6 +11,7 @@ the core's receive buffer fills and its TCP window closes: backpressure reaches 
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -125,7 +126,9 @@ class StreamTransport(asyncio.Transport):
             try:
                 more = self._read_once()
             except (OSError, RuntimeError) as error:
-                self._force_close(self._explained(error))
+                self._end_of_stream = True
+                # Not at once: the event that tells the reason may stand behind the one that made us read.
+                self._loop.call_soon(self._force_close, self._explained(error))
                 return
             if not more:
                 if self._pending_error is not None:
@@ -319,10 +322,12 @@ class StreamTransport(asyncio.Transport):
         return True
 
     def _explained(self, error: Exception) -> Exception:
-        if isinstance(error, ConnectionError) and error.errno is not None:
-            return stream_error(error.errno, self._peer)
-        # Only a closed core raises RuntimeError.
-        return self._context.closed_error() if isinstance(error, RuntimeError) else error
+        if isinstance(error, RuntimeError):
+            # Only a closed core raises it.
+            return self._context.closed_error()
+        if isinstance(error, ConnectionError):
+            return stream_error(error.errno or errno.ECONNRESET, self._peer)
+        return error
 
     # What the dispatcher calls.
 
