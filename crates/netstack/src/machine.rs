@@ -96,7 +96,7 @@ impl Machine {
             socket.set_keep_alive(setup.timing.keepalive.map(|keepalive| keepalive.interval.into()));
         });
         let mut nowhere = Nowhere;
-        let mut port = Port::new(None, &mut nowhere, setup.mtu);
+        let mut port = Port::new(None, &mut nowhere, setup.mtu, None);
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = setup.seed;
         let mut interface = Interface::new(config, &mut port, to_smoltcp(now));
@@ -152,7 +152,7 @@ impl Machine {
         let owes_fin = self.owes_fin();
         let advice = self.sender.probe(owes_fin, now);
         self.follow(advice, now);
-        let mut port = Port::new(None, sink, self.mtu);
+        let mut port = Port::new(None, sink, self.mtu, None);
         let mut outcome = Egress::More;
         for _ in 0..BURST {
             if !port.sink.has_room() {
@@ -160,6 +160,7 @@ impl Machine {
                 break;
             }
             self.correct_window(now);
+            port.highest = self.sender.highest();
             let (interface, at) = (&mut self.interface, to_smoltcp(now + self.ahead));
             let result = self
                 .socket
@@ -321,7 +322,7 @@ impl Machine {
     }
 
     fn feed(&mut self, packet: &[u8], now: Instant, replies: &mut impl PacketSink) {
-        let mut port = Port::new(Some(packet), replies, self.mtu);
+        let mut port = Port::new(Some(packet), replies, self.mtu, self.sender.highest());
         let (interface, at) = (&mut self.interface, to_smoltcp(now + self.ahead));
         self.socket
             .with_set(|set| interface.poll_ingress_single(at, &mut port, set));

@@ -348,18 +348,74 @@ fn what_was_not_read_in_time_wait_is_still_there_afterwards() {
     assert!(one.read == bytes);
 }
 
-#[test]
-fn a_port_in_time_wait_still_acknowledges_a_repeated_fin() {
-    let mut pair = Pair::new();
+/// a closes first and then b, whose FIN arrives while the acknowledgement of it is lost.
+fn lost_last_acknowledgement(pair: &mut Pair) {
     let (client, server, _) = pair.connected(A4, B4);
     pair.a.stack.release(client);
     pair.pass(Duration::from_millis(100));
-    // The last acknowledgement is lost, so b repeats its FIN.
     pair.b.stack.release(server);
-    pair.b.stack.poll(pair.now, &mut common::Packets::default());
+    let mut fin = common::Packets::default();
+    pair.b.stack.poll(pair.now, &mut fin);
+    assert_eq!(fin.packets.len(), 1);
+    pair.a.stack.receive(pair.now, &fin.packets[0]);
+    pair.a.stack.poll(pair.now, &mut common::Packets::default());
+}
+
+#[test]
+fn time_wait_needs_no_connection_to_acknowledge_a_repeated_fin() {
+    let mut pair = Pair::new();
+    lost_last_acknowledgement(&mut pair);
+    pair.pass(Duration::from_millis(50));
+    assert_eq!(
+        (pair.a.stack.connection_count(), pair.b.stack.connection_count()),
+        (0, 1)
+    );
     pair.pass(Duration::from_secs(5));
     assert_eq!(pair.b.stack.connection_count(), 0);
-    assert_eq!(pair.counters().1.connections_reset, 0);
+    assert_eq!(
+        (pair.counters().0.resets_sent, pair.counters().1.connections_reset),
+        (0, 0)
+    );
+}
+
+#[test]
+fn connections_in_time_wait_are_bounded_and_the_oldest_goes_first() {
+    let mut tight = config(A4, A6);
+    tight.limits.connections = 8;
+    let mut pair = Pair::with(tight, config(B4, B6));
+    let listener = pair.b.stack.listen(None, 80, 16).unwrap();
+    for _ in 0..5 {
+        let (client, server) = pair.connect_to(listener, A4, B4);
+        pair.a.stack.release(client);
+        pair.pass(Duration::from_millis(10));
+        pair.b.stack.release(server);
+        pair.pass(Duration::from_millis(100));
+        pair.a.events.clear();
+    }
+    assert_eq!(pair.a.stack.connection_count(), 0);
+    assert_eq!(pair.counters().0.time_wait_evicted, 3);
+}
+
+#[test]
+fn the_same_ports_connect_again_after_time_wait_at_the_latest() {
+    for port in 40_000..40_010 {
+        let mut pair = Pair::new();
+        let listener = pair.b.stack.listen(None, 80, 16).unwrap();
+        for _ in 0..2 {
+            let local = Some(at(A4, port));
+            let client = pair.a.stack.connect(pair.now, at(B4, 80), local).unwrap();
+            let mut server = None;
+            pair.until(Duration::from_secs(20), "connection", |pair| {
+                server = server.or_else(|| pair.b.stack.accept(listener));
+                server.is_some()
+            });
+            // b closes first, so that it is the one to wait.
+            pair.b.stack.release(server.unwrap().0);
+            pair.pass(Duration::from_millis(100));
+            pair.a.stack.release(client);
+            pair.pass(Duration::from_millis(100));
+        }
+    }
 }
 
 #[test]

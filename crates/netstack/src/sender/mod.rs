@@ -127,7 +127,9 @@ impl Sender {
 
     /// A segment left.
     pub(crate) fn sent(&mut self, segment: SentSegment, now: Instant) {
-        let SentSegment { sequence, len, fin } = segment;
+        let SentSegment {
+            sequence, len, fin, ..
+        } = segment;
         if !self.begun {
             self.begun = true;
             (self.una, self.next) = (sequence, sequence);
@@ -175,6 +177,11 @@ impl Sender {
     pub(crate) fn is_repetition(&self, segment: &Segment) -> bool {
         let plain = segment.ack && !segment.syn && !segment.rst && segment.segment_len == 0;
         plain && self.begun && segment.ack_number == self.una
+    }
+
+    /// The number behind everything sent so far.
+    pub(crate) fn highest(&self) -> Option<u32> {
+        self.begun.then(|| self.next.wrapping_add(self.fin_sent.into()))
     }
 
     /// Whether data is unacknowledged.
@@ -373,11 +380,7 @@ mod tests {
     }
 
     fn segment(number: u32) -> SentSegment {
-        SentSegment {
-            sequence: START.wrapping_add(number),
-            len: 1_000,
-            fin: false,
-        }
+        SentSegment::data(START.wrapping_add(number), 1_000)
     }
 
     /// Ten segments of 1000 bytes in flight, across the wrap of the sequence number.
@@ -493,14 +496,7 @@ mod tests {
         let mut sender = flight();
         sender.received(&ack(10_000), 10_000, at(50));
         assert_eq!(sender.probe_at(true), None, "not sent yet");
-        sender.sent(
-            SentSegment {
-                sequence: START.wrapping_add(10_000),
-                len: 0,
-                fin: true,
-            },
-            at(60),
-        );
+        sender.sent(SentSegment::fin(START.wrapping_add(10_000)), at(60));
         let due = sender.probe_at(true).unwrap();
         assert!(due > at(160) && due < at(500), "{due:?}");
         assert_eq!(sender.probe(true, due), Advice::GoBack);

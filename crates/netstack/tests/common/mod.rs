@@ -30,7 +30,7 @@ pub fn config(v4: &str, v6: &str) -> Config {
 }
 
 /// What a link does to packets, the same in both directions.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Weather {
     pub delay: Duration,
     /// Each packet is delayed by up to this much more, so that they overtake each other.
@@ -126,6 +126,11 @@ impl Pair {
             weather,
             ..Self::new()
         }
+    }
+
+    /// Other weather of the same kind.
+    pub fn reseed(&mut self, seed: u64) {
+        self.rng = ChaCha8Rng::seed_from_u64(seed);
     }
 
     /// Lets both sides send what they have, without moving time.
