@@ -77,11 +77,18 @@ impl DatagramSocket {
             self.wants_receive = true;
             return None;
         };
-        let mut payload = self.bytes.drain(..datagram.len.min(self.bytes.len()));
-        for (target, byte) in buffer.iter_mut().zip(&mut payload) {
-            *target = byte;
+        let (front, back) = self.bytes.as_slices();
+        let len = datagram.len.min(buffer.len());
+        let mut room = buffer.get_mut(..len).unwrap_or_default();
+        for part in [front, back] {
+            let len = part.len().min(room.len());
+            let (target, rest) = room.split_at_mut(len);
+            if let Some(part) = part.get(..len) {
+                target.copy_from_slice(part);
+            }
+            room = rest;
         }
-        drop(payload);
+        self.bytes.drain(..datagram.len.min(self.bytes.len()));
         if self.queue.is_empty() {
             // A burst should not hold its memory for the socket's life.
             self.bytes.shrink_to(HEADER_ALLOWANCE);

@@ -12,6 +12,9 @@
 //! ordered set holds their deadlines. UDP, ICMP and everything that answers without a connection is written here
 //! on smoltcp's wire formats.
 //!
+//! What smoltcp's sender lacks (congestion control that counts bytes, recovery from more than one loss, probes of a
+//! lost tail) is steered from outside, in `sender`.
+//!
 //! A received segment is processed at once, but what it provokes waits for the next `poll`: a batch of `receive`
 //! calls followed by one `poll` acknowledges cumulatively.
 //!

@@ -129,6 +129,10 @@ impl Machine {
     /// Processes one segment. What it provokes at once (a duplicate acknowledgement, say) goes to the outbox.
     pub(crate) fn ingress(&mut self, now: Instant, packet: &[u8], segment: &Segment, outbox: &mut Outbox) {
         let state = self.state();
+        if segment.rst && self.is_doubtful_reset(state, segment) {
+            self.ask_whether(state, now, outbox);
+            return;
+        }
         let before = self.with(|socket| socket.send_queue());
         let freed = if self.is_mere_repetition(state, segment) {
             0
@@ -253,6 +257,28 @@ impl Machine {
             && self.sender.is_repetition(segment)
             // A probe of ours by the remote side (keepalive) is below that and wants an answer.
             && segment.sequence == self.receive_next(state)
+    }
+
+    /// Whether a reset is not the very next segment expected. It may be in the window all the same, where smoltcp
+    /// would believe it, and a guess among millions suffices for that (RFC 5961 3.2).
+    fn is_doubtful_reset(&mut self, state: State, segment: &Segment) -> bool {
+        let synchronized = !matches!(state, State::Listen | State::SynSent | State::Closed);
+        synchronized && segment.sequence != self.receive_next(state)
+    }
+
+    /// Sends the remote side an acknowledgement, at most one a second. If it is really gone, it answers with a reset
+    /// that is exact. smoltcp answers so to a probe of an idle connection.
+    fn ask_whether(&mut self, state: State, now: Instant, outbox: &mut Outbox) {
+        let sequence = self.receive_next(state).wrapping_sub(1);
+        let ack_number = self.sender.acknowledged();
+        let mut buffer = [0; SHOWN_LEN];
+        let packet = Shown {
+            sequence,
+            ack_number,
+            window: 0,
+        }
+        .write(&self.tuple, &mut buffer);
+        self.feed(packet, now, outbox);
     }
 
     /// A lone segment may wait for company. With more than two segments' worth the acknowledgement is due

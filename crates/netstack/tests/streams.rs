@@ -111,6 +111,44 @@ fn an_aborted_connection_is_reset_for_the_other_side() {
 }
 
 #[test]
+fn a_reset_that_only_hits_the_window_is_questioned_and_an_exact_one_believed() {
+    let mut pair = Pair::new();
+    pair.wire = Some(vec![]);
+    let (client, server, _) = pair.connected(A4, B4);
+    pair.a.stack.write(client, b"something").unwrap();
+    pair.pass(Duration::from_millis(100));
+    let (_, last) = pair
+        .wire
+        .as_ref()
+        .unwrap()
+        .iter()
+        .rfind(|(from_a, _)| *from_a)
+        .unwrap()
+        .clone();
+    let reset = |offset: u32| {
+        let mut packet = last[..40].to_vec();
+        let next = u32::from_be_bytes(last[24..28].try_into().unwrap()) + 9 + offset;
+        packet[24..28].copy_from_slice(&next.to_be_bytes());
+        (packet[32], packet[33]) = (5 << 4, 4);
+        common::fix_v4(&mut packet);
+        packet
+    };
+    for offset in [1, 1_000, 500_000] {
+        pair.b.stack.receive(pair.now, &reset(offset));
+    }
+    let mut questions = common::Packets::default();
+    pair.b.stack.poll(pair.now, &mut questions);
+    assert_eq!(questions.packets.len(), 1, "one a second");
+    assert_eq!(pair.b.stack.read(server, &mut [0; 16]), Read::Data(9));
+    assert_eq!(pair.b.stack.read(server, &mut [0; 16]), Read::Nothing);
+    pair.b.stack.receive(pair.now, &reset(0));
+    assert_eq!(
+        pair.b.stack.read(server, &mut [0; 16]),
+        Read::Failed(CloseReason::Reset)
+    );
+}
+
+#[test]
 fn a_closed_port_refuses() {
     for (from, to) in [(A4, B4), (A6, B6)] {
         let mut pair = Pair::new();
