@@ -10,7 +10,7 @@ import pytest
 from .text import ROOT, code_blocks, commands, help_targets
 
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("fuzz/*.md")})
-WW = Path(sys.executable).parent / "ww"
+WW = (sys.executable, "-m", "wirewright")
 
 
 def every(program: str) -> list[tuple[Path, list[str]]]:
@@ -41,7 +41,7 @@ def test_every_ww_command_that_a_document_names_exists() -> None:
         (path, words[1]) for path, words in every("ww") if len(words) > 1 and not words[1].startswith("-")
     }
     for path, command in sorted(calls):
-        outcome = subprocess.run([WW, command, "--help"], capture_output=True, text=True, check=False)
+        outcome = subprocess.run([*WW, command, "--help"], capture_output=True, text=True, check=False)
         assert outcome.returncode == 0, f"{path.relative_to(ROOT)}: ww {command}: {outcome.stderr}"
 
 

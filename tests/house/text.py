@@ -34,11 +34,14 @@ def code_blocks(path: Path, *languages: str) -> Iterator[str]:
 
 
 def commands(path: Path) -> list[str]:
-    """The shell commands in a Markdown file's blocks, without prompts, output and comments."""
+    """The shell commands in a Markdown file's blocks, without prompts, output, comments and pipes."""
     found = []
     for block in code_blocks(path, "console", "sh", "bash", "shell"):
         lines = block.replace("\\\n", " ").splitlines()
         prompted = any(line.startswith("$ ") for line in lines)
         wanted = (line.removeprefix("$ ") for line in lines if line.startswith("$ ") or not prompted)
-        found += [command for line in wanted if (command := re.sub(r"(^|\s)#.*", "", line).strip())]
+        parts = (
+            part.strip() for line in wanted for part in re.split(r"\||&&|;", re.sub(r"(^|\s)#.*", "", line))
+        )
+        found += [part for part in parts if part]
     return found
