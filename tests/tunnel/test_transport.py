@@ -247,6 +247,7 @@ async def test_a_buffered_protocol_receives_into_its_own_buffer(pair: Pair) -> N
     far = Recorder()
     async with await pair.server.create_server(lambda: far, 80):
         transport, near = await pair.client.create_connection(Buffered, SERVER_V4, 80)
+        await far.when(lambda: "made" in far.calls)
         far.transport.write(bytes(range(250)) * 20)
         far.transport.close()
         await near.ended

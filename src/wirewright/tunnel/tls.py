@@ -10,6 +10,8 @@ import ssl
 from asyncio.sslproto import SSLProtocol
 from typing import TYPE_CHECKING, Any, cast
 
+from wirewright.tunnel.dialing import literal
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -66,6 +68,26 @@ class TlsSettings:
             ssl_handshake_timeout=cast("Any", self._handshake_timeout),
             ssl_shutdown_timeout=self._shutdown_timeout,
         )
+
+
+def client_settings(
+    context: ssl.SSLContext | bool | None,
+    server_hostname: str | None,
+    host: str,
+    handshake_timeout: float | None,
+    shutdown_timeout: float | None,
+) -> TlsSettings | None:
+    """Return what a client that connects to ``host`` asked for by its arguments; None is no TLS."""
+    if context is None or context is False:
+        if server_hostname is not None:
+            raise ValueError("server_hostname= makes sense with ssl= only.")
+        return None
+    return TlsSettings(
+        context,
+        server_hostname=str(literal(host) or host) if server_hostname is None else server_hostname,
+        handshake_timeout=handshake_timeout,
+        shutdown_timeout=shutdown_timeout,
+    )
 
 
 def outer_transport(protocol: SSLProtocol) -> asyncio.Transport:

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from wirewright.tunnel.errors import stream_error
 from wirewright.tunnel.flow import WriteFlow
+from wirewright.tunnel.sending import SendBuffer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -53,8 +53,7 @@ class StreamTransport(asyncio.Transport):
         self._peer = f"{peer[0]} port {peer[1]}"
         self._on_lost = on_lost
         self._flow = WriteFlow(self._loop, self)
-        self._buffer: deque[bytes | memoryview] = deque()
-        self._buffered = 0
+        self._output = SendBuffer(connection)
         self._reading_paused = False
         self._read_scheduled = False
         self._end_of_stream = False
@@ -68,7 +67,7 @@ class StreamTransport(asyncio.Transport):
 
     def __repr__(self) -> str:
         state = "lost" if self._lost else "closing" if self._closing else "open"
-        return f"<{type(self).__name__} {state} {self._peer}, {self._buffered} bytes to write>"
+        return f"<{type(self).__name__} {state} {self._peer}, {self._output.size} bytes to write>"
 
     def begin(self) -> None:
         """Tell the protocol that the connection is made and start reading."""
@@ -182,60 +181,25 @@ class StreamTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send ``data``; what the core has no room for is kept here."""
-        self._check_writable(data)
-        if self._closing or not data:
-            return
-        if not self._buffer:
-            view = data if isinstance(data, bytes) else memoryview(data).cast("B")
-            try:
-                taken = self._connection.write(view)
-            except (OSError, RuntimeError) as error:
-                self._force_close(self._explained(error))
-                return
-            if taken == len(view):
-                return
-            # The caller may change its buffer after we return: keep a copy.
-            data = bytes(memoryview(view)[taken:])
-        self._keep(bytes(data))
-        self._flush()
-
-    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        """Send all chunks, as if they were one."""
-        self.write(b"".join(list_of_data))
-
-    def _check_writable(self, data: object) -> None:
         if not isinstance(data, bytes | bytearray | memoryview):
             raise TypeError(
                 f"data argument must be a bytes-like object, not {type(data).__name__!r}: encode text first"
             )
         if self._eof_written:
             raise RuntimeError("Cannot call write() after write_eof()")
+        if not self._closing and data and self._ask_core(self._output.write, data):
+            self._flow.update(self._output.size, self._protocol)
 
-    def _keep(self, data: bytes) -> None:
-        self._buffer.append(data)
-        self._buffered += len(data)
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        """Send all chunks, as if they were one."""
+        self.write(b"".join(list_of_data))
 
     def _flush(self) -> None:
-        """Move the buffer into the core until it takes no more: only then an event will follow."""
-        while self._buffer:
-            chunk = self._buffer[0]
-            try:
-                taken = self._connection.write(chunk)
-            except (OSError, RuntimeError) as error:
-                self._force_close(self._explained(error))
-                return
-            if not taken:
-                break
-            self._buffered -= taken
-            if taken == len(chunk):
-                self._buffer.popleft()
-            else:
-                self._buffer[0] = memoryview(chunk)[taken:]
-        self._flow.update(self._buffered, self._protocol)
-        if not self._buffer:
-            self._drained()
-
-    def _drained(self) -> None:
+        if self._lost or not self._ask_core(self._output.flush):
+            return
+        self._flow.update(self._output.size, self._protocol)
+        if self._output:
+            return
         if self._closing:
             self._close_gracefully()
         elif self._eof_written:
@@ -250,13 +214,13 @@ class StreamTransport(asyncio.Transport):
         if self._closing or self._eof_written:
             return
         self._eof_written = True
-        if not self._buffer:
+        if not self._output:
             self._ask_core(self._connection.write_eof)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Set the marks in bytes between which the protocol is paused and resumed."""
         self._flow.set_limits(high, low)
-        self._flow.update(self._buffered, self._protocol)
+        self._flow.update(self._output.size, self._protocol)
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         """Return the low and the high mark in bytes."""
@@ -264,7 +228,7 @@ class StreamTransport(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         """Return the bytes that the core has not taken yet."""
-        return self._buffered
+        return self._output.size
 
     # The end.
 
@@ -274,7 +238,7 @@ class StreamTransport(asyncio.Transport):
             return
         self._closing = True
         self._context.lingering.add(self._connection.id)
-        if not self._buffer:
+        if not self._output:
             self._close_gracefully()
 
     def abort(self) -> None:
@@ -299,8 +263,7 @@ class StreamTransport(asyncio.Transport):
 
     def _lose(self, error: BaseException | None) -> None:
         self._lost = True
-        self._buffer.clear()
-        self._buffered = 0
+        self._output.clear()
         if self._core_ended:
             self._context.lingering.discard(self._connection.id)
             self._context.dispatcher.remove(self._connection.id)
@@ -313,9 +276,10 @@ class StreamTransport(asyncio.Transport):
             if self._on_lost is not None:
                 self._on_lost(self)
 
-    def _ask_core(self, request: Callable[[], None]) -> bool:
+    def _ask_core(self, request: Callable[..., None], *arguments: object) -> bool:
+        """Make a request; if the core refuses, the connection ends and the answer is no."""
         try:
-            request()
+            request(*arguments)
         except (OSError, RuntimeError) as error:
             self._force_close(self._explained(error))
             return False
@@ -348,7 +312,7 @@ class StreamTransport(asyncio.Transport):
             self._context.dispatcher.remove(self._connection.id)
         elif code is None:
             self._read()
-        elif self._buffer or self._end_of_stream or self._closing:
+        elif self._output or self._end_of_stream or self._closing:
             self._force_close(stream_error(code, self._peer))
         else:
             # What arrived before the end is still read, when the protocol wants it.

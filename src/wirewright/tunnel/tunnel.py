@@ -178,7 +178,9 @@ class Tunnel:
         ssl_shutdown_timeout: float | None = None,
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to ``host`` inside the tunnel, like ``asyncio.open_connection``."""
-        settings = _client_tls(ssl, server_hostname, host, ssl_handshake_timeout, ssl_shutdown_timeout)
+        settings = tls.client_settings(
+            ssl, server_hostname, host, ssl_handshake_timeout, ssl_shutdown_timeout
+        )
         addresses = await self.resolve(host)
         return await streams.open_streams(
             self._here(), addresses, port, limit=limit, local_port=local_port, tls=settings
@@ -197,7 +199,9 @@ class Tunnel:
         ssl_shutdown_timeout: float | None = None,
     ) -> tuple[asyncio.Transport, ProtocolT]:
         """Connect to ``host`` inside the tunnel, like ``loop.create_connection``."""
-        settings = _client_tls(ssl, server_hostname, host, ssl_handshake_timeout, ssl_shutdown_timeout)
+        settings = tls.client_settings(
+            ssl, server_hostname, host, ssl_handshake_timeout, ssl_shutdown_timeout
+        )
         addresses = await self.resolve(host)
         return await streams.connect(
             self._here(), protocol_factory, addresses, port, local_port=local_port, tls=settings
@@ -333,22 +337,3 @@ class Tunnel:
                 await asyncio.shield(context.peers.next_handshake(peer))
         except TimeoutError as error:
             raise error if error.args else no_answer(peer, limit) from None
-
-
-def _client_tls(
-    ssl: Ssl,
-    server_hostname: str | None,
-    host: str,
-    handshake_timeout: float | None,
-    shutdown_timeout: float | None,
-) -> tls.TlsSettings | None:
-    if ssl is None or ssl is False:
-        if server_hostname is not None:
-            raise ValueError("server_hostname= makes sense with ssl= only.")
-        return None
-    return tls.TlsSettings(
-        ssl,
-        server_hostname=str(literal(host) or host) if server_hostname is None else server_hostname,
-        handshake_timeout=handshake_timeout,
-        shutdown_timeout=shutdown_timeout,
-    )
