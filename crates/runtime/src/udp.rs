@@ -159,7 +159,14 @@ impl UdpSockets {
             .ok_or(ErrorKind::AddrNotAvailable)?;
         let most = bound.state.max_gso_segments().max(1) * segment;
         for contents in contents.chunks(most) {
-            bound.transmit(path, contents, segment)?;
+            match bound.transmit(path, contents, segment) {
+                // The local address that the peer wrote to may be gone (as the kernel's send4() finds out): let the
+                // system choose another.
+                Err(_) if path.source.is_some() => {
+                    bound.transmit(Endpoint::new(path.remote), contents, segment)?;
+                }
+                outcome => outcome?,
+            }
         }
         Ok(())
     }
@@ -270,3 +277,35 @@ fn allow_fragments(socket: &UdpSocket, is_ipv6: bool) {
 
 #[cfg(not(target_os = "linux"))]
 fn allow_fragments(_: &UdpSocket, _: bool) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(sockets: &UdpSockets) -> Vec<u8> {
+        let mut batches = [Batch::new(1, 2048)];
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while sockets.receive(&mut batches).unwrap() == 0 {
+            assert!(std::time::Instant::now() < deadline, "nothing came");
+            std::thread::yield_now();
+        }
+        batches[0].packet(0).to_vec()
+    }
+
+    #[test]
+    fn a_source_address_that_is_gone_does_not_keep_a_datagram_back() {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let (from, to) = (
+            UdpSockets::bind(None, 0).unwrap(),
+            UdpSockets::bind(Some(loopback), 0).unwrap(),
+        );
+        let path = Endpoint {
+            remote: (loopback, to.port()).into(),
+            source: Some([192, 0, 2, 77].into()),
+        };
+        let mut batch = Batch::new(1, 64);
+        batch.push_datagram(path, 5, |bytes| bytes.copy_from_slice(b"hello"));
+        assert_eq!(from.send(&batch, &mut Scratch::default()), 0);
+        assert_eq!(received(&to), b"hello");
+    }
+}
