@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import shutil
 from collections.abc import Generator
@@ -11,6 +12,8 @@ from typing import NoReturn
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# Seconds that may pass at a test's end.
+TEARDOWN_LIMIT = 60
 CI = os.environ.get("CI") == "true"
 
 
@@ -63,3 +66,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.outcome = "failed"
         report.longrepr = f"an interoperation test was skipped though CI=true: {reason}"
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, None, None]:
+    """End the process if a fixture does not end: after a failure, pytest's own limits are no longer armed."""
+    faulthandler.dump_traceback_later(TEARDOWN_LIMIT, exit=True)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
