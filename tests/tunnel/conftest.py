@@ -49,6 +49,7 @@ async def pair(core: str) -> AsyncIterator[Pair]:
 
 @pytest.fixture
 async def quick_pair(core: str) -> AsyncIterator[Pair]:
-    """As ``pair``, but impatient."""
+    """As ``pair``, but impatient, and with a session."""
     async with joined(QUICK) as pair:
+        await pair.client.wait_for_handshake(timeout=10)
         yield pair

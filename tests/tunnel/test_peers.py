@@ -37,7 +37,8 @@ async def test_a_peer_added_live_is_reached(core: str) -> None:
             allowed_ips=["10.9.0.2", ip_network("fd09::/64")],
             preshared_key=psk,
         )
-        assert await client.ping(SERVER_V4) > 0
+        await client.wait_for_handshake(timeout=10)
+        assert await client.ping(SERVER_V4, timeout=5) > 0
         with pytest.raises(ValueError, match="in this tunnel already"):
             await client.add_peer(key)
 
@@ -88,7 +89,7 @@ async def test_a_peer_that_moved_is_found_at_its_new_endpoint(core: str) -> None
         await pair.client.update_peer(pair.server_peer, endpoint=f"127.0.0.1:{port}")
         # Wirewright's core asks again at once when the endpoint changes.
         await pair.client.wait_for_handshake(timeout=10)
-        await pair.client.ping(SERVER_V4)
+        await pair.client.ping(SERVER_V4, timeout=5)
 
 
 async def test_an_endpoint_cannot_be_taken_away(pair: Pair) -> None:

@@ -64,12 +64,11 @@ def test_json_holds_every_reply(conf: Path, ww: Ww, capsys: pytest.CaptureFixtur
 def test_a_host_that_does_not_answer_is_status_1(
     conf: Path, ww: Ww, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ww("ping", conf, SERVER_V4, "-c", 1) == 0
-    assert ww("ping", conf, "10.9.0.77", "-c", 1, "-W", 0.2) == 1
+    assert ww("ping", conf, "10.9.0.77", "-c", 1, "-W", 1) == 1
     out = capsys.readouterr().out
-    assert "did not answer the ping within 0.2 s" in out
+    assert "did not answer the ping within 1 s" in out
     assert "1 sent, 0 received, 100% lost" in out
-    assert ww("ping", conf, "10.9.0.77", "-c", 1, "-W", 0.2, "--json") == 1
+    assert ww("ping", conf, "10.9.0.77", "-c", 1, "-W", 1, "--json") == 1
     assert json.loads(capsys.readouterr().out)["round_trip_seconds"] is None
 
 

@@ -166,7 +166,8 @@ async def test_an_upgrade_that_fails_ends_the_connection(pair: Pair) -> None:
         errors_of(asyncio.get_running_loop())
         starting = pair.client.start_tls(transport, protocol, contexts()[1], server_hostname=NAME)
         transport.write(b"no tls\n")
-        with pytest.raises(ssl.SSLError):
+        # The server may reset the connection because it has not read all of the greeting.
+        with pytest.raises((ssl.SSLError, ConnectionResetError)):
             await starting
         assert transport.is_closing()
 
