@@ -34,7 +34,7 @@ async def wirewright(task: dict[str, Any]) -> tuple[float, float]:
 
 def wireguard_requests(task: dict[str, Any]) -> tuple[float, float]:
     """Download with wireguard-requests' own stream, without its socket emulation on top."""
-    from wireguard_requests import _native  # type: ignore[import-not-found]  # noqa: PLC0415
+    from wireguard_requests import _native  # noqa: PLC0415
 
     peer = _native.WgPeer(task["peer_key"], task["endpoint"], ["10.77.0.1/32"])
     tunnel = _native.WgTunnel(_native.WgConfig(task["private_key"], task["address"], [peer], prefix_len=32))

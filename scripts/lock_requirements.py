@@ -63,7 +63,6 @@ def compile_pins(sources: list[str], output: Path, options: list[str]) -> None:
     command = [sys.executable, "-m", "uv", "--quiet", "--no-config", "pip", "compile"]
     command += ["--universal", "--python-version=3.11", "--generate-hashes"]
     command += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
-    command += ["--default-index=https://pypi.org/simple"]
     subprocess.run([*command, f"--output-file={output}", *options, *sources], check=True, cwd=ROOT)
 
 

@@ -1,0 +1,1 @@
+"""Our rootless tunnels against wireguard-go."""
