@@ -133,6 +133,22 @@ impl Machine {
             self.ask_whether(state, now, outbox);
             return;
         }
+        let (mut buffer, drawn_back);
+        let (packet, segment) = if self.is_ahead(state, segment) {
+            drawn_back = Segment {
+                sequence: self.receive_next(state),
+                ..*segment
+            };
+            let shown = Shown {
+                sequence: drawn_back.sequence,
+                ack_number: segment.ack_number,
+                window: segment.window,
+            };
+            buffer = [0; SHOWN_LEN];
+            (shown.write(&self.tuple, &mut buffer), &drawn_back)
+        } else {
+            (packet, segment)
+        };
         let before = self.with(|socket| socket.send_queue());
         let freed = if self.is_mere_repetition(state, segment) {
             0
@@ -244,6 +260,21 @@ impl Machine {
                 socket.close();
             }
         });
+    }
+
+    /// Whether a segment only acknowledges, from ahead of what has come. Window fields count in units of up to 16 KiB
+    /// (RFC 7323 2.2), so that the end of the window that they tell moves to and fro while data fills it. Who filled
+    /// it when it was widest sends from beyond its end as long as we read nothing, and smoltcp would not even take
+    /// acknowledgements from there, but send for ever what has arrived. They are welcome while no window is open at
+    /// all (RFC 9293 3.10.7.4); no window that we told ended beyond the buffer's end.
+    fn is_ahead(&mut self, state: State, segment: &Segment) -> bool {
+        let receiving = matches!(state, State::Established | State::FinWait1 | State::FinWait2);
+        if !receiving || !segment.ack || segment.syn || segment.rst || segment.segment_len > 0 {
+            return false;
+        }
+        let room = self.with(|socket| socket.recv_capacity() - socket.recv_queue());
+        let ahead = segment.sequence.wrapping_sub(self.receive_next(state));
+        ahead > 0 && ahead as usize <= room
     }
 
     /// Whether a segment only repeats an acknowledgement while something is unacknowledged. smoltcp must not count

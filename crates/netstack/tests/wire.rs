@@ -6,7 +6,7 @@ mod common;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use common::{A4, A6, B4, B6, MTU, Packets, Pair, at, config, fix_v4, pattern, transfer};
+use common::{A4, A6, B4, B6, MTU, Packets, Pair, Stream, at, config, fix_v4, pattern, transfer};
 use wirewright_netstack::{Counters, Instant, Netstack, Read};
 
 fn sequence_numbers(packets: &[Vec<u8>]) -> Vec<u32> {
@@ -107,6 +107,70 @@ fn a_coalesced_packet_of_64_kib_is_taken_and_acknowledged_at_once() {
     let mut buffer = vec![0; 70_000];
     assert_eq!(pair.b.stack.read(server, &mut buffer), Read::Data(60_000));
     assert!(buffer[..60_000] == text);
+}
+
+/// The window field of an IPv4 packet with TCP, and the number of its acknowledgement.
+fn told(packet: &[u8]) -> (u16, u32) {
+    let window = u16::from_be_bytes([packet[34], packet[35]]);
+    (window, u32::from_be_bytes(packet[28..32].try_into().unwrap()))
+}
+
+#[test]
+fn acknowledgements_are_taken_from_beyond_a_window_whose_end_was_rounded_back() {
+    // Whoever filled the window to the end it had when it was told exactly has sent these bytes too many later.
+    const TOO_MANY: u32 = 5;
+    let mut pair = Pair::new();
+    let (client, server, _) = pair.connected(A4, B4);
+    pair.wire = Some(vec![]);
+    let capacity = 1 << 20;
+    let mut filling = Stream::new(client, pattern(capacity - TOO_MANY as usize, 1));
+    filling.shuts_down = false;
+    let closed = |pair: &Pair| {
+        let mut of_b = pair.wire.iter().flatten().filter(|(from_a, _)| !from_a);
+        of_b.next_back().is_some_and(|(_, packet)| told(packet).0 == 0)
+    };
+    pair.until(Duration::from_secs(10), "the window is closed", |pair| {
+        while filling.written < filling.to_write.len() {
+            match pair.a.stack.write(client, &filling.to_write[filling.written..]) {
+                Ok(0) | Err(_) => break,
+                Ok(len) => filling.written += len,
+            }
+        }
+        filling.written == filling.to_write.len() && closed(pair)
+    });
+    pair.pass(Duration::from_secs(1));
+
+    // B reads nothing, and sends more than its own buffer holds.
+    let mut other = Stream::new(server, pattern(3 * capacity, 2));
+    let mut read: Vec<u8> = vec![];
+    let mut buffer = vec![0; 65_536];
+    let end = pair.now + Duration::from_secs(30);
+    while read.len() < other.to_write.len() {
+        assert!(pair.now < end, "{} bytes came", read.len());
+        while let Ok(len) = pair.b.stack.write(server, &other.to_write[other.written..]) {
+            other.written += len;
+            if len == 0 {
+                break;
+            }
+        }
+        let (mut down, mut up) = (Packets::default(), Packets::default());
+        pair.b.stack.poll(pair.now, &mut down);
+        for packet in &down.packets {
+            pair.a.stack.receive(pair.now, packet);
+        }
+        while let Read::Data(len) = pair.a.stack.read(client, &mut buffer) {
+            read.extend(&buffer[..len]);
+        }
+        pair.a.stack.poll(pair.now, &mut up);
+        for mut packet in up.packets {
+            let sequence = u32::from_be_bytes(packet[24..28].try_into().unwrap());
+            packet[24..28].copy_from_slice(&sequence.wrapping_add(TOO_MANY).to_be_bytes());
+            fix_v4(&mut packet);
+            pair.b.stack.receive(pair.now, &packet);
+        }
+        pair.now = pair.now + Duration::from_millis(1);
+    }
+    assert!(read == other.to_write);
 }
 
 #[test]
