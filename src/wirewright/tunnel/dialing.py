@@ -89,6 +89,12 @@ def literal(host: str) -> Address | None:
         return None
 
 
+def check_port(port: int, least: int = 0) -> None:
+    """Raise ``ValueError`` for a port that cannot be."""
+    if not least <= port <= 65535:
+        raise ValueError(f"port {port} is not from {least} to 65535")
+
+
 async def _winner(
     context: Context,
     attempts: list[asyncio.Task[Connection]],

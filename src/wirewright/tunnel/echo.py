@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from wirewright.tunnel.errors import PingTimeoutError, UnreachableError, connect_error
+from wirewright.tunnel.errors import AddressError, PingTimeoutError, UnreachableError, connect_error
 from wirewright.tunnel.pending import Pending
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ PAYLOAD = 56
 
 async def ping(context: Context, address: Address, limit: float, payload: int = PAYLOAD) -> float:
     """Return the round trip to ``address`` in seconds."""
+    if str(address) in context.tunnel.addresses:
+        raise AddressError(
+            f"{address} is this tunnel's own address: nothing to measure there.", errno=errno.EADDRNOTAVAIL
+        )
     peer = context.peers.owner(address, str(address))
     try:
         ident = context.core.ping(str(address), payload)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, cast
 from wirewright.config import Config
 from wirewright.tunnel import datagrams, echo, forks, lifecycle, server, streams, tls
 from wirewright.tunnel.context import Context, Timeouts
-from wirewright.tunnel.dialing import literal
+from wirewright.tunnel.dialing import check_port, literal
 from wirewright.tunnel.errors import AddressError
 from wirewright.tunnel.peers import no_answer
 from wirewright.tunnel.stats import TunnelStats
@@ -181,6 +181,8 @@ class Tunnel:
         settings = tls.client_settings(
             ssl, server_hostname, host, ssl_handshake_timeout, ssl_shutdown_timeout
         )
+        check_port(port, least=1)
+        check_port(local_port)
         addresses = await self.resolve(host)
         return await streams.open_streams(
             self._here(), addresses, port, limit=limit, local_port=local_port, tls=settings
@@ -202,6 +204,8 @@ class Tunnel:
         settings = tls.client_settings(
             ssl, server_hostname, host, ssl_handshake_timeout, ssl_shutdown_timeout
         )
+        check_port(port, least=1)
+        check_port(local_port)
         addresses = await self.resolve(host)
         return await streams.connect(
             self._here(), protocol_factory, addresses, port, local_port=local_port, tls=settings
@@ -248,6 +252,7 @@ class Tunnel:
     ) -> server.TunnelServer:
         """Join each connection with a protocol of ``protocol_factory``, like ``loop.create_server``."""
         context = self._here()
+        check_port(port)
         settings = None if ssl is None else tls.TlsSettings(ssl, server_side=True)
         hosts = [host] if isinstance(host, str) else list(host or [])
         hosts = [] if _EVERY_ADDRESS.intersection(hosts) else hosts
@@ -262,10 +267,12 @@ class Tunnel:
     ) -> tuple[datagrams.TunnelDatagramTransport, DatagramProtocolT]:
         """Make a UDP socket inside the tunnel, like ``loop.create_datagram_endpoint``."""
         remote = None
+        host, port = local_addr or (None, 0)
+        check_port(port)
         if remote_addr is not None:
+            check_port(remote_addr[1], least=1)
             remote = str(await self._address(remote_addr[0])), remote_addr[1]
         context = self._here()
-        host, port = local_addr or (None, 0)
         host = None if host in _EVERY_ADDRESS else host
         if host is not None and host not in self.addresses:
             raise AddressError(f"Cannot use {host}: it is not an address of this tunnel.")
