@@ -31,6 +31,8 @@ impl Endpoint {
     /// An endpoint as configured: the kernel chooses the source address.
     #[must_use]
     pub const fn new(remote: SocketAddr) -> Self {
+        // An IPv4 address in IPv6 clothes would go to the socket that cannot reach it.
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         Self { remote, source: None }
     }
 }

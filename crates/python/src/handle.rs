@@ -6,7 +6,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use wirewright_engine::Moment;
 use wirewright_netstack::{Netstack, Rootless};
-use wirewright_runtime::{Shell, State};
+use wirewright_runtime::{Shell, State, fork};
 
 /// A tunnel that goes on as long as somebody holds it, and is not closed.
 #[derive(Clone)]
@@ -33,7 +33,20 @@ impl Handle {
 
     /// Gives something up; after the tunnel was closed there is nothing left to give up.
     pub(crate) fn release(&self, work: impl FnOnce(&mut Netstack) + Send) {
+        // A collector may run while this thread forks, and so holds the lock. What is given up then ends with the tunnel.
+        if fork::is_forking() {
+            return;
+        }
         Python::attach(|py| py.detach(|| self.0.with(|_, state| work(&mut state.interface.netstack))));
+    }
+}
+
+/// The last holder ends the tunnel, and must not make other Python threads wait for that.
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.0) == 1 && !fork::is_forking() {
+            Python::attach(|py| py.detach(|| self.0.close()));
+        }
     }
 }
 

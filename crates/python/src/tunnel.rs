@@ -85,9 +85,12 @@ impl RootlessTunnel {
     }
 
     fn events<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        if self.closed() {
+            return Err(closed());
+        }
         // First to rest, then to look: what comes in between wakes again.
         self.0.0.user().rest();
-        let events = self.0.look(py, |_, state| event::drain(&mut state.interface))?;
+        let events = self.0.with(py, |_, state| event::drain(&mut state.interface))?;
         event::to_list(py, events)
     }
 

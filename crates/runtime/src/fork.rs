@@ -6,18 +6,20 @@
 //! two packets, and both could be read. So the child must find every interface closed and its keys gone. Only the
 //! thread that forks goes on in the child, so a lock held by another thread would never be released there: before
 //! the fork, the forking thread takes the lock of every interface ([`before`]); in the parent it lets them go
-//! ([`after_in_parent`]); in the child it wipes what they protect ([`after_in_child`]). Locks are taken in the order in
-//! which interfaces were made.
+//! ([`after_in_parent`]); in the child it wipes what they protect ([`after_in_child`]) and never unlocks them, since to
+//! unlock may mean to hand the lock to a thread that waited, and is not there. Locks are taken in the order in which
+//! interfaces were made.
 //!
 //! Python calls these from `os.register_at_fork`. A fork that bypasses Python's and at once calls `exec` (as
 //! `subprocess` does) loses the memory anyway; descriptors are closed on exec.
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use rustix::fs::{Mode, OFlags};
 
 /// Something that must be wiped in a child process.
@@ -28,70 +30,86 @@ pub(crate) trait Forkable: Send + Sync + 'static {
     fn wipe(&self, guard: Box<dyn Any>);
 }
 
-static REGISTERED: Mutex<Registry> = Mutex::new(Vec::new());
+/// The interfaces of this process. A child gets a list of its own: the parent's may be locked, or waited for, by threads
+/// that the child does not have.
+static REGISTRY: AtomicPtr<Mutex<Registry>> = AtomicPtr::new(std::ptr::null_mut());
 
 type Registry = Vec<Weak<dyn Forkable>>;
-
-/// What the forking thread holds between [`before`] and what comes after. The registry is among it, lest the child
-/// find it locked for ever.
-#[derive(Default)]
-struct Held {
-    interfaces: Vec<(Arc<dyn Forkable>, Box<dyn Any>)>,
-    registry: Option<MutexGuard<'static, Registry>>,
-}
+/// An interface and its lock.
+type Held = (Arc<dyn Forkable>, Box<dyn Any>);
 
 thread_local! {
-    static HELD: RefCell<Held> = RefCell::default();
+    /// What the forking thread holds between [`before`] and what comes after.
+    static HELD: RefCell<Vec<Held>> = const { RefCell::new(Vec::new()) };
 }
 
 pub(crate) fn register<T: Forkable>(shared: &Arc<T>) {
     let weak: Weak<T> = Arc::downgrade(shared);
-    let mut registered = REGISTERED.lock();
+    let mut registered = registry().lock();
     registered.retain(|known| known.strong_count() > 0);
     registered.push(weak);
 }
 
+/// Whether this thread is between [`before`] and what comes after, and so holds the lock of every interface.
+#[must_use]
+pub fn is_forking() -> bool {
+    HELD.with_borrow(|held| !held.is_empty())
+}
+
 /// Before a fork, on the thread that forks: waits until no interface is at work.
 pub fn before() {
-    let registry = REGISTERED.lock();
-    let interfaces = registry.iter().filter_map(Weak::upgrade).map(|shared| {
+    let interfaces: Vec<Arc<dyn Forkable>> = registry().lock().iter().filter_map(Weak::upgrade).collect();
+    let held = interfaces.into_iter().map(|shared| {
         let guard = shared.lock();
         (shared, guard)
     });
-    let interfaces = interfaces.collect();
-    HELD.set(Held {
-        interfaces,
-        registry: Some(registry),
-    });
+    HELD.set(held.collect());
 }
 
 /// After a fork, in the parent, on the same thread: lets all interfaces go on.
 pub fn after_in_parent() {
-    let Held { interfaces, registry } = HELD.take();
-    drop(interfaces);
-    drop(registry);
+    drop(HELD.take());
 }
 
 /// After a fork, in the child: wipes and closes all interfaces.
 pub fn after_in_child() {
-    let held = HELD.take();
-    for (shared, guard) in held.interfaces {
+    REGISTRY.store(new_registry(), Ordering::Release);
+    for (shared, guard) in HELD.take() {
         shared.wipe(guard);
     }
 }
 
-/// Puts `/dev/null` in the place of a descriptor, so that the child does not keep the parent's port in use. The number
-/// stays taken, since an object in memory still believes that it owns it.
-pub(crate) fn give_up_descriptor(descriptor: RawFd) {
-    let Ok(null) = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) else {
-        return;
-    };
-    // SAFETY: the descriptor is open, since the socket that owns it lives as long as the interface; dup2 replaces what it
-    // stands for without closing the number, so that its owner closes it once, as it would have done.
-    let mut target = unsafe {
-        std::mem::ManuallyDrop::new(<std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(
-            descriptor,
-        ))
-    };
-    let _ = rustix::io::dup2(&null, &mut target);
+fn registry() -> &'static Mutex<Registry> {
+    let mut current = REGISTRY.load(Ordering::Acquire);
+    if current.is_null() {
+        let fresh = new_registry();
+        let null = std::ptr::null_mut();
+        current = match REGISTRY.compare_exchange(null, fresh, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => fresh,
+            Err(other) => other,
+        };
+    }
+    // SAFETY: what is stored in REGISTRY comes from `new_registry` and is never freed.
+    unsafe { &*current }
+}
+
+fn new_registry() -> *mut Mutex<Registry> {
+    Box::into_raw(Box::new(Mutex::new(Vec::new())))
+}
+
+/// Puts `/dev/null` in the place of a descriptor that the child shares with its parent.
+pub(crate) fn give_up_descriptor(descriptor: &impl AsFd) {
+    if let Ok(null) = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
+        replace_descriptor(descriptor, &null);
+    }
+}
+
+/// Makes a descriptor stand for what another one stands for. Its number stays taken, since an object in memory believes
+/// that it owns it, and will close it once.
+pub(crate) fn replace_descriptor(descriptor: &impl AsFd, by: &impl AsFd) {
+    let number = descriptor.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is open, since it is borrowed; dup2 replaces what it stands for without closing the number,
+    // and ManuallyDrop keeps this second owner from closing it.
+    let mut target = unsafe { std::mem::ManuallyDrop::new(OwnedFd::from_raw_fd(number)) };
+    let _ = rustix::io::dup2(by, &mut target);
 }

@@ -67,6 +67,8 @@ struct Shared<I> {
     /// Wakes the user.
     user: Waker,
     stop: AtomicBool,
+    /// There is nothing behind the lock any more, and in a forked child nobody who would unlock it.
+    closed: AtomicBool,
 }
 
 /// Batches received in one round: with receive offload up to 64 KiB each.
@@ -92,6 +94,7 @@ impl<I: Interface> Shell<I> {
             kick: Waker::new()?,
             user: Waker::new()?,
             stop: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
         });
         fork::register(&shared);
         let worker = shared.clone();
@@ -114,14 +117,17 @@ impl<I: Interface> Shell<I> {
 
     /// Works with the state machines where nothing is to follow. `None` if the interface is closed.
     pub fn look<T>(&self, work: impl FnOnce(Moment, &mut State<I>) -> T) -> Option<T> {
+        if self.is_closed() {
+            return None;
+        }
         let mut guard = self.shared.state.lock();
         guard.as_mut().map(|state| work(clock::now(), state))
     }
 
-    /// Whether the interface was closed, or ended by itself.
+    /// Whether the interface was closed, in this process or by a fork. Never waits.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.shared.state.lock().is_none()
+        self.shared.closed.load(Ordering::Acquire)
     }
 
     /// The outer UDP port.
@@ -138,14 +144,17 @@ impl<I: Interface> Shell<I> {
 
     /// Ends the thread and wipes all keys. Calling it again does nothing.
     pub fn close(&self) {
+        if self.process != std::process::id() {
+            // A forked child: all is wiped, and neither lock nor thread can be waited for.
+            return;
+        }
         self.shared.stop.store(true, Ordering::Release);
         self.shared.kick.wake();
-        if let Some(thread) = self.thread.lock().take() {
-            // After a fork there is no such thread to wait for.
-            if self.process == std::process::id() {
-                let _ = thread.join();
-            }
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
         }
+        self.shared.closed.store(true, Ordering::Release);
         drop(self.shared.state.lock().take());
         self.shared.user.wake();
     }
@@ -311,13 +320,16 @@ impl<I: Interface> Forkable for Shared<I> {
     }
 
     fn wipe(&self, guard: Box<dyn std::any::Any>) {
+        self.closed.store(true, Ordering::Release);
+        self.stop.store(true, Ordering::Release);
         if let Ok(mut guard) = guard.downcast::<ArcMutexGuard<RawMutex, Option<State<I>>>>() {
             drop(guard.take());
+            // Not unlocked: whoever waited for the lock is not in this process.
+            std::mem::forget(guard);
         }
-        self.stop.store(true, Ordering::Release);
-        for descriptor in self.sockets.raw_descriptors() {
-            fork::give_up_descriptor(descriptor);
-        }
+        self.sockets.part_from_parent();
+        self.kick.part_from_parent();
+        self.user.part_from_parent();
         self.user.wake();
     }
 }

@@ -5,7 +5,8 @@
 
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -25,6 +26,8 @@ const PATIENCE: Timespec = Timespec {
 pub struct UdpSockets {
     sockets: Vec<Bound>,
     port: u16,
+    /// Counts calls of receive, to be fair to both sockets.
+    turn: AtomicUsize,
 }
 
 struct Bound {
@@ -47,6 +50,14 @@ impl Default for Scratch {
 }
 
 impl UdpSockets {
+    fn new(sockets: Vec<Bound>, port: u16) -> Self {
+        Self {
+            sockets,
+            port,
+            turn: AtomicUsize::new(0),
+        }
+    }
+
     /// Binds to `port` (0: any that is free in both families) of `address`, or of all addresses.
     ///
     /// # Errors
@@ -55,10 +66,7 @@ impl UdpSockets {
         if let Some(address) = address {
             let socket = Bound::new(SocketAddr::new(address, port))?;
             let port = socket.socket.local_addr()?.port();
-            return Ok(Self {
-                sockets: vec![socket],
-                port,
-            });
+            return Ok(Self::new(vec![socket], port));
         }
         // A port that is free for IPv4 may be taken for IPv6, so a free one takes a few tries.
         let mut attempts = if port == 0 { 16 } else { 1 };
@@ -68,19 +76,13 @@ impl UdpSockets {
             let chosen = first.socket.local_addr()?.port();
             match Bound::new((Ipv6Addr::UNSPECIFIED, chosen).into()) {
                 Ok(second) => {
-                    return Ok(Self {
-                        sockets: vec![first, second],
-                        port: chosen,
-                    });
+                    return Ok(Self::new(vec![first, second], chosen));
                 }
                 Err(error) if error.kind() == ErrorKind::AddrInUse && attempts > 0 => (),
                 Err(error) if error.kind() == ErrorKind::AddrInUse => return Err(error),
                 // A machine without IPv6 is no error.
                 Err(_) => {
-                    return Ok(Self {
-                        sockets: vec![first],
-                        port: chosen,
-                    });
+                    return Ok(Self::new(vec![first], chosen));
                 }
             }
         }
@@ -97,13 +99,11 @@ impl UdpSockets {
         self.sockets.iter().map(|bound| bound.socket.as_fd())
     }
 
-    /// The descriptors' numbers, for a child process to close.
-    #[must_use]
-    pub fn raw_descriptors(&self) -> Vec<RawFd> {
-        self.sockets
-            .iter()
-            .map(|bound| bound.socket.as_raw_fd())
-            .collect()
+    /// In a forked child: lets go of the sockets, so that the parent's port is not kept in use.
+    pub(crate) fn part_from_parent(&self) {
+        for bound in &self.sockets {
+            crate::fork::give_up_descriptor(&bound.socket);
+        }
     }
 
     /// Fills as many of `batches` as there are datagrams waiting; returns how many.
@@ -112,9 +112,13 @@ impl UdpSockets {
     /// What the operating system says, but for an empty queue (which gives 0) and for errors of earlier sends that
     /// it reports here.
     pub fn receive(&self, batches: &mut [Batch]) -> io::Result<usize> {
+        // Each in turn is the first, lest a flood of one family keep the other out.
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut filled = 0;
-        for bound in &self.sockets {
-            filled += bound.receive(batches.get_mut(filled..).unwrap_or(&mut []))?;
+        for offset in 0..self.sockets.len() {
+            if let Some(bound) = self.sockets.get(first.wrapping_add(offset) % self.sockets.len()) {
+                filled += bound.receive(batches.get_mut(filled..).unwrap_or(&mut []))?;
+            }
         }
         Ok(filled)
     }
@@ -143,8 +147,15 @@ impl UdpSockets {
                 }
                 &scratch.train
             };
-            if self.transmit(path, contents, segment).is_err() {
+            if let Err(error) = self.transmit(path, contents, segment) {
                 failed += run.len() as u64;
+                if error.kind() == ErrorKind::WouldBlock {
+                    // The system takes nothing more: to wait for each of the rest would keep receiving and timers waiting.
+                    failed += (run.end..batch.len())
+                        .filter(|index| !batch.packet(*index).is_empty())
+                        .count() as u64;
+                    break;
+                }
             }
         }
         failed

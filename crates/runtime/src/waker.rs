@@ -43,7 +43,21 @@ impl Waker {
     pub fn rest(&self) {
         let mut bytes = [0; 8];
         let _ = rustix::io::read(&self.read, &mut bytes);
-        self.awake.store(false, Ordering::Release);
+        // A swap, not a store: what the caller looks at next must not be read before this is seen.
+        self.awake.swap(false, Ordering::AcqRel);
+    }
+}
+
+impl Waker {
+    /// In a forked child: puts descriptors of its own in the place of those that it shares with the parent, so that
+    /// neither takes the other's wake-ups.
+    pub(crate) fn part_from_parent(&self) {
+        let Ok(fresh) = Self::new() else { return };
+        crate::fork::replace_descriptor(&self.read, &fresh.read);
+        if let (Some(ours), Some(fresh)) = (&self.write, &fresh.write) {
+            crate::fork::replace_descriptor(ours, fresh);
+        }
+        self.awake.swap(false, Ordering::AcqRel);
     }
 }
 

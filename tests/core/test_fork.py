@@ -1,0 +1,99 @@
+"""What a forked child finds of a tunnel, while other threads are busy with it."""
+
+import os
+import select
+import threading
+import time
+
+from wirewright._core import RootlessTunnel, SecretKey
+
+CHILD_OK = 17
+
+
+def pair() -> tuple[RootlessTunnel, RootlessTunnel]:
+    """Two tunnels that know each other."""
+    ours, theirs = SecretKey.generate(), SecretKey.generate()
+    left = RootlessTunnel(ours, ["10.0.0.1/24"], listen_address="127.0.0.1")
+    right = RootlessTunnel(theirs, ["10.0.0.2/24"], listen_address="127.0.0.1")
+    endpoint = ("127.0.0.1", right.listen_port)
+    left.add_peer(theirs.public_key, endpoint=endpoint, allowed_ips=["10.0.0.2/32"])
+    right.add_peer(ours.public_key, allowed_ips=["10.0.0.1/32"])
+    return left, right
+
+
+def wait_for_pong(tunnel: RootlessTunnel) -> None:
+    """Wait until the descriptor says that a pong is there."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        if select.select([tunnel], [], [], 1)[0] and any(kind == "pong" for kind, _, _ in tunnel.events()):
+            return
+    raise AssertionError("no pong came")
+
+
+def child(tunnel: RootlessTunnel) -> int:
+    """What the child does: everything must be refused at once, and nothing may hang."""
+    for attempt in (tunnel.stats, tunnel.events, lambda: tunnel.ping("10.0.0.2"), tunnel.fileno):
+        try:
+            attempt()
+        except RuntimeError:
+            continue
+        return 1
+    if not tunnel.closed:
+        return 2
+    tunnel.close()
+    # A child may have tunnels of its own.
+    left, right = pair()
+    left.ping("10.0.0.2")
+    wait_for_pong(left)
+    left.close()
+    right.close()
+    return CHILD_OK
+
+
+def wait_for_child(process: int) -> int:
+    """Wait for a child's exit status, but not for ever."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        done, status = os.waitpid(process, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(process, 9)
+    os.waitpid(process, 0)
+    raise AssertionError("the child hung")
+
+
+def test_children_find_it_closed_however_busy_the_parent_is_and_the_parent_goes_on() -> None:
+    left, right = pair()
+    left.ping("10.0.0.2")
+    wait_for_pong(left)
+    stop = threading.Event()
+
+    def be_busy() -> None:
+        while not stop.is_set():
+            left.stats()
+            assert not left.closed
+            left.ping("10.0.0.2")
+
+    threads = [threading.Thread(target=be_busy) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(8):
+            process = os.fork()
+            if process == 0:
+                status = 3
+                try:
+                    status = child(left)
+                finally:
+                    os._exit(status)
+            assert wait_for_child(process) == CHILD_OK
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    left.events()
+    left.ping("10.0.0.2")
+    wait_for_pong(left)
+    left.close()
+    right.close()
