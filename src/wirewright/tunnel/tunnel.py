@@ -56,7 +56,7 @@ class Tunnel:
         """Prepare a tunnel; it opens with ``async with`` or ``await open()``.
 
         ``listen_address`` is the outer IP address of its UDP socket (default: all), ``shards`` the number of
-        threads that carry packets.
+        the engine's shards, which one thread drives.
         """
         self.config = config
         self._listen_address = listen_address
