@@ -86,19 +86,6 @@ def test_transfers_in_both_directions_at_once_do_not_disturb_each_other(lab: Lab
     assert {call.result(40) for call in calls} == {digest(payload(MEGABYTES))}
 
 
-@pytest.mark.parametrize("we_serve", [True, False], ids=["our window", "the kernel's window"])
-def test_a_closed_window_in_one_direction_does_not_stop_the_other(lab: Lab, *, we_serve: bool) -> None:
-    us, them = lab.pair(they_know_where=True)
-    server, client = (us, them.inside) if we_serve else (them.inside, us)
-    host = (us if we_serve else them).addresses[0]
-    port = server.call("serve")
-    # Of sizes that leave odd bytes at the window's end, where its scale rounds (RFC 7323 2.4).
-    sizes = [MEGABYTES + extra for extra in range(0, 160, 20)]
-    calls = [client.start("stubborn", host=host, port=port, size=size) for size in sizes]
-    for call, size in zip(calls, sizes, strict=True):
-        assert call.result(40) == [digest(payload(size))] * 2
-
-
 def test_a_port_where_nothing_listens_refuses(lab: Lab) -> None:
     us, them = lab.pair()
     with pytest.raises(RemoteError) as caught:
