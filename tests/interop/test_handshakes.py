@@ -70,6 +70,23 @@ def test_who_waits_for_a_peer_without_endpoint_is_told_when_it_comes(lab: Lab) -
     waiting.result(20)
 
 
+def test_when_both_begin_at_the_same_time_both_get_through(lab: Lab) -> None:
+    relay = lab.relay()
+    us, them = lab.pair(relay=relay, they_know_where=True)
+    pings = [
+        us.start("ping", host=them.addresses[0], seconds=20),
+        them.inside.start("ping", host=us.addresses[0], seconds=20),
+    ]
+    assert max(ping.result(20) for ping in pings) < 20
+    # However the two handshakes crossed, sending a response holds back an initiation, so it settles at once.
+    assert len(relay.of(1, by_us=True)) <= 2
+    assert len(relay.of(1, by_us=False)) <= 2
+    handshakes = len(relay.of(1))
+    assert us.ping(them.addresses[1]) < 10
+    assert them.ping(us.addresses[1]) < 10
+    assert len(relay.of(1)) == handshakes
+
+
 @pytest.mark.parametrize("we_begin", [True, False], ids=["begun by us", "begun by them"])
 def test_the_same_preshared_key_on_both_sides_works(lab: Lab, *, we_begin: bool) -> None:
     us, them = lab.pair(
