@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PeerStats:
-    """One peer at one moment: ``last_handshake`` in Unix seconds, traffic in bytes of IP packets."""
+    """One peer at one moment.
+
+    ``last_handshake`` is in Unix seconds; traffic is in bytes of all messages, as ``wg`` counts it.
+    """
 
     public_key: PublicKey
     endpoint: tuple[str, int] | None
