@@ -1,5 +1,7 @@
 //! Replays what is committed in `fuzz/corpus`, and keeps targets, programs and corpora in step.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
