@@ -35,7 +35,7 @@ def run(*command: str | Path, **environment: str) -> str:
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sdist")
-    run(MATURIN, "sdist", "--quiet", "--out", folder)
+    run(MATURIN, "sdist", "--out", folder)
     return folder / f"wirewright-{cargo_version()}.tar.gz"
 
 
