@@ -164,6 +164,9 @@ impl Machine {
         let freed = u32::try_from(freed).unwrap_or(u32::MAX);
         let advice = self.sender.received(segment, freed, now);
         self.follow(advice, now);
+        if segment.window == 0 && self.state() == State::FinWait2 {
+            self.end_window_probes(now);
+        }
         self.close_if_possible();
     }
 
@@ -376,6 +379,21 @@ impl Machine {
         .write(&self.tuple, &mut buffer);
         self.feed(packet, now, &mut Nowhere);
         self.sender.believes(window);
+    }
+
+    /// If the acknowledgement of our FIN comes with a closed window, smoltcp's timer for probing windows goes on, and
+    /// when it expires, smoltcp sends empty segments without end. A window that is not closed stops the timer.
+    fn end_window_probes(&mut self, now: Instant) {
+        // The FIN has a number, too.
+        let ack_number = self.sender.acknowledged().wrapping_add(1);
+        let shown = Shown {
+            sequence: self.receive_next(State::FinWait2),
+            ack_number,
+            window: 1,
+        };
+        let mut buffer = [0; SHOWN_LEN];
+        let packet = shown.write(&self.tuple, &mut buffer);
+        self.feed(packet, now, &mut Nowhere);
     }
 
     fn feed(&mut self, packet: &[u8], now: Instant, replies: &mut impl PacketSink) {

@@ -149,6 +149,37 @@ fn a_reset_that_only_hits_the_window_is_questioned_and_an_exact_one_believed() {
 }
 
 #[test]
+fn a_window_that_closes_with_the_acknowledgement_of_our_end_makes_no_storm() {
+    let mut pair = Pair::new();
+    pair.wire = Some(vec![]);
+    let (client, _, _) = pair.connected(A4, B4);
+    pair.a.stack.write(client, b"end").unwrap();
+    pair.a.stack.shutdown(client);
+    pair.weather.cut = true;
+    pair.poll();
+    let (_, fin) = pair.wire.as_ref().unwrap().last().unwrap().clone();
+    // First two bytes are acknowledged, and the window closes; then everything, and it stays closed.
+    for acknowledged in [2, 4] {
+        let mut ack = fin[..40].to_vec();
+        let (source, destination) = (fin[12..16].to_vec(), fin[16..20].to_vec());
+        ack[12..16].copy_from_slice(&destination);
+        ack[16..20].copy_from_slice(&source);
+        ack[20..24].copy_from_slice(&[fin[22], fin[23], fin[20], fin[21]]);
+        ack[24..28].copy_from_slice(&fin[28..32]);
+        let number = u32::from_be_bytes(fin[24..28].try_into().unwrap()) + acknowledged;
+        ack[28..32].copy_from_slice(&number.to_be_bytes());
+        (ack[32], ack[33]) = (5 << 4, 0x10);
+        ack[34..36].fill(0);
+        common::fix_v4(&mut ack);
+        pair.a.stack.receive(pair.now, &ack);
+        pair.poll();
+    }
+    let before = pair.counters().0.packets_sent;
+    pair.pass(Duration::from_secs(10));
+    assert_eq!(pair.counters().0.packets_sent, before);
+}
+
+#[test]
 fn a_closed_port_refuses() {
     for (from, to) in [(A4, B4), (A6, B6)] {
         let mut pair = Pair::new();
