@@ -70,6 +70,21 @@ fn a_queue_too_short_for_slow_start_does_not_stop_the_sender() {
 }
 
 #[test]
+fn an_overrun_queue_is_paid_for_once() {
+    // Congestion avoidance overruns the queue after some seconds; what is then sent again without need must not be
+    // taken for more losses.
+    let took = seconds(
+        Weather {
+            rate: 100_000_000,
+            queue: 250_000,
+            ..far()
+        },
+        100_000_000,
+    );
+    assert!(took < 12.5, "{took} s");
+}
+
+#[test]
 fn a_lost_tail_is_found_without_the_retransmission_timeout() {
     for seed in 0..20 {
         let mut pair = Pair::with_weather(far());

@@ -64,7 +64,8 @@ pub(crate) struct Sender {
     /// Losses mended since then.
     mended: u8,
     scoreboard: Scoreboard,
-    /// While everything up to here is sent again anyway (RFC 6582 4.1).
+    /// Everything up to here is sent again anyway, until an acknowledgement of more comes: what repeats this very
+    /// number answers segments that were sent again without need (RFC 6582 3.2 step 2).
     rewound: Option<u32>,
     /// What the remote side is willing to take, in bytes, and the scale of its window fields.
     window: u32,
@@ -317,7 +318,7 @@ impl Sender {
         self.scoreboard.acknowledged(self.una);
         self.note_blocks(segment);
         let una = self.una;
-        self.rewound = self.rewound.filter(|mark| is_after(*mark, una));
+        self.rewound = self.rewound.filter(|mark| !is_after(una, *mark));
         let Some(recover) = self.recover else {
             self.congestion
                 .acknowledged(freed, in_flight, self.round_trip.smoothed(), now);

@@ -99,6 +99,23 @@ fn too_many_losses_in_one_flight_are_mended_by_going_back() {
 }
 
 #[test]
+fn answers_to_what_was_sent_again_without_need_prove_no_loss() {
+    let mut sender = flight();
+    sender.sent(segment(0), at(1_000));
+    assert_eq!(sender.received(&ack(10_000), 10_000, at(1_050)), Advice::Nothing);
+    let window = sender.congestion.limit();
+    sender.sent(segment(10_000), at(1_050));
+    for _ in 0..5 {
+        assert_eq!(sender.received(&ack(10_000), 0, at(1_051)), Advice::Nothing);
+    }
+    assert_eq!(sender.congestion.limit(), window);
+    sender.sent(segment(11_000), at(1_052));
+    sender.received(&ack(11_000), 1_000, at(1_100));
+    let advice = (0..3).map(|_| sender.received(&ack(11_000), 0, at(1_101)));
+    assert_eq!(advice.last(), Some(Advice::Retransmit));
+}
+
+#[test]
 fn going_back_comes_at_once_if_blocks_show_that_much_is_missing() {
     let mut sender = flight();
     let block = |from: u32| Some((START.wrapping_add(from), START.wrapping_add(from + 500)));
