@@ -180,6 +180,35 @@ fn a_window_that_closes_with_the_acknowledgement_of_our_end_makes_no_storm() {
 }
 
 #[test]
+fn what_a_closed_window_refuses_does_not_deafen_the_remote_side() {
+    for ends in [false, true] {
+        let mut pair = Pair::new();
+        let (client, server, _) = pair.connected(A4, B4);
+        let capacity = config(A4, A6).limits.receive_buffer;
+        // The server reads nothing, so that its window closes; a byte probes it, or the end of the stream.
+        let mut one = Stream::new(client, pattern(capacity + usize::from(!ends), 5));
+        one.give(&mut pair.a.stack, usize::MAX);
+        pair.pass(Duration::from_secs(5));
+        one.give(&mut pair.a.stack, usize::MAX);
+        pair.pass(Duration::from_secs(5));
+        // It speaks all the same, and must hear that it was heard.
+        let mut other = Stream::new(server, pattern(3 * capacity, 6));
+        pair.until(Duration::from_secs(5), "speech through a closed window", |pair| {
+            one.take(&mut pair.a.stack);
+            other.give(&mut pair.b.stack, usize::MAX);
+            one.end.is_some()
+        });
+        assert!(one.read == other.to_write);
+        pair.until(Duration::from_secs(120), "the other direction", |pair| {
+            one.give(&mut pair.a.stack, usize::MAX);
+            other.take(&mut pair.b.stack);
+            other.end.is_some()
+        });
+        assert!(other.read == one.to_write);
+    }
+}
+
+#[test]
 fn a_closed_port_refuses() {
     for (from, to) in [(A4, B4), (A6, B6)] {
         let mut pair = Pair::new();

@@ -80,6 +80,7 @@ pub(crate) struct Sender {
     moved: Instant,
     probes: u8,
     fin_sent: bool,
+    fin_acknowledged: bool,
 }
 
 /// What to do after a segment came.
@@ -114,6 +115,7 @@ impl Sender {
             moved: Instant::default(),
             probes: 0,
             fin_sent: false,
+            fin_acknowledged: false,
         }
     }
 
@@ -138,7 +140,9 @@ impl Sender {
         if fin && !core::mem::replace(&mut self.fin_sent, true) && !self.has_flight() {
             self.moved = now;
         }
-        if len == 0 {
+        // A byte sent into a closed window is refused unless the window has opened, and then acknowledged.
+        let is_window_probe = self.window == 0 && sequence == self.next;
+        if len == 0 || is_window_probe {
             return;
         }
         let end = sequence.wrapping_add(len);
@@ -180,9 +184,12 @@ impl Sender {
         plain && self.begun && segment.ack_number == self.una
     }
 
-    /// The number behind everything sent so far.
+    /// The number behind everything sent so far that the remote side may have taken. What a closed window refused is
+    /// not counted: a number behind it would lie outside of the window, and what the segment acknowledges would be
+    /// refused with it (RFC 9293 3.10.7.4).
     pub(crate) fn highest(&self) -> Option<u32> {
-        self.begun.then(|| self.next.wrapping_add(self.fin_sent.into()))
+        let fin_counts = self.fin_sent && (self.fin_acknowledged || self.window > 0);
+        self.begun.then(|| self.next.wrapping_add(fin_counts.into()))
     }
 
     /// Whether data is unacknowledged.
@@ -196,18 +203,14 @@ impl Sender {
         let window = u32::from(segment.window) << if segment.syn { 0 } else { self.scale };
         let same_window = core::mem::replace(&mut self.window, window) == window;
         self.believed = None;
-        if freed > 0 {
-            return self.advance(freed, segment, now);
-        }
-        self.note_blocks(segment);
-        // A reader that takes data changes the window without anything being lost; SACK tells the difference where
-        // both happen at once. Answers to probes of a closed window repeat, too.
-        let has_sack = segment.sack.iter().any(Option::is_some);
-        let duplicate = (same_window || has_sack) && window > 0 && self.has_flight();
-        if duplicate && self.is_repetition(segment) {
-            return self.duplicate();
-        }
-        Advice::Nothing
+        let advice = if freed > 0 {
+            self.advance(freed, segment, now)
+        } else {
+            self.repeated(segment, same_window)
+        };
+        self.fin_acknowledged |=
+            self.fin_sent && segment.ack && segment.ack_number == self.next.wrapping_add(1);
+        advice
     }
 
     /// What to show smoltcp so that it retransmits, as window fields of acknowledgements that repeat the last one:
@@ -273,6 +276,19 @@ impl Sender {
             bytes >> self.scale
         };
         u16::try_from(scaled).unwrap_or(u16::MAX)
+    }
+
+    /// Nothing new was acknowledged.
+    fn repeated(&mut self, segment: &Segment, same_window: bool) -> Advice {
+        self.note_blocks(segment);
+        // A reader that takes data changes the window without anything being lost; SACK tells the difference where
+        // both happen at once. Answers to probes of a closed window repeat, too.
+        let has_sack = segment.sack.iter().any(Option::is_some);
+        let duplicate = (same_window || has_sack) && self.window > 0 && self.has_flight();
+        if duplicate && self.is_repetition(segment) {
+            return self.duplicate();
+        }
+        Advice::Nothing
     }
 
     /// Counts a duplicate acknowledgement, of which the third proves a loss.

@@ -37,6 +37,8 @@ pub struct Weather {
     pub jitter: Duration,
     /// Packets lost of a thousand.
     pub loss: u32,
+    /// Packets of a thousand that arrive twice.
+    pub twice: u32,
     /// Nothing arrives at all.
     pub cut: bool,
     /// Bits a second, and how many bytes may wait for their turn; without limit if zero.
@@ -50,6 +52,7 @@ impl Default for Weather {
             delay: Duration::from_micros(500),
             jitter: Duration::ZERO,
             loss: 0,
+            twice: 0,
             cut: false,
             rate: 0,
             queue: 0,
@@ -154,6 +157,13 @@ impl Pair {
         if self.weather.cut || self.rng.next_u32() % 1000 < self.weather.loss {
             return;
         }
+        if self.weather.twice > 0 && self.rng.next_u32() % 1000 < self.weather.twice {
+            self.carry(from_a, packet.clone());
+        }
+        self.carry(from_a, packet);
+    }
+
+    fn carry(&mut self, from_a: bool, packet: Vec<u8>) {
         let jitter = u64::try_from(self.weather.jitter.as_nanos()).unwrap();
         let extra = if jitter == 0 {
             0
@@ -277,8 +287,15 @@ impl Stream {
     }
 
     pub fn go(&mut self, stack: &mut Netstack) {
-        while self.written < self.to_write.len() {
-            match stack.write(self.id, &self.to_write[self.written..]) {
+        self.give(stack, usize::MAX);
+        self.take(stack);
+    }
+
+    /// Writes at most so much, and shuts down behind the last byte.
+    pub fn give(&mut self, stack: &mut Netstack, most: usize) {
+        let until = self.to_write.len().min(self.written.saturating_add(most));
+        while self.written < until {
+            match stack.write(self.id, &self.to_write[self.written..until]) {
                 Ok(0) | Err(_) => break,
                 Ok(len) => self.written += len,
             }
@@ -287,6 +304,10 @@ impl Stream {
             stack.shutdown(self.id);
             self.shuts_down = false;
         }
+    }
+
+    /// Reads what is there.
+    pub fn take(&mut self, stack: &mut Netstack) {
         let mut buffer = vec![0; 65_536];
         while self.end.is_none() {
             match stack.read(self.id, &mut buffer) {
