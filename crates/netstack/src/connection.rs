@@ -26,9 +26,9 @@ use crate::time_wait::Rest;
 
 /// If smoltcp wants to be polled now but has nothing to send, ask again after this.
 const IDLE_RETRY: Duration = Duration::from_millis(1);
-/// TIME-WAIT. smoltcp discards what was not read when its own TIME-WAIT of ten seconds ends, so ours must not be
-/// longer, and the connection is not polled afterwards.
-pub(crate) const TIME_WAIT: Duration = Duration::from_secs(10);
+/// TIME-WAIT. smoltcp discards what was not read when its own TIME-WAIT of ten seconds ends, so ours must be shorter,
+/// by more than the microsecond to which its clock is rounded, and the connection is not polled afterwards.
+pub(crate) const TIME_WAIT: Duration = Duration::from_millis(9_990);
 
 pub(crate) struct Connection {
     machine: Machine,

@@ -128,50 +128,36 @@ impl Machine {
 
     /// Processes one segment. What it provokes at once (a duplicate acknowledgement, say) goes to the outbox.
     pub(crate) fn ingress(&mut self, now: Instant, packet: &[u8], segment: &Segment, outbox: &mut Outbox) {
+        let Some(data) = data_before_fin(segment) else {
+            self.take(now, packet, segment, outbox);
+            return;
+        };
+        self.take(now, &without_fin(packet), &data, outbox);
+        let end = data
+            .sequence
+            .wrapping_add(u32::try_from(data.payload_len).unwrap_or(0));
         let state = self.state();
-        if segment.rst && self.is_doubtful_reset(state, segment) {
-            self.ask_whether(state, now, outbox);
+        if self.receive_next(state) != end {
             return;
         }
-        let (mut buffer, drawn_back);
-        let (packet, segment) = if self.is_ahead(state, segment) {
-            drawn_back = Segment {
-                sequence: self.receive_next(state),
-                ..*segment
-            };
-            let shown = Shown {
-                sequence: drawn_back.sequence,
-                ack_number: segment.ack_number,
-                window: segment.window,
-            };
-            buffer = [0; SHOWN_LEN];
-            (shown.write(&self.tuple, &mut buffer), &drawn_back)
-        } else {
-            (packet, segment)
+        let shown = Shown {
+            sequence: end,
+            ack_number: segment.ack_number,
+            window: segment.window,
+            fin: true,
         };
-        let before = self.with(|socket| socket.send_queue());
-        let freed = if self.is_mere_repetition(state, segment) {
-            0
-        } else {
-            self.delay_acknowledgement(segment.payload_len);
-            self.feed(packet, now, outbox);
-            if segment.syn && matches!(state, State::Listen | State::SynSent) {
-                self.read_up_to = segment.sequence.wrapping_add(1);
-                self.sender.met(segment.most_segment, segment.window_scale);
-            }
-            before.saturating_sub(self.with(|socket| socket.send_queue()))
+        let fin = Segment {
+            sequence: end,
+            segment_len: 1,
+            payload_len: 0,
+            ..data
         };
-        let freed = u32::try_from(freed).unwrap_or(u32::MAX);
-        let advice = self.sender.received(segment, freed, now);
-        self.follow(advice, now);
-        if segment.window == 0 && self.state() == State::FinWait2 {
-            self.end_window_probes(now);
-        }
-        self.close_if_possible();
+        self.take(now, shown.write(&self.tuple, &mut [0; SHOWN_LEN]), &fin, outbox);
     }
 
     /// Sends what there is to send, for one turn.
     pub(crate) fn egress(&mut self, now: Instant, sink: &mut impl PacketSink) -> (Egress, Sent) {
+        self.close_if_possible(now);
         let owes_fin = self.owes_fin();
         let advice = self.sender.probe(owes_fin, now);
         self.follow(advice, now);
@@ -225,10 +211,9 @@ impl Machine {
         self.with(|socket| socket.send_slice(bytes)).ok()
     }
 
-    /// Sends a FIN behind what was written.
+    /// Sends a FIN behind what was written, from the next turn on.
     pub(crate) fn close(&mut self) {
         self.closing = true;
-        self.close_if_possible();
     }
 
     /// Ends it at once, with a reset.
@@ -252,17 +237,68 @@ impl Machine {
         self.socket.with(f)
     }
 
-    /// In LAST-ACK smoltcp takes an acknowledgement that acknowledges nothing for an attack, so that its window
-    /// could not be corrected there: if the remote side has ended first, the end waits until little is left.
-    fn close_if_possible(&mut self) {
+    fn take(&mut self, now: Instant, packet: &[u8], segment: &Segment, outbox: &mut Outbox) {
+        let state = self.state();
+        if segment.rst && self.is_doubtful_reset(state, segment) {
+            self.ask_whether(state, now, outbox);
+            return;
+        }
+        let (mut buffer, drawn_back);
+        let (packet, segment) = if self.is_ahead(state, segment) {
+            drawn_back = Segment {
+                sequence: self.receive_next(state),
+                ..*segment
+            };
+            let shown = Shown {
+                sequence: drawn_back.sequence,
+                ack_number: segment.ack_number,
+                window: segment.window,
+                fin: false,
+            };
+            buffer = [0; SHOWN_LEN];
+            (shown.write(&self.tuple, &mut buffer), &drawn_back)
+        } else {
+            (packet, segment)
+        };
+        let before = self.with(|socket| socket.send_queue());
+        let freed = if self.is_mere_repetition(state, segment) {
+            0
+        } else {
+            self.delay_acknowledgement(segment.payload_len);
+            match self.keep_window_open(packet, segment) {
+                Some(opened) => self.feed(&opened, now, outbox),
+                None => self.feed(packet, now, outbox),
+            }
+            if segment.syn && matches!(state, State::Listen | State::SynSent) {
+                self.read_up_to = segment.sequence.wrapping_add(1);
+                self.sender.met(segment.most_segment, segment.window_scale);
+            }
+            before.saturating_sub(self.with(|socket| socket.send_queue()))
+        };
+        let freed = u32::try_from(freed).unwrap_or(u32::MAX);
+        let advice = self.sender.received(segment, freed, now);
+        self.follow(advice, now);
+        if segment.window == 0 && self.state() == State::FinWait2 {
+            self.end_window_probes(now);
+        }
+    }
+
+    /// In LAST-ACK smoltcp takes an acknowledgement that acknowledges nothing for an attack, so that its window could
+    /// not be corrected there: if the remote side has ended first, the end waits until little is left, and the window
+    /// is so wide that it cannot close meanwhile.
+    fn close_if_possible(&mut self, now: Instant) {
         if !self.closing {
             return;
         }
-        self.with(|socket| {
-            if socket.state() != State::CloseWait || socket.send_queue() <= LAST_WORDS {
-                socket.close();
+        let last_words = LAST_WORDS.min(self.sender.window() as usize / 2);
+        let queue = self.with(|socket| socket.send_queue());
+        if self.state() == State::CloseWait {
+            if queue > last_words {
+                return;
             }
-        });
+            self.correct_window(now);
+        }
+        self.with(|socket| socket.close());
     }
 
     /// Whether a segment only acknowledges, from ahead of what has come. Window fields count in units of up to 16 KiB
@@ -278,6 +314,19 @@ impl Machine {
         let room = self.with(|socket| socket.recv_capacity() - socket.recv_queue());
         let ahead = segment.sequence.wrapping_sub(self.receive_next(state));
         ahead > 0 && ahead as usize <= room
+    }
+
+    /// A copy with a window, if the window closes while data is in flight. smoltcp would exchange its retransmission
+    /// timer for one that probes windows and sends nothing again, and have neither when the window opens.
+    fn keep_window_open(&self, packet: &[u8], segment: &Segment) -> Option<Vec<u8>> {
+        let closes = segment.window == 0 && segment.ack && !segment.syn && !segment.rst;
+        if !closes || !self.sender.has_flight_beyond(segment.ack_number) {
+            return None;
+        }
+        let mut copy = packet.to_vec();
+        let at = tcp_at(packet) + 15;
+        *copy.get_mut(at)? = 1;
+        Some(copy)
     }
 
     /// Whether a segment only repeats an acknowledgement while something is unacknowledged. smoltcp must not count
@@ -310,6 +359,7 @@ impl Machine {
             sequence,
             ack_number,
             window: 0,
+            fin: false,
         }
         .write(&self.tuple, &mut buffer);
         self.feed(packet, now, outbox);
@@ -333,8 +383,8 @@ impl Machine {
     fn follow(&mut self, advice: Advice, now: Instant) {
         match advice {
             Advice::Nothing => {}
-            Advice::Retransmit => self.retransmit(now),
-            Advice::GoBack => self.ahead += BEYOND_ANY_TIMEOUT,
+            Advice::Retransmit if self.state() != State::LastAck => self.retransmit(now),
+            Advice::Retransmit | Advice::GoBack => self.ahead += BEYOND_ANY_TIMEOUT,
         }
     }
 
@@ -375,6 +425,7 @@ impl Machine {
             sequence,
             ack_number,
             window,
+            fin: false,
         }
         .write(&self.tuple, &mut buffer);
         self.feed(packet, now, &mut Nowhere);
@@ -390,6 +441,7 @@ impl Machine {
             sequence: self.receive_next(State::FinWait2),
             ack_number,
             window: 1,
+            fin: false,
         };
         let mut buffer = [0; SHOWN_LEN];
         let packet = shown.write(&self.tuple, &mut buffer);
@@ -413,6 +465,33 @@ impl Machine {
         self.read_up_to
             .wrapping_add(u32::try_from(unread).unwrap_or(0))
             .wrapping_add(has_ended.into())
+    }
+}
+
+/// What comes before the FIN in a segment with both. smoltcp cuts off what lies outside of its window and then takes the
+/// FIN all the same, so that the stream would end before its last bytes: so it sees the FIN when all of them are there.
+fn data_before_fin(segment: &Segment) -> Option<Segment> {
+    let ends = !segment.syn && !segment.rst && segment.segment_len > segment.payload_len;
+    (ends && segment.payload_len > 0).then_some(Segment {
+        segment_len: segment.payload_len,
+        ..*segment
+    })
+}
+
+/// A copy that is made once a connection, or a few times if the end is sent again.
+fn without_fin(packet: &[u8]) -> Vec<u8> {
+    let mut copy = packet.to_vec();
+    if let Some(flags) = copy.get_mut(tcp_at(packet) + 13) {
+        *flags &= !1;
+    }
+    copy
+}
+
+/// Where the TCP header begins.
+fn tcp_at(packet: &[u8]) -> usize {
+    match packet.first() {
+        Some(byte) if byte >> 4 == 4 => usize::from(byte & 15) * 4,
+        _ => 40,
     }
 }
 

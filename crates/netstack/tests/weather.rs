@@ -115,6 +115,7 @@ fn whatever_the_weather_everything_arrives_in_finite_time() {
             loss: u32::try_from(case % 11 * 10).unwrap(),
             rate: [0, 2_000_000, 50_000_000][(case % 3) as usize],
             queue: [5_000, 20_000, 200_000, 1_000_000][(case % 4) as usize],
+            twice: 0,
             cut: false,
         };
         let mut pair = Pair::with_weather(weather);

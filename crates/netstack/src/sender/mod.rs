@@ -40,13 +40,16 @@ pub(crate) use shown::{SHOWN_LEN, Shown};
 const DUPLICATES: u8 = 3;
 /// Losses mended one by one before going back.
 const MENDED: u8 = 4;
-/// Probes in a row. Afterwards the retransmission timeout, which backs off, is in charge.
+/// Probes in a row. Afterwards the retransmission timeout, which backs off, is in charge (RFC 6298 5). It is ours:
+/// smoltcp's doubles with each going back.
 const PROBES: u8 = 2;
 /// A receiver may keep the acknowledgement of a single segment back so long (RFC 8985 7.2).
 const MOST_ACK_DELAY: Duration = Duration::from_millis(200);
 const LEAST_PROBE: Duration = Duration::from_millis(10);
 /// smoltcp retransmits for want of an answer no sooner.
 const LEAST_TIMEOUT: Duration = Duration::from_secs(1);
+/// RFC 6298 2.5.
+const MOST_TIMEOUT: Duration = Duration::from_secs(60);
 /// RFC 7323 2.3.
 const MOST_SCALE: u8 = 14;
 
@@ -141,7 +144,7 @@ impl Sender {
             self.moved = now;
         }
         // A byte sent into a closed window is refused unless the window has opened, and then acknowledged.
-        let is_window_probe = self.window == 0 && sequence == self.next;
+        let is_window_probe = self.window == 0 && len == 1 && !self.has_flight();
         if len == 0 || is_window_probe {
             return;
         }
@@ -188,8 +191,19 @@ impl Sender {
     /// not counted: a number behind it would lie outside of the window, and what the segment acknowledges would be
     /// refused with it (RFC 9293 3.10.7.4).
     pub(crate) fn highest(&self) -> Option<u32> {
-        let fin_counts = self.fin_sent && (self.fin_acknowledged || self.window > 0);
-        self.begun.then(|| self.next.wrapping_add(fin_counts.into()))
+        let highest = if self.fin_acknowledged || (self.fin_sent && self.window > 0) {
+            self.next.wrapping_add(1)
+        } else if self.window > 0 {
+            self.next
+        } else {
+            self.una
+        };
+        self.begun.then_some(highest)
+    }
+
+    /// Whether data would still be unacknowledged after an acknowledgement of this number.
+    pub(crate) fn has_flight_beyond(&self, ack_number: u32) -> bool {
+        self.begun && is_after(self.next, ack_number)
     }
 
     /// Whether data is unacknowledged.
@@ -220,6 +234,11 @@ impl Sender {
         [if wanted > 1 { wanted - 1 } else { wanted + 1 }; 4]
     }
 
+    /// Bytes that the remote side is willing to take.
+    pub(crate) fn window(&self) -> u32 {
+        self.window
+    }
+
     /// The newest acknowledgement number.
     pub(crate) fn acknowledged(&self) -> u32 {
         self.una
@@ -230,9 +249,9 @@ impl Sender {
         if self.probe_at(owes_fin).is_none_or(|at| at > now) {
             return Advice::Nothing;
         }
-        self.probes += 1;
         self.moved = now;
-        if owes_fin {
+        self.probes = self.probes.saturating_add(1);
+        if owes_fin || self.probes > PROBES {
             // smoltcp repeats a lone FIN after its timeout only.
             return Advice::GoBack;
         }
@@ -249,10 +268,14 @@ impl Sender {
         let waits = if owes_fin {
             self.fin_sent
         } else {
-            self.has_flight() && self.window > 0
+            self.has_flight()
         };
-        if !waits || self.probes >= PROBES {
+        if !waits {
             return None;
+        }
+        if let Some(beyond) = self.probes.checked_sub(PROBES) {
+            let timeout = (smoothed + variation * 4).max(LEAST_TIMEOUT);
+            return Some(self.moved + timeout.saturating_mul(1 << beyond.min(6)).min(MOST_TIMEOUT));
         }
         let slack = if self.in_flight() <= self.segment {
             MOST_ACK_DELAY
@@ -275,6 +298,8 @@ impl Sender {
         } else {
             bytes >> self.scale
         };
+        // See `Machine::keep_window_open`.
+        let scaled = scaled.max(self.has_flight().into());
         u16::try_from(scaled).unwrap_or(u16::MAX)
     }
 

@@ -1,4 +1,4 @@
-//! Acknowledgements that only smoltcp sees.
+//! Acknowledgements, and ends of streams, that only smoltcp sees.
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
@@ -6,12 +6,14 @@ use smoltcp::wire::{IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNu
 use crate::demux::Tuple;
 
 /// An acknowledgement in the remote side's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shown {
     pub(crate) sequence: u32,
     pub(crate) ack_number: u32,
     /// The field, not scaled.
     pub(crate) window: u16,
+    /// It also ends the stream.
+    pub(crate) fin: bool,
 }
 
 /// Room for one with IPv6.
@@ -26,7 +28,11 @@ impl Shown {
         let segment = TcpRepr {
             src_port: tuple.remote.port(),
             dst_port: tuple.local.port(),
-            control: TcpControl::None,
+            control: if self.fin {
+                TcpControl::Fin
+            } else {
+                TcpControl::None
+            },
             seq_number: number(self.sequence),
             ack_number: Some(number(self.ack_number)),
             window_len: self.window,

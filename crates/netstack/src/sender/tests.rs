@@ -146,7 +146,7 @@ fn after_a_timeout_everything_is_sent_again_and_nothing_is_asked_for() {
 }
 
 #[test]
-fn silence_is_probed_twice_and_then_left_to_the_timeout() {
+fn silence_is_probed_twice_and_then_by_a_timeout_that_backs_off() {
     let mut sender = flight();
     sender.received(&ack(1_000), 1_000, at(50));
     let due = sender.probe_at(false).unwrap();
@@ -156,7 +156,13 @@ fn silence_is_probed_twice_and_then_left_to_the_timeout() {
     sender.sent(segment(1_000), due);
     let again = sender.probe_at(false).unwrap();
     assert_eq!(sender.probe(false, again), Advice::Retransmit);
-    assert_eq!(sender.probe_at(false), None);
+    let mut last = again;
+    for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+        let due = sender.probe_at(false).unwrap();
+        assert_eq!(due.saturating_since(last), Duration::from_secs(seconds));
+        assert_eq!(sender.probe(false, due), Advice::GoBack);
+        last = due;
+    }
 }
 
 #[test]
@@ -181,7 +187,28 @@ fn the_smaller_of_both_windows_is_shown_once() {
     segment.window = 5;
     sender.received(&segment, 0, at(1));
     assert_eq!(sender.correction(at(1)), Some(5));
+}
+
+#[test]
+fn a_closed_window_is_shown_when_nothing_is_in_flight() {
+    let mut sender = flight();
+    let mut segment = ack(0);
     segment.window = 0;
     sender.received(&segment, 0, at(1));
+    assert_eq!(sender.correction(at(1)), Some(1));
+    segment.ack_number = START.wrapping_add(10_000);
+    sender.received(&segment, 10_000, at(1));
     assert_eq!(sender.correction(at(1)), Some(0));
+}
+
+#[test]
+fn a_byte_that_probes_a_closed_window_counts_when_it_is_acknowledged() {
+    let mut sender = flight();
+    let mut segment = ack(10_000);
+    segment.window = 0;
+    sender.received(&segment, 10_000, at(1));
+    sender.sent(SentSegment::data(START.wrapping_add(10_000), 1), at(1_000));
+    assert_eq!(sender.highest(), Some(START.wrapping_add(10_000)));
+    sender.received(&ack(10_001), 1, at(1_001));
+    assert_eq!(sender.highest(), Some(START.wrapping_add(10_001)));
 }
