@@ -3,8 +3,8 @@
 //! smoltcp 0.14 grows its congestion window by one segment for each *acknowledgement*, from two segments;
 //! retransmits one segment after three duplicate acknowledgements and then waits for three more or for the timeout,
 //! which is a second at least; and reduces its window again at each. With receivers that acknowledge many segments
-//! at once, and with two losses in one window, such a sender stands still most of the time. So smoltcp is told to
-//! control nothing, and is steered through what it sees:
+//! at once, and with two losses in one window, such a sender stands still most of the time: `docs/notes/tcp-sender.md`
+//! has both measured. So smoltcp is told to control nothing, and is steered through what it sees:
 //!
 //! - **Congestion control** ([`congestion`]): before it sends, it is shown the remote side's window made smaller.
 //! - **NewReno** (RFC 6582): three duplicate acknowledgements, or in recovery an acknowledgement of some but not all
@@ -15,7 +15,9 @@
 //!   acknowledges at once, and that is skipped. smoltcp does so after its timeout, which comes when its clock is set
 //!   forward.
 //! - **Probe timeout** (RFC 8985 7): without any answer for two round trips, the first unacknowledged segment is
-//!   sent again, instead of after a second.
+//!   sent again, instead of after a second; after two probes, everything at intervals that double (RFC 6298).
+//! - **Closed windows**: smoltcp learns of one only when nothing is in flight, and probes it. A byte that probes counts when
+//!   it is acknowledged.
 //!
 //! Nothing of this is on the wire but what is sent and when.
 
