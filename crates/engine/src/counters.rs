@@ -105,6 +105,11 @@ events! {
     HandoverStale = "handover_stale",
     /// The operating system refused a datagram.
     SendError = "send_error",
+    /// A datagram was longer than the way to its destination takes.
+    SendTooLong = "send_too_long",
+    // The outer sockets.
+    /// A socket failed to receive, for a cause that passes.
+    ReceiveError = "receive_error",
 }
 
 /// A count for each [`Event`].

@@ -64,7 +64,7 @@ fn scenario(event: Event) -> (fn(Event, u8) -> Seen, Seen) {
         Event::Oversize => (a_waiting_packet_longer_than_the_mtu, PEER),
         Event::JobsFull => (a_packet_when_no_job_may_be_out, DEVICE),
         Event::HandoverStale => (an_initiation_handed_over_for_a_peer_that_is_gone, DEVICE),
-        Event::SendError => (a_datagram_that_the_system_refused, DEVICE),
+        Event::SendError | Event::SendTooLong | Event::ReceiveError => (what_only_the_shell_sees, DEVICE),
     }
 }
 
@@ -478,8 +478,8 @@ fn an_initiation_handed_over_for_a_peer_that_is_gone(event: Event, shards: u8) -
     }
 }
 
-fn a_datagram_that_the_system_refused(event: Event, shards: u8) -> Seen {
+fn what_only_the_shell_sees(event: Event, shards: u8) -> Seen {
     let mut network = Network::new(1, shards);
-    network.nodes[0].engine.count(Event::SendError, 1);
+    network.nodes[0].engine.count(event, 1);
     at_device(&network, event)
 }
