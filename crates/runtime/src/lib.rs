@@ -9,6 +9,7 @@ pub mod clock;
 pub mod fork;
 pub mod secret_file;
 
+mod alarm;
 mod random;
 mod shell;
 mod udp;

@@ -8,21 +8,24 @@
 //! configures, reads or writes takes it for that call. Nobody sleeps while holding it, except a thread that forks
 //! (see [`crate::fork`]).
 
-use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
+use std::{io, iter};
 
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use wirewright_engine::{Batch, Engine, Event, Moment, Notice, Output};
 use wirewright_protocol::Instant;
 
+use crate::alarm::{Alarm, Timer};
 use crate::clock;
 use crate::fork::{self, Forkable};
 use crate::random::OsRandom;
-use crate::udp::{Scratch, UdpSockets};
+use crate::udp::{Received, Receiving, Sending, UdpSockets, Unsent};
 use crate::waker::Waker;
 
 /// The plaintext side of an interface.
@@ -49,11 +52,14 @@ pub struct State<I> {
     pub interface: I,
     /// What configuring left to be done; the thread does it.
     pub output: Output,
+    /// The thread has them too, but ends before they are dropped here: then the port is free.
+    sockets: Arc<UdpSockets>,
 }
 
 /// An interface with its thread. Dropping it ends both.
 pub struct Shell<I: Interface> {
     shared: Arc<Shared<I>>,
+    port: u16,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// The process that started the thread.
     process: u32,
@@ -61,7 +67,6 @@ pub struct Shell<I: Interface> {
 
 struct Shared<I> {
     state: Arc<Mutex<Option<State<I>>>>,
-    sockets: UdpSockets,
     /// Wakes the thread.
     kick: Waker,
     /// Wakes the user.
@@ -74,6 +79,8 @@ struct Shared<I> {
 /// Batches received in one round: with receive offload up to 64 KiB each.
 const RECEIVE_BATCHES: usize = 8;
 const RECEIVE_BYTES: usize = 65_536;
+/// A pause where the system cannot even put the thread to sleep.
+const BREATH: Duration = Duration::from_millis(1);
 /// Rounds of collecting before the sockets are looked at again.
 const COLLECT_ROUNDS: usize = 16;
 
@@ -83,26 +90,30 @@ impl<I: Interface> Shell<I> {
     /// # Errors
     /// What the operating system says when it has no descriptors or threads left.
     pub fn start(engine: Engine<OsRandom>, interface: I, sockets: UdpSockets) -> io::Result<Self> {
+        let port = sockets.port();
+        let sockets = Arc::new(sockets);
+        let mut worker = Worker::new(sockets.clone())?;
         let state = State {
             engine,
             interface,
             output: Output::default(),
+            sockets,
         };
         let shared = Arc::new(Shared {
             state: Arc::new(Mutex::new(Some(state))),
-            sockets,
             kick: Waker::new()?,
             user: Waker::new()?,
             stop: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         });
         fork::register(&shared);
-        let worker = shared.clone();
+        let its = shared.clone();
         let thread = std::thread::Builder::new()
             .name("wirewright".into())
-            .spawn(move || worker.run())?;
+            .spawn(move || its.run(&mut worker))?;
         Ok(Self {
             shared,
+            port,
             thread: Mutex::new(Some(thread)),
             process: std::process::id(),
         })
@@ -133,7 +144,7 @@ impl<I: Interface> Shell<I> {
     /// The outer UDP port.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.shared.sockets.port()
+        self.port
     }
 
     /// The waker that tells the user that there is something to fetch.
@@ -142,7 +153,7 @@ impl<I: Interface> Shell<I> {
         &self.shared.user
     }
 
-    /// Ends the thread and wipes all keys. Calling it again does nothing.
+    /// Ends the thread, wipes all keys and frees the port. Calling it again does nothing.
     pub fn close(&self) {
         if self.process != std::process::id() {
             // A forked child: all is wiped, and neither lock nor thread can be waited for.
@@ -168,18 +179,77 @@ impl<I: Interface> Drop for Shell<I> {
 
 /// What the thread owns.
 struct Worker {
+    sockets: Arc<UdpSockets>,
+    alarm: Alarm,
     batches: Vec<Batch>,
     datagrams: Vec<Batch>,
-    scratch: Scratch,
+    receiving: Receiving,
+    sending: Sending,
+}
+
+/// What a round of the state machines leaves to the thread.
+struct Round {
+    at: Instant,
+    deadline: Option<Instant>,
+    /// There is more to do at once.
+    busy: bool,
+}
+
+impl Worker {
+    fn new(sockets: Arc<UdpSockets>) -> io::Result<Self> {
+        Ok(Self {
+            sockets,
+            alarm: Alarm::new()?,
+            batches: (0..RECEIVE_BATCHES)
+                .map(|_| Batch::new(1, RECEIVE_BYTES))
+                .collect(),
+            datagrams: Vec::new(),
+            receiving: Receiving::default(),
+            sending: Sending::default(),
+        })
+    }
+
+    /// Sends what the state machines made.
+    fn send(&mut self, at: Instant) -> Unsent {
+        let mut unsent = Unsent::default();
+        for batch in &self.datagrams {
+            unsent += self.sockets.send(batch, &mut self.sending, at);
+        }
+        unsent
+    }
+
+    /// Sleeps until a socket is readable, `kick` is woken or the deadline is there.
+    fn sleep(&mut self, kick: &Waker, deadline: Option<Instant>) -> io::Result<()> {
+        self.alarm.set(earlier(deadline, self.receiving.deadline()))?;
+        let timer = self.alarm.timer();
+        let mut fds: Vec<PollFd<'_>> = iter::once(kick.as_fd())
+            .chain(timer.descriptor())
+            .chain(self.sockets.descriptors(&self.receiving))
+            .map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN))
+            .collect();
+        match poll(&mut fds, timer.timeout(|| clock::now().now).as_ref()) {
+            Ok(_) | Err(Errno::INTR) => (),
+            // poll(2): memory of the kernel is short, for a while.
+            Err(Errno::NOMEM | Errno::AGAIN) => std::thread::sleep(BREATH),
+            Err(error) => return Err(error.into()),
+        }
+        if fds.first().is_some_and(|kick| !kick.revents().is_empty()) {
+            kick.rest();
+        }
+        Ok(())
+    }
 }
 
 impl<I: Interface> Shared<I> {
     /// The thread. A panic would be our mistake; it must not leave a user waiting for ever.
-    fn run(&self) {
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.serve()));
+    fn run(&self, worker: &mut Worker) {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.serve(worker)));
         let reason = match outcome {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => format!("the tunnel's socket failed: {error}"),
+            Ok(Err(error)) => format!(
+                "the socket of the tunnel's UDP port {} can be used no more ({error}); close the tunnel and open it again",
+                worker.sockets.port()
+            ),
             Err(_) => "the tunnel's thread met an internal error".to_owned(),
         };
         if let Some(state) = self.state.lock().as_mut() {
@@ -188,42 +258,37 @@ impl<I: Interface> Shared<I> {
         self.user.wake();
     }
 
-    fn serve(&self) -> io::Result<()> {
-        let mut worker = Worker {
-            batches: (0..RECEIVE_BATCHES)
-                .map(|_| Batch::new(1, RECEIVE_BYTES))
-                .collect(),
-            datagrams: Vec::new(),
-            scratch: Scratch::default(),
-        };
-        let mut busy = false;
+    fn serve(&self, worker: &mut Worker) -> io::Result<()> {
         while !self.stop.load(Ordering::Acquire) {
-            let received = self.sockets.receive(&mut worker.batches)?;
-            let Some(next) = self.round(&mut worker, received, &mut busy) else {
+            let received = worker
+                .sockets
+                .receive(&mut worker.batches, &mut worker.receiving, || clock::now().now)?;
+            let Some(round) = self.round(worker, received) else {
                 return Ok(());
             };
-            for batch in &worker.datagrams {
-                let failed = self.sockets.send(batch, &mut worker.scratch);
-                if failed > 0 {
-                    self.count_failed(failed);
-                }
+            let unsent = worker.send(round.at);
+            if !unsent.is_none() {
+                self.count_unsent(unsent);
             }
-            if !busy && received < RECEIVE_BATCHES {
-                self.sleep(next)?;
+            if !round.busy && received.batches < RECEIVE_BATCHES {
+                worker.sleep(&self.kick, round.deadline)?;
             }
         }
         Ok(())
     }
 
-    /// All work of the state machines for what was received. Returns the next deadline; `None` once closed.
-    fn round(&self, worker: &mut Worker, received: usize, busy: &mut bool) -> Option<Option<Instant>> {
+    /// All work of the state machines for what was received. `None` once closed.
+    fn round(&self, worker: &mut Worker, received: Received) -> Option<Round> {
         let mut guard = self.state.lock();
         let state = guard.as_mut()?;
         let at = clock::now();
+        if received.errors > 0 {
+            state.engine.count(Event::ReceiveError, received.errors);
+        }
         for sent in worker.datagrams.drain(..) {
             state.engine.recycle(sent);
         }
-        for place in worker.batches.iter_mut().take(received) {
+        for place in worker.batches.iter_mut().take(received.batches) {
             let fresh = state.engine.receive_batch(RECEIVE_BYTES);
             let batch = std::mem::replace(place, fresh);
             state.engine.receive(at, batch, &mut state.output);
@@ -232,53 +297,32 @@ impl<I: Interface> Shared<I> {
         // More than a full round waits: handshakes must not take the time of established sessions.
         state
             .engine
-            .handshakes(at, received == RECEIVE_BATCHES, &mut state.output);
+            .handshakes(at, received.batches == RECEIVE_BATCHES, &mut state.output);
         state.engine.tick(at, &mut state.output);
         state.deliver(at);
         let more = state.collect(at);
         state.deliver(at);
-        *busy = more || state.engine.has_handshakes();
         worker.datagrams.append(&mut state.output.datagrams);
         if state.interface.has_events() {
             self.user.wake();
         }
-        Some(
-            [state.engine.deadline(), state.interface.deadline()]
-                .into_iter()
-                .flatten()
-                .min(),
-        )
+        Some(Round {
+            at: at.now,
+            deadline: earlier(state.engine.deadline(), state.interface.deadline()),
+            busy: more || state.engine.has_handshakes(),
+        })
     }
 
-    fn count_failed(&self, failed: u64) {
+    fn count_unsent(&self, unsent: Unsent) {
         if let Some(state) = self.state.lock().as_mut() {
-            state.engine.count(Event::SendError, failed);
+            state.engine.count(Event::SendError, unsent.refused);
+            state.engine.count(Event::SendTooLong, unsent.too_long);
         }
     }
+}
 
-    fn sleep(&self, deadline: Option<Instant>) -> io::Result<()> {
-        let timeout = deadline.map(|deadline| {
-            let wait = deadline.saturating_since(clock::now().now);
-            Timespec {
-                tv_sec: wait.as_secs().min(3600) as i64,
-                tv_nsec: wait.subsec_nanos().into(),
-            }
-        });
-        let mut fds: Vec<PollFd<'_>> = self
-            .sockets
-            .descriptors()
-            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
-            .collect();
-        fds.push(PollFd::from_borrowed_fd(self.kick.as_fd(), PollFlags::IN));
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => (),
-            Err(error) => return Err(error.into()),
-        }
-        if fds.last().is_some_and(|kick| !kick.revents().is_empty()) {
-            self.kick.rest();
-        }
-        Ok(())
-    }
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }
 
 impl<I: Interface> State<I> {
@@ -323,13 +367,17 @@ impl<I: Interface> Forkable for Shared<I> {
         self.closed.store(true, Ordering::Release);
         self.stop.store(true, Ordering::Release);
         if let Ok(mut guard) = guard.downcast::<ArcMutexGuard<RawMutex, Option<State<I>>>>() {
-            drop(guard.take());
+            if let Some(state) = guard.take() {
+                state.sockets.part_from_parent();
+            }
             // Not unlocked: whoever waited for the lock is not in this process.
             std::mem::forget(guard);
         }
-        self.sockets.part_from_parent();
         self.kick.part_from_parent();
         self.user.part_from_parent();
         self.user.wake();
     }
 }
+
+#[cfg(test)]
+mod tests;
