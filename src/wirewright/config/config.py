@@ -1,7 +1,7 @@
 """A configuration as a value."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from wirewright._core import HiddenText, reveal_config, write_config
@@ -49,6 +49,14 @@ class Config:
         """Replace a file, wholly or not at all, by one that only its owner can read. Raises OSError."""
         text = self._render()
         write_config(path, text.encode(), text.secrets)
+
+    def without_secrets(self) -> Self:
+        """Give the same without private key, preshared keys, and hooks, in which keys may be written."""
+        interface = replace(
+            self.interface, private_key=None, pre_up=(), post_up=(), pre_down=(), post_down=()
+        )
+        peers = tuple(replace(peer, preshared_key=None) for peer in self.peers)
+        return replace(self, interface=interface, peers=peers)
 
     def effective_peers(self) -> tuple[Peer, ...]:
         """Give the peers a device has after it took in this configuration, each public key once.

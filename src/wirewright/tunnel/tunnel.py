@@ -56,7 +56,8 @@ class Tunnel:
         """Prepare a tunnel; it opens with ``async with`` or ``await open()``.
 
         ``listen_address`` is the outer IP address of its UDP socket (default: all), ``shards`` the number of
-        the engine's shards, which one thread drives.
+        the engine's shards, which one thread drives. An open tunnel keeps nothing secret of the configuration
+        but in the core, so that closing it wipes the keys, unless somebody else holds the configuration.
         """
         self.config = config
         self._listen_address = listen_address
@@ -97,6 +98,9 @@ class Tunnel:
             shards=self._shards,
             timeouts=self._timeouts,
         )
+        # The core has the keys now, and wipes them when it closes and in a forked child; whatever is kept here
+        # would outlive that.
+        self.config = self.config.without_secrets()
         forks.watch(self)
 
     async def close(self) -> None:
