@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import memory
+
 CHILD = """
 import gc, sys
 from wirewright.config import {name}
@@ -45,19 +47,7 @@ class Child:
 
     def holds(self, key: bytes) -> set[str]:
         """Tell in which forms a key is found."""
-        forms = {"raw": key, "hex": key.hex().encode(), "base64": base64.b64encode(key)}
-        found = set()
-        process = Path(f"/proc/{self.process.pid}")
-        with (process / "mem").open("rb", 0) as memory:
-            for line in (process / "maps").read_text().splitlines():
-                area, rights, *_ = line.split()
-                if not rights.startswith("rw"):
-                    continue
-                start, stop = (int(address, 16) for address in area.split("-"))
-                memory.seek(start)
-                content = memory.read(stop - start)
-                found |= {form for form, text in forms.items() if text in content}
-        return found
+        return memory.holds(self.process.pid, key)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc to look at memory through")

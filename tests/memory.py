@@ -1,0 +1,82 @@
+"""The memory of another process, searched for secrets.
+
+Whoever searches must know what for, so it is never their own memory that they search.
+"""
+
+import base64
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+# Bytes without the highest bit; a random key has about sixteen others.
+_LOW = bytes(range(128))
+_PAGE = 4096
+
+
+def holds(process: int, secret: bytes) -> set[str]:
+    """Tell in which forms a process holds a secret: raw, in hexadecimal digits, in base64."""
+    return found(process, {"it": secret}).get("it", set())
+
+
+def found(process: int, secrets: Mapping[str, bytes]) -> dict[str, set[str]]:
+    """Tell which secrets a process holds, and in which forms."""
+    forms = {name: _forms(secret) for name, secret in secrets.items()}
+    result: dict[str, set[str]] = {}
+    for content in areas(process):
+        for name, texts in forms.items():
+            if hits := {form for form, text in texts.items() if text in content}:
+                result.setdefault(name, set()).update(hits)
+    return result
+
+
+def private_halves(process: int, publics: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Find the private keys of public ones, if a process holds them where a word of eight bytes may begin.
+
+    So a key can be searched for that nobody but the process ever knew: whatever looks random is multiplied.
+    """
+    wanted, tried, result = set(publics), set(), {}
+    for content in areas(process):
+        for start in range(0, len(content), _PAGE):
+            # The last window of a page reaches into the next.
+            page = content[start : start + _PAGE + 24]
+            if page.count(0) == len(page):
+                continue
+            for offset in range(0, len(page) - 31, 8):
+                window = page[offset : offset + 32]
+                # Of a million random keys some fifty are passed over here.
+                if len(window.translate(None, _LOW)) < 6 or len(set(window)) < 24 or window in tried:
+                    continue
+                tried.add(window)
+                public = X25519PrivateKey.from_private_bytes(window).public_key().public_bytes_raw()
+                if public in wanted:
+                    result[public] = window
+    return result
+
+
+def areas(process: int) -> Iterator[bytes]:
+    """Give all memory that a process can write to, stacks of its threads included."""
+    directory = Path(f"/proc/{process}")
+    with (directory / "mem").open("rb", 0) as memory:
+        for line in (directory / "maps").read_text().splitlines():
+            area, rights, *_ = line.split()
+            if rights.startswith("rw"):
+                start, stop = (int(address, 16) for address in area.split("-"))
+                try:
+                    yield os.pread(memory.fileno(), stop - start, start)
+                except OSError:
+                    # A thread ended, and its stack is gone, or a part of it. What is left is searched.
+                    yield b"".join(_pages(memory.fileno(), start, stop))
+
+
+def _pages(memory: int, start: int, stop: int) -> Iterator[bytes]:
+    for address in range(start, stop, _PAGE):
+        try:
+            yield os.pread(memory, _PAGE, address)
+        except OSError:
+            yield bytes(_PAGE)
+
+
+def _forms(secret: bytes) -> dict[str, bytes]:
+    return {"raw": secret, "hex": secret.hex().encode(), "base64": base64.b64encode(secret)}
