@@ -2,7 +2,8 @@
 
 The tunnel runs in a process of its own. This one is its peer, by the specification, and so knows what both
 ends know: it derives the same secrets and searches for them. Only the private halves of the tunnel's
-ephemeral keys are known to nobody else; they are searched for by their public halves, which come over the wire.
+ephemeral keys are known to nobody else; they are searched for by their public halves, which come over the
+wire.
 """
 
 import os

@@ -98,7 +98,7 @@ class Tunnel:
             shards=self._shards,
             timeouts=self._timeouts,
         )
-        # The core has the keys now, and wipes them when it closes and in a forked child; whatever is kept here
+        # The core has the keys now, and wipes them when it closes and in a forked child. What is kept here
         # would outlive that.
         self.config = self.config.without_secrets()
         forks.watch(self)
