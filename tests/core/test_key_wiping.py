@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no /pr
 
 # What the tunnel's process does, an order a line. It answers with a number, mostly its own.
 TUNNEL = """
-import os, sys, threading
+import os, signal, sys, threading
 from wirewright.keys import PublicKey
 from wirewright.tunnel import BlockingTunnel
 
@@ -49,11 +49,11 @@ for line in sys.stdin:
         case "close":
             tunnel.close()
         case "fork":
-            answer = os.fork()
-            if answer == 0:
-                assert tunnel.closed
-                os.read(sys.stdin.fileno(), 1)
-                os._exit(0)
+            if os.fork():
+                continue  # The child answers, once it is one.
+            assert tunnel.closed
+            print(os.getpid(), flush=True)
+            signal.pause()
     print(answer, flush=True)
 """
 
