@@ -14,6 +14,7 @@ use pyo3::types::{PyBytes, PyDict, PyList};
 use rand_core::{TryCryptoRng, TryRng};
 use wirewright_engine::{Batch, Endpoint, Engine, Limits, Moment, Notice, Output, PeerConfig};
 use wirewright_protocol::{Instant, WallTime};
+use zeroize::Zeroizing;
 
 use crate::key::{PresharedKey, PublicKey, SecretKey};
 use crate::status;
@@ -245,7 +246,9 @@ impl Failure {
 impl PythonRandom {
     fn fill(&self, target: &mut [u8]) {
         let outcome = Python::attach(|py| -> PyResult<()> {
-            let bytes: Vec<u8> = self.draw.call1(py, (target.len(),))?.extract(py)?;
+            // Python's own copy cannot be wiped.
+            let bytes: Zeroizing<Vec<u8>> =
+                Zeroizing::new(self.draw.call1(py, (target.len(),))?.extract(py)?);
             if bytes.len() != target.len() {
                 let message = format!("random({}) gave {} bytes", target.len(), bytes.len());
                 return Err(PyValueError::new_err(message));
