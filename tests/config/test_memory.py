@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests import memory
+from wirewright.config import Config, Hook, Interface, Peer
+from wirewright.keys import PresharedKey, SecretKey
 
 CHILD = """
 import gc, sys
@@ -72,3 +74,11 @@ def test_keys_are_gone_from_memory_when_nothing_holds_them(tmp_path: Path, name:
         assert child.holds(private) == set()
         assert child.holds(preshared) == set()
     assert (tmp_path / "copy.conf").read_text().split() == path.read_text().split()
+
+
+def test_a_configuration_without_secrets_has_everything_else() -> None:
+    key, shared = SecretKey.generate(), PresharedKey.generate()
+    peer = Peer(key.public_key, preshared_key=shared, persistent_keepalive=25)
+    config = Config(Interface(private_key=key, mtu=1400, post_up=(Hook.of("run-me"),)), (peer,))
+    bare = Config(Interface(mtu=1400), (Peer(key.public_key, persistent_keepalive=25),))
+    assert config.without_secrets() == bare
