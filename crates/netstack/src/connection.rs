@@ -444,7 +444,15 @@ impl Connection {
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Over(_))
+        self.over().is_some()
+    }
+
+    /// Why it is over, if it is.
+    pub(crate) fn over(&self) -> Option<CloseReason> {
+        match self.phase {
+            Phase::Over(reason) => Some(reason),
+            _ => None,
+        }
     }
 
     /// Whether a quoted SYN in an ICMP error is the one it sent (RFC 5927 4.1).

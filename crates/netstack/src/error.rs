@@ -3,6 +3,8 @@
 use core::fmt;
 use core::net::IpAddr;
 
+use crate::event::CloseReason;
+
 /// Why a connection could not be begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -88,8 +90,8 @@ pub enum SendError {
 pub enum WriteError {
     /// `shutdown` was called before.
     ShutDown,
-    /// The connection is over.
-    Closed,
+    /// The connection is over, for this reason.
+    Closed(CloseReason),
 }
 
 /// Why an echo request was not sent.
@@ -170,10 +172,10 @@ impl fmt::Display for SendError {
 
 impl fmt::Display for WriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ShutDown => "the sending side of the connection was shut down before",
-            Self::Closed => "the connection is over",
-        })
+        match self {
+            Self::ShutDown => f.write_str("the sending side of the connection was shut down before"),
+            Self::Closed(reason) => write!(f, "the connection is over: {reason}"),
+        }
     }
 }
 

@@ -102,7 +102,10 @@ fn an_aborted_connection_is_reset_for_the_other_side() {
         pair.b.stack.read(server, &mut [0; 8]),
         Read::Failed(CloseReason::Reset)
     );
-    assert_eq!(pair.b.stack.write(server, b"x"), Err(WriteError::Closed));
+    assert_eq!(
+        pair.b.stack.write(server, b"x"),
+        Err(WriteError::Closed(CloseReason::Reset))
+    );
     assert_eq!(
         pair.a.stack.read(client, &mut [0; 8]),
         Read::Failed(CloseReason::Aborted)

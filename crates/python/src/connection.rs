@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::PyConnectionResetError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use wirewright_netstack::{ConnectionId, Read};
+use wirewright_netstack::{ConnectionId, Read, WriteError};
 
 use crate::bytes;
 use crate::event::{Ident, pair};
@@ -62,10 +61,8 @@ impl Connection {
             Ok(Read::Data(count)) => take(bytes.get(..count).unwrap_or(&[])).map(Some),
             Ok(Read::End) => take(&[]).map(Some),
             Ok(Read::Nothing) => Ok(None),
-            Ok(_) => Err(PyConnectionResetError::new_err(format!(
-                "the connection to {} was reset",
-                self.peer
-            ))),
+            // Reading and writing fail alike: with the number that tells why the connection is over.
+            Ok(Read::Failed(reason)) => Err(Refusal::from(WriteError::Closed(reason)).into_error()),
             Err(error) => Err(error),
         };
         COPY.set(bytes);

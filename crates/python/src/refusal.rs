@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use pyo3::PyErr;
 use pyo3::exceptions::PyOSError;
 use rustix::io::Errno;
-use wirewright_netstack::{BindError, ConnectError, ListenError, PingError, SendError, WriteError};
+use wirewright_netstack::{
+    BindError, CloseReason, ConnectError, ListenError, PingError, SendError, WriteError,
+};
 
 /// An error number and a sentence.
 pub(crate) struct Refusal(Errno, String);
@@ -74,7 +76,10 @@ refusals! {
         SendError::Closed => BADF,
     }
     WriteError {
-        WriteError::ShutDown | WriteError::Closed => PIPE,
+        WriteError::Closed(CloseReason::Reset) => CONNRESET,
+        WriteError::Closed(CloseReason::TimedOut) => TIMEDOUT,
+        WriteError::Closed(CloseReason::Aborted) => CONNABORTED,
+        WriteError::ShutDown | WriteError::Closed(_) => PIPE,
     }
     PingError {
         PingError::TooLong { .. } => MSGSIZE,

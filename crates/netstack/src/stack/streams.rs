@@ -95,17 +95,14 @@ impl Netstack {
     /// Takes as many of `bytes` as there is room for and tells how many. After fewer than all,
     /// `Event::Writable` will tell when there is room again.
     pub fn write(&mut self, id: ConnectionId, bytes: &[u8]) -> Result<usize, WriteError> {
-        let connection = self.connections.get_mut(id.0).ok_or(WriteError::Closed)?;
-        let over = connection.is_over();
+        let gone = WriteError::Closed(CloseReason::Aborted);
+        let connection = self.connections.get_mut(id.0).ok_or(gone)?;
+        let over = connection.over();
         let taken = connection.write(bytes);
         if taken.is_some_and(|taken| taken > 0) {
             make_ready(connection, id.0, &mut self.ready);
         }
-        taken.ok_or(if over {
-            WriteError::Closed
-        } else {
-            WriteError::ShutDown
-        })
+        taken.ok_or(over.map_or(WriteError::ShutDown, WriteError::Closed))
     }
 
     /// Ends the sending side behind what was written. Reading goes on.
