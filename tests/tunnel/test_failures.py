@@ -171,4 +171,5 @@ async def test_each_end_of_a_connection_has_words() -> None:
     assert "stopped answering" in str(stream_error(errno.ETIMEDOUT, "x port 1"))
     assert isinstance(stream_error(errno.ETIMEDOUT, "x port 1"), TimeoutError)
     assert isinstance(stream_error(errno.ECONNRESET, "x port 1"), ConnectionResetError)
+    assert isinstance(stream_error(errno.ECONNABORTED, "x port 1"), ConnectionAbortedError)
     assert "connection with x port 1 lost" in str(stream_error(errno.EPIPE, "x port 1"))

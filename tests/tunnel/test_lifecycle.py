@@ -77,7 +77,7 @@ async def test_a_closed_tunnel_refuses_everything(core: str) -> None:
     ):
         with pytest.raises(TunnelClosed, match=r"^The tunnel is closed\.$") as caught:
             await attempt
-        assert isinstance(caught.value, ConnectionError)
+        assert isinstance(caught.value, ConnectionAbortedError)
     with pytest.raises(TunnelClosed):
         pair.client.stats()
 

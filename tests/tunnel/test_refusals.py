@@ -101,37 +101,33 @@ async def test_a_connection_that_times_out_says_so(pair: Pair, fake_core: None) 
     far.transport.abort()
 
 
-async def test_an_error_that_reading_meets_first_is_explained_by_the_event_behind_it(
-    pair: Pair, fake_core: None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("call", ["read", "write"])
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (errno.ETIMEDOUT, TimeoutError),
+        (errno.ECONNRESET, ConnectionResetError),
+        (errno.ECONNABORTED, ConnectionAbortedError),
+    ],
+)
+async def test_what_reading_or_writing_meets_is_told_with_its_cause(
+    pair: Pair, fake_core: None, monkeypatch: pytest.MonkeyPatch, call: str, code: int, kind: type[OSError]
 ) -> None:
     near, far = await joined_protocols(pair)
     (connection,) = fake(pair.client).connections.values()
 
-    def read(limit: int) -> bytes:
-        raise ConnectionResetError("was reset")
+    def fail(_: object) -> None:
+        raise OSError(code, "as the core says it")
 
-    monkeypatch.setattr(connection, "read", read)
-    fake(pair.client).post("readable", connection.id)
-    fake(pair.client).post("closed", connection.id, errno.ETIMEDOUT)
+    monkeypatch.setattr(connection, call, fail)
+    if call == "read":
+        fake(pair.client).post("readable", connection.id)
+    else:
+        near.transport.write(b"x")
     await near.lost()
-    assert isinstance(near.error, TimeoutError)
-    far.transport.abort()
-
-
-async def test_a_reset_without_number_gets_one(
-    pair: Pair, fake_core: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    near, far = await joined_protocols(pair)
-    (connection,) = fake(pair.client).connections.values()
-
-    def write(data: object) -> int:
-        raise ConnectionResetError("was reset")
-
-    monkeypatch.setattr(connection, "write", write)
-    near.transport.write(b"x")
-    await near.lost()
-    assert isinstance(near.error, ConnectionResetError)
-    assert near.error.errno == errno.ECONNRESET
+    assert isinstance(near.error, kind)
+    assert near.error.errno == code
+    assert f"{SERVER_V4} port 80" in str(near.error)
     far.transport.abort()
 
 

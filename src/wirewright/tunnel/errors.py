@@ -24,10 +24,10 @@ class TunnelError(OSError):
         return str(self.strerror)
 
 
-class TunnelClosed(TunnelError, ConnectionError):  # noqa: N818 (a state that was found, like StopIteration)
+class TunnelClosed(TunnelError, ConnectionAbortedError):  # noqa: N818 (a state that was found, like StopIteration)
     """The tunnel is closed: by its owner, by a failure of its threads, or because this is a forked child."""
 
-    default_errno = errnos.ENOTCONN
+    default_errno = errnos.ECONNABORTED
 
 
 class EndpointError(TunnelError, socket.gaierror):
@@ -146,6 +146,8 @@ def stream_error(code: int, peer: str) -> OSError:
             return ConnectionResetError(code, f"{peer} reset the connection")
         case errnos.ETIMEDOUT:
             return ConnectTimeoutError(f"{peer} stopped answering; the connection was given up.")
+        case errnos.ECONNABORTED:
+            return ConnectionAbortedError(code, f"the connection with {peer} was given up on this side")
         case _:
             return OSError(code, f"connection with {peer} lost: {os.strerror(code)}")
 

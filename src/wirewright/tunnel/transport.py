@@ -11,7 +11,6 @@ the core's receive buffer fills and its TCP window closes: backpressure reaches 
 from __future__ import annotations
 
 import asyncio
-import errno
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -126,8 +125,7 @@ class StreamTransport(asyncio.Transport):
                 more = self._read_once()
             except (OSError, RuntimeError) as error:
                 self._end_of_stream = True
-                # Not at once: the event that tells the reason may stand behind the one that made us read.
-                self._loop.call_soon(self._force_close, self._explained(error))
+                self._force_close(self._explained(error))
                 return
             if not more:
                 if self._pending_error is not None:
@@ -289,8 +287,8 @@ class StreamTransport(asyncio.Transport):
         if isinstance(error, RuntimeError):
             # Only a closed core raises it.
             return self._context.closed_error()
-        if isinstance(error, ConnectionError):
-            return stream_error(error.errno or errno.ECONNRESET, self._peer)
+        if isinstance(error, OSError) and error.errno is not None:
+            return stream_error(error.errno, self._peer)
         return error
 
     # What the dispatcher calls.
