@@ -252,6 +252,8 @@ async def test_without_dns_servers_names_are_refused_and_leak_nowhere(
         ("", "empty"),
         (".", "empty"),
         ("a..b", "not a host name"),
+        ("a b", "white space"),
+        ("10.0.0.256", "neither an IP address nor a name"),
         ("x" * 64 + ".example", "not a host name"),
     ],
 )

@@ -83,6 +83,12 @@ class TunnelResolver:
             raise NameNotFoundError(f"{host!r} is not a host name: {error}") from None
         if len(name) == 0 or name == dns.name.root:
             raise NameNotFoundError(f"{host!r} is not a host name: it is empty.")
+        if any(character.isspace() for character in host):
+            raise NameNotFoundError(f"{host!r} is not a host name: there is white space in it.")
+        if host.rstrip(".").rpartition(".")[2].isdecimal():
+            raise NameNotFoundError(
+                f"{host!r} is neither an IP address nor a name, which cannot end in a number."
+            )
         return name
 
     async def _ask_all(self, name: dns.name.Name, host: str) -> list[list[IPv4Address | IPv6Address]]:
