@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wirewright.cli.output import write_json
+from wirewright.cli.output import json_errors, write_json
 
 if TYPE_CHECKING:
     from wirewright.demo import Measurement
@@ -21,7 +21,8 @@ def demo(
 
     Needs no root and leaves the loopback interface alone with it. The last line is "demo ok".
     """
-    measurement = asyncio.run(_demo(megabytes, quiet=as_json))
+    with json_errors(as_json):
+        measurement = asyncio.run(_demo(megabytes, quiet=as_json))
     if as_json:
         write_json(vars(measurement))
         return
@@ -32,10 +33,17 @@ def demo(
 async def _demo(megabytes: int, *, quiet: bool) -> "Measurement":
     from rich.console import Console  # noqa: PLC0415 - only this command draws
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn  # noqa: PLC0415
+    from rich.table import Column  # noqa: PLC0415
 
     from wirewright.demo import Step, run_demo  # noqa: PLC0415 - loads the core
 
-    columns = (TextColumn("{task.description:>8}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    # On a narrow terminal the bar shrinks, and what is beside it stays in one line.
+    columns = (
+        TextColumn("{task.description:>8}", table_column=Column(no_wrap=True)),
+        BarColumn(),
+        DownloadColumn(table_column=Column(no_wrap=True)),
+        TransferSpeedColumn(table_column=Column(no_wrap=True)),
+    )
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
         bars = {
             "download": progress.add_task("download", total=megabytes * 1_000_000),
@@ -49,15 +57,15 @@ async def _demo(megabytes: int, *, quiet: bool) -> "Measurement":
 
 
 def _show(measurement: "Measurement") -> None:
-    from rich import box  # noqa: PLC0415 - only this command draws
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table(box=box.SIMPLE, show_header=False)
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_row("handshake", f"{measurement.handshake * 1000:.1f} ms")
-    table.add_row("round trip (median)", f"{measurement.round_trip * 1000:.2f} ms")
-    table.add_row(f"download, {measurement.megabytes} MB", f"{measurement.download / 1e6:,.0f} Mbit/s")
-    table.add_row(f"upload, {measurement.megabytes} MB", f"{measurement.upload / 1e6:,.0f} Mbit/s")
-    Console().print(table)
+    size = f"{measurement.megabytes} MB"
+    rows = {
+        "handshake": f"{measurement.handshake * 1000:.1f} ms",
+        "round trip (median)": f"{measurement.round_trip * 1000:.2f} ms",
+        f"download, {size}": f"{measurement.download / 1e6:,.0f} Mbit/s",
+        f"upload, {size}": f"{measurement.upload / 1e6:,.0f} Mbit/s",
+    }
+    left, right = (max(map(len, column)) for column in (rows.keys(), rows.values()))
+    typer.echo()
+    for name, value in rows.items():
+        typer.echo(f"  {name:<{left}}  {value:>{right}}")
+    typer.echo()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import h11
 
@@ -61,7 +62,12 @@ async def request(
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer one request: ``GET /N`` with N zeros, ``POST /`` with nothing once the body came."""
-    exchange = Exchange(h11.SERVER, reader, writer)
+    # A client that goes away in the middle is no event worth telling of.
+    with suppress(ConnectionError, h11.ProtocolError):
+        await _answer(Exchange(h11.SERVER, reader, writer), writer)
+
+
+async def _answer(exchange: Exchange, writer: asyncio.StreamWriter) -> None:
     try:
         head = await exchange.next()
         if not isinstance(head, h11.Request):

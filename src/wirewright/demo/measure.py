@@ -68,6 +68,8 @@ async def _tunnel_to_child() -> AsyncIterator[Tunnel]:
         "wirewright.demo.server",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        # An interrupt from the terminal is for the parent; the child ends when its input does.
+        start_new_session=True,
     )
     assert child.stdin is not None
     assert child.stdout is not None

@@ -7,6 +7,7 @@ until the standard input is closed.
 import asyncio
 import json
 import sys
+from contextlib import suppress
 
 from wirewright.demo import http, layout
 from wirewright.keys import PublicKey, SecretKey
@@ -15,7 +16,10 @@ from wirewright.tunnel import Tunnel
 
 async def main() -> None:
     """Serve until the parent goes."""
-    greeting = json.loads(sys.stdin.readline())
+    line = sys.stdin.readline()
+    if not line:
+        return
+    greeting = json.loads(line)
     key = SecretKey.generate()
     config = layout.configuration(
         key, layout.SERVER, layout.CLIENT, PublicKey.from_base64(greeting["public_key"]), None
@@ -25,8 +29,9 @@ async def main() -> None:
         await tunnel.start_server(http.serve, port=layout.HTTP_PORT),
     ):
         answer = {"public_key": str(key.public_key), "port": tunnel.listen_port}
-        sys.stdout.write(f"{json.dumps(answer)}\n")
-        sys.stdout.flush()
+        with suppress(BrokenPipeError):
+            sys.stdout.write(f"{json.dumps(answer)}\n")
+            sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)
 
 
