@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import select
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.core.test_fork import pair
-from wirewright._core import Connection, RootlessTunnel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wirewright._core import Connection, RootlessTunnel
 
 SERVER = "10.0.0.2"
 

@@ -6,8 +6,9 @@ add its name to ``COMMANDS``.
 """
 
 import os
+import re
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -21,22 +22,52 @@ TRACEBACK = "WIREWRIGHT_TRACEBACK"
 """Set this in the environment to see where an unexpected error comes from."""
 
 
+_KEY = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{43}=")
+
+
 class CommandError(Exception):
-    """Ends a command with exit status 1; its text is for the person at the terminal."""
+    """Ends a command with exit status 1, or another; its text is for the person at the terminal."""
+
+    def __init__(self, text: str, status: int = 1) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 def run() -> int:
     """Run the command that the arguments name and give the exit status."""
     try:
+        _check_start(sys.argv[1:])
         typer.main.get_command(app).main()
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 1
     except Exception as error:
         if os.environ.get(TRACEBACK):
             raise
-        sys.stderr.write(f"{explain_error(error)}\n")
-        return 1
+        if sys.stderr is not None:
+            sys.stderr.write(f"{explain_error(error)}\n")
+        return error.status if isinstance(error, CommandError) else 1
     return 0
+
+
+def _check_start(arguments: Sequence[str]) -> None:
+    """Refuse what would go wrong silently, or show a secret, before a command runs."""
+    if sys.stdout is None:
+        # Python has None for it, and the descriptor 1 will soon be any other file.
+        raise CommandError("the standard output is closed; to have no output, redirect it to /dev/null")
+    if any(_KEY.search(argument) for argument in arguments):
+        # Not repeated in a message about arguments, which may end up in a log.
+        raise CommandError(
+            "a key stands among the arguments, where every user of this machine can read it. If it is "
+            "secret, make another. Keys come by the standard input or from a file: ww pubkey < private.key",
+            status=2,
+        )
+
+
+def explained(error: Exception) -> bool:
+    """Whether an error is one that a person can do something about, and not a mistake of ours."""
+    from wirewright.config import ConfigError  # noqa: PLC0415 - only if something went wrong
+
+    return isinstance(error, OSError | CommandError | ConfigError)
 
 
 def explain_error(error: Exception) -> str:

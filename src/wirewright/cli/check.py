@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wirewright.cli.output import write_json
+from wirewright.cli.output import json_errors, write_json
 
 if TYPE_CHECKING:
     from wirewright.config import Explanation
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 def check(
     conf: Annotated[
         Path,
-        typer.Argument(metavar="CONF", help="A wg-quick configuration file, or - for the standard input."),
+        typer.Argument(
+            metavar="CONF",
+            readable=False,  # what cannot be read is told by whoever reads it
+            help="A wg-quick configuration file, or - for the standard input.",
+        ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail if there is a warning.")] = False,
@@ -28,13 +32,14 @@ def check(
     from wirewright.config.explain import as_data, problems_as_data  # noqa: PLC0415
 
     path = "/dev/stdin" if str(conf) == "-" else conf
-    try:
-        explanation = explain(Document.from_file(path))
-    except ConfigError as error:
-        if not as_json:
-            raise
-        write_json({"file": str(conf), **problems_as_data(error)})
-        raise typer.Exit(1) from None
+    with json_errors(as_json):
+        try:
+            explanation = explain(Document.from_file(path))
+        except ConfigError as error:
+            if not as_json:
+                raise
+            write_json({"file": str(conf), **problems_as_data(error)})
+            raise typer.Exit(1) from None
     if as_json:
         write_json({"file": str(conf), **as_data(explanation)})
     else:

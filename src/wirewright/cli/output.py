@@ -4,18 +4,16 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import typer
 
-from wirewright.cli.app import CommandError
+from wirewright.cli.app import explain_error, explained
 
 
 def descriptor_for_secret() -> int:
     """Give the standard output's descriptor; warn if it is a file that other users have a right to."""
-    # Without a standard output Python has None for it, and the descriptor 1 may be any other file.
-    if sys.stdout is None:
-        raise CommandError("the standard output is closed")
     descriptor = sys.stdout.fileno()
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IRWXO:
@@ -27,3 +25,15 @@ def descriptor_for_secret() -> int:
 def write_json(data: Mapping[str, object]) -> None:
     """Write data as JSON to the standard output."""
     typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def json_errors(wanted: bool) -> Iterator[None]:
+    """Where JSON is ``wanted``, turn an error that ends the command into JSON on the standard output."""
+    try:
+        yield
+    except Exception as error:
+        if not wanted or not explained(error):
+            raise
+        write_json({"error": explain_error(error).removeprefix("ww: ")})
+        raise typer.Exit(1) from None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wirewright.cli.output import write_json
+from wirewright.cli.output import json_errors, write_json
 
 if TYPE_CHECKING:
     from wirewright.tunnel.pinger import Reply, Summary
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def ping(  # noqa: PLR0917 - Typer's way to say what the arguments are
-    conf: Annotated[Path, typer.Argument(metavar="CONF", help="A wg-quick configuration file.")],
+    conf: Annotated[
+        Path, typer.Argument(metavar="CONF", readable=False, help="A wg-quick configuration file.")
+    ],
     host: Annotated[str, typer.Argument(metavar="HOST", help="An address or a name inside the tunnel.")],
     count: Annotated[
         int | None, typer.Option("-c", "--count", min=1, help="Stop after that many pings.")
@@ -36,7 +38,8 @@ def ping(  # noqa: PLR0917 - Typer's way to say what the arguments are
     """
     if as_json and count is None:
         count = 4
-    summary = asyncio.run(_ping(conf, host, count, interval, timeout, quiet=as_json))
+    with json_errors(as_json):
+        summary = asyncio.run(_ping(conf, host, count, interval, timeout, quiet=as_json))
     if as_json:
         write_json(_as_data(host, summary))
     raise typer.Exit(0 if summary.received else 1)
@@ -60,7 +63,8 @@ async def _ping(
                     _show(address, reply)
         except asyncio.CancelledError:
             # An interrupt is the usual way to end the series.
-            if count is not None and not summary.replies:
+            if not summary.replies:
+                typer.echo(f"{host}: no answer so far", err=True)
                 raise
     if not quiet:
         _show_summary(host, summary)
