@@ -1,0 +1,56 @@
+"""What the house's documents enumerate is complete."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import pytest
+
+from .text import ROOT
+
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+PACKAGES = {
+    path.stem
+    for path in (ROOT / "src" / "wirewright").iterdir()
+    if (path / "__init__.py").is_file() or (path.suffix in {".py", ".pyi"} and path.stem != "__init__")
+}
+
+
+def layers() -> list[list[str]]:
+    """The layers that import-linter holds, from the top."""
+    (contract,) = (contract for contract in CONTRACTS if contract["type"] == "layers")
+    return [re.findall(r"\w+", layer) for layer in contract["layers"]]
+
+
+def test_every_package_has_a_layer_or_stands_apart() -> None:
+    (contract,) = (contract for contract in CONTRACTS if contract["type"] == "layers")
+    named = {name for layer in layers() for name in layer} | set(contract["exhaustive_ignores"])
+    assert named == PACKAGES
+    assert contract["exhaustive"] is True
+
+
+def test_the_specification_is_forbidden_every_package() -> None:
+    (contract,) = (contract for contract in CONTRACTS if contract["type"] == "forbidden")
+    forbidden = {module.removeprefix("wirewright.") for module in contract["forbidden_modules"]}
+    assert contract["source_modules"] == ["wirewright.spec"]
+    assert forbidden == PACKAGES - {"spec", "__main__", "_core"}
+
+
+@pytest.mark.parametrize("document", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_a_document_lists_the_layers_in_their_order(document: str) -> None:
+    text = (ROOT / document).read_text()
+    arrows = next(re.findall(r"\w+", line) for line in re.findall(r"cli`? → .*", text) if "tunnel" in line)
+    wanted = [name for layer in layers() for name in layer if name != "__main__"]
+    assert arrows[: len(wanted)] == wanted
+
+
+@pytest.mark.parametrize("source", ["engine/src/limits.rs", "netstack/src/config.rs"])
+def test_the_budgets_name_every_limit(source: str) -> None:
+    code = (ROOT / "crates" / source).read_text()
+    fields = re.search(r"^pub struct Limits \{\n(.*?)^\}", code, re.MULTILINE | re.DOTALL)
+    assert fields is not None
+    names = re.findall(r"^    pub (\w+):", fields.group(1), re.MULTILINE)
+    budgets = (ROOT / "ARCHITECTURE.md").read_text().partition("## Budgets")[2].partition("\n## ")[0]
+    assert names
+    assert [name for name in names if f"`{name}`" not in budgets] == []
