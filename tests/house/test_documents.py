@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .text import ROOT, code_blocks, commands, help_targets
+from .text import ROOT, commands, help_targets
 
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("fuzz/*.md")})
 WW = (sys.executable, "-m", "wirewright")
@@ -43,9 +43,3 @@ def test_every_ww_command_that_a_document_names_exists() -> None:
     for path, command in sorted(calls):
         outcome = subprocess.run([*WW, command, "--help"], capture_output=True, text=True, check=False)
         assert outcome.returncode == 0, f"{path.relative_to(ROOT)}: ww {command}: {outcome.stderr}"
-
-
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_python_in_a_document_compiles(path: Path) -> None:
-    for block in code_blocks(path, "python"):
-        compile(block, str(path), "exec")
