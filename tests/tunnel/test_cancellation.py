@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.tunnel.certificates import contexts
 from tests.tunnel.pairs import SERVER_V4, SERVER_V6, Ends, Pair, fake, nothing_held
 from tests.tunnel.test_datagrams import Inbox
 from tests.tunnel.test_streams import echo
+from tests.tunnel.test_transport import Recorder
+from wirewright.keys import SecretKey
 from wirewright.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -147,3 +150,67 @@ async def test_waiting_for_a_server_to_close_can_be_cancelled(pair: Pair) -> Non
         await waiting
     server.close()
     await server.wait_closed()
+
+
+@pytest.mark.parametrize("change", ["add_peer", "update_peer"])
+async def test_changing_peers_cancelled_while_a_name_is_looked_up_changes_nothing(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    looking = asyncio.Event()
+
+    async def never(loop: object, host: str, family: object) -> list[str]:
+        looking.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr("wirewright.tunnel.endpoints.system_lookup", never)
+    before = pair.client.stats().peers
+    key = SecretKey.generate().public_key if change == "add_peer" else pair.server_peer
+    task = asyncio.ensure_future(
+        getattr(pair.client, change)(key, endpoint="vpn.example:51820", allowed_ips=["10.99.0.0/16"])
+    )
+    await looking.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert pair.client.stats().peers == before
+
+
+async def test_reading_and_draining_that_were_cancelled_go_on_where_they_were(pair: Pair) -> None:
+    async with await pair.server.start_server(echo, port=7):
+        reader, writer = await pair.client.open_connection(SERVER_V4, 7)
+        reading = asyncio.ensure_future(reader.readexactly(5))
+        await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        writer.write(b"hello")
+        assert await reader.readexactly(5) == b"hello"
+
+        # Nobody reads the echo, so that in the end nothing more is taken.
+        writer.write(bytes(16 * 1024 * 1024))
+        draining = asyncio.ensure_future(writer.drain())
+        await asyncio.sleep(0)
+        draining.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await draining
+        assert len(await reader.readexactly(16 * 1024 * 1024)) == 16 * 1024 * 1024
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+    await nothing_held(pair.client)
+
+
+async def test_an_upgrade_to_tls_that_is_cancelled_ends_the_connection(pair: Pair) -> None:
+    silent = Recorder()
+    async with await pair.server.create_server(lambda: silent, port=80):
+        plain, near = await pair.client.create_connection(Recorder, SERVER_V4, 80)
+        task = asyncio.ensure_future(
+            pair.client.start_tls(plain, near, contexts()[1], server_hostname="secure.corp.example")
+        )
+        await silent.when(lambda: bool(silent.data))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await silent.lost()
+        await nothing_held(pair.client)

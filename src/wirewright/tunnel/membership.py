@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from wirewright.tunnel.endpoints import is_literal, resolve_endpoint
-from wirewright.tunnel.errors import EndpointError
+from wirewright.tunnel.errors import EndpointError, TunnelClosed
 from wirewright.tunnel.peers import Peer
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ class Membership:
             task.cancel()
 
     async def _look_again(self, peer: Peer, endpoint: tuple[str, int]) -> None:
-        # The name may be gone for a while; the next attempt to send tries again.
-        with suppress(EndpointError):
+        # The name may be gone for a while; the next attempt to send tries again. Or the tunnel is gone.
+        with suppress(EndpointError, TunnelClosed):
             resolved = await self._resolved(endpoint)
             if self._context.peers.get(peer.public_key) is peer and peer.endpoint == endpoint:
                 self._context.core.update_peer(peer.public_key, endpoint=resolved)
