@@ -16,13 +16,17 @@ use crate::directory::PeerRef;
 use crate::limits::Limits;
 use crate::output::{Handover, Output};
 use crate::peer::PeerStatus;
-use crate::shard::{Indices, Moment, Shard};
+use crate::shard::{Indices, Moment, Pace, Shard};
 
 /// An interface: a control plane with its shards.
 pub struct Engine<R> {
     control: Control,
     shards: Vec<Shard<R>>,
     handovers: VecDeque<(u8, Handover)>,
+    /// One for all shards, since they share a thread.
+    pace: Pace,
+    /// The shard whose turn it is to work on a handshake message.
+    turn: usize,
 }
 
 impl<R: CryptoRng> Engine<R> {
@@ -57,6 +61,8 @@ impl<R: CryptoRng> Engine<R> {
             control,
             shards,
             handovers: VecDeque::new(),
+            pace: Pace::new(limits),
+            turn: 0,
         }
     }
 
@@ -120,9 +126,16 @@ impl<R: CryptoRng> Engine<R> {
         &self.control
     }
 
-    /// Receives a batch of datagrams in the shard of its first one.
+    /// Receives a batch of datagrams in the shard of its first one; in the first shard if there are initiations in it,
+    /// so that one shard knows whence they came before.
     pub fn receive(&mut self, at: Moment, batch: Batch, output: &mut Output) {
-        let shard = self.steer(batch.packets().next().map_or(&[], |(_, datagram)| datagram));
+        let initiation =
+            |(_, datagram): (_, &[u8])| matches!(Message::parse(datagram), Ok(Message::Initiation(_)));
+        let shard = if batch.packets().any(initiation) {
+            0
+        } else {
+            self.steer(batch.packets().next().map_or(&[], |(_, datagram)| datagram))
+        };
         self.receive_in(shard, at, batch, output);
     }
 
@@ -134,10 +147,22 @@ impl<R: CryptoRng> Engine<R> {
         self.carry_over(at, output);
     }
 
-    /// Works on handshake messages that wait; see [`Shard::handshakes`].
+    /// Works on handshake messages that wait, those of all shards in turns; see [`Shard::handshakes`].
     pub fn handshakes(&mut self, at: Moment, busy: bool, output: &mut Output) {
-        for shard in &mut self.shards {
-            shard.handshakes(at, busy, output);
+        let shards = self.shards.iter_mut();
+        let datagrams = shards
+            .map(|shard| shard.begin_handshakes(busy))
+            .fold(0, u32::saturating_add);
+        self.pace.begin(busy, datagrams);
+        while self.has_handshakes() && self.pace.spend() {
+            let count = self.shards.len();
+            let next = (self.turn..self.turn + count)
+                .map(|shard| shard % count)
+                .find(|shard| self.shards.get(*shard).is_some_and(Shard::has_handshakes));
+            if let Some(shard) = next.and_then(|next| self.shards.get_mut(next)) {
+                self.turn = usize::from(shard.id()) + 1;
+                shard.next_handshake(at, output);
+            }
         }
         self.carry_over(at, output);
     }

@@ -13,7 +13,7 @@ pub struct Limits {
     /// From this many waiting handshake messages on, the shard is under load (an eighth of the queue, as in the
     /// kernel's `wg_receive_handshake_packet`).
     pub under_load: usize,
-    /// Source addresses that the token bucket remembers.
+    /// Source addresses that the token buckets remember, of handshakes and of readings each.
     pub rate_limited_sources: usize,
     /// Addresses of genuine initiations that are remembered, so that a flood does not drown the next one.
     pub known_sources: usize,
@@ -22,14 +22,19 @@ pub struct Limits {
     pub datagrams_per_check: u32,
     /// How many handshake messages may be looked at in a row before more datagrams must come.
     pub checks_at_once: u32,
+    /// The same for messages from known sources whose own bucket is empty: somebody forges their address.
+    pub datagrams_per_known_check: u32,
     /// Under load, datagrams that must have come for each cookie reply.
     pub datagrams_per_cookie: u32,
+    /// The same for cookie replies to known sources whose own bucket is empty.
+    pub datagrams_per_known_cookie: u32,
     /// How many cookie replies may be sent in a row before more datagrams must come.
     pub cookies_at_once: u32,
     /// Datagrams that must have come for each handshake message that is worked on, while more wait. A handshake
     /// costs as much as a hundred data packets, so that this bounds handshakes to a small share of the time.
     pub datagrams_per_handshake: u32,
-    /// Handshake messages worked on in one call while nothing else waits.
+    /// Handshake messages worked on in one call while nothing else waits, and the most that datagrams can pay for in
+    /// advance.
     pub handshakes_per_idle_poll: u32,
     /// Peers of the whole interface (the kernel's `MAX_PEERS_PER_DEVICE`).
     pub peers: usize,
@@ -52,7 +57,9 @@ impl Default for Limits {
             known_sources: 1 << 16,
             datagrams_per_check: 16,
             checks_at_once: 16,
+            datagrams_per_known_check: 4,
             datagrams_per_cookie: 64,
+            datagrams_per_known_cookie: 16,
             cookies_at_once: 4,
             datagrams_per_handshake: 4096,
             handshakes_per_idle_poll: 4,

@@ -9,6 +9,7 @@ use rand_core::CryptoRng;
 use wirewright_protocol::{CookieIssuer, Identity, PresharedKey, PublicKey};
 
 use super::{Moment, Shard, peer_at};
+use crate::counters::Event;
 use crate::directory::{Directory, PeerRef};
 use crate::output::{Handover, Output};
 use crate::peer::{Endpoint, Peer};
@@ -64,9 +65,16 @@ impl<R: CryptoRng> Shard<R> {
         self.cookies = identity
             .as_ref()
             .map(|identity| CookieIssuer::new(cookie_seed, identity.public()));
-        self.identity = identity;
+        // What waits was written to another key.
+        let event = if identity.is_some() {
+            Event::BadMac1
+        } else {
+            Event::NoIdentity
+        };
+        self.counters.add(event, self.handshakes_waiting() as u64);
         self.proven.clear();
         self.waiting.clear();
+        self.identity = identity;
         for slot in 0..self.peers.len() as u32 {
             if let Some(peer) = peer_at(&mut self.peers, slot) {
                 peer.conversation.forget(&mut self.retired);

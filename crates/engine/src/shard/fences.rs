@@ -3,15 +3,26 @@
 //! # Theory
 //!
 //! A handshake costs as much as a hundred data messages, and only to look at a handshake message costs about half of
-//! one. So under load looking has its price as well: each received datagram pays a little into two [`Purse`]s, one
-//! for checking MACs and one for cookie replies, and what they do not hold is dropped unread. Paying by the datagram
-//! and not by the batch makes the share the same however a socket cuts its batches.
+//! one. So under load looking has its price as well: each received datagram pays a little into a [`Purse`] for
+//! checking MACs and into one for cookie replies, and what they do not hold is dropped unread.
 //!
-//! A flood from forged addresses empties both purses, and a genuine initiation would be read by luck only. Two kinds
-//! of message therefore need no purse, because no blind flood contains them: a response to a pending initiation of
-//! ours (its receiver index is random), and a message from an address that a peer had a handshake from before (see
-//! [`KnownSources`](crate::load::KnownSources)), within the token bucket of that address. They owe mac2 like all
-//! others, but their cookie reply is certain, so that sessions are renewed during a flood, one retry later.
+//! A flood from forged addresses empties both purses, and a genuine initiation would be read by luck only. Some
+//! messages therefore do not depend on them:
+//!
+//! | message | read | cookie reply |
+//! |---|---|---|
+//! | response to a pending initiation of ours | always | always |
+//! | from a known source, within its bucket of readings | always | always |
+//! | from a known source, beyond that | if the purses of known sources pay | likewise |
+//! | all others | if the purses of strangers pay | likewise |
+//!
+//! The first is in no blind flood, since its receiver index is random. A *known source* is an address that a peer had
+//! a handshake from before (see [`KnownSources`](crate::load::KnownSources)), so that sessions are renewed during a
+//! flood, one retry later. Whoever knows such an address can forge it, so two things hold. Reading is bounded for
+//! each source by time, and that bucket belongs to nobody else; when forgeries have emptied it, the purses of known
+//! sources still read one message in a few, so that a peer whose address is forged is slowed down, but not locked
+//! out, and other peers do not notice. And the token of a *handshake* is taken last, behind mac1 and mac2: only who
+//! receives what is sent to an address can spend it.
 //!
 //! What carries a valid mac2 waits in a queue of its own and is served first: what came before the shard was under
 //! load may be the flood itself.
@@ -19,6 +30,7 @@
 use rand_core::CryptoRng;
 use wirewright_protocol::{Initiation, Message};
 
+use super::purse::Purse;
 use super::{Moment, Shard, peer_at};
 use crate::batch::Batch;
 use crate::counters::Event;
@@ -52,90 +64,61 @@ impl Waiting {
 /// What handshake messages may cost while the shard is under load.
 pub(super) struct Allowance {
     under_load: bool,
+    strangers: Purses,
+    known: Purses,
+    /// Received since the pace was last told.
+    datagrams: u32,
+}
+
+/// What pays for looking at handshake messages.
+struct Purses {
     checks: Purse,
     cookies: Purse,
-    /// Since a handshake message was last worked on.
-    datagrams: u32,
 }
 
 impl Allowance {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             under_load: false,
-            checks: Purse::new(limits.datagrams_per_check, limits.checks_at_once),
-            cookies: Purse::new(limits.datagrams_per_cookie, limits.cookies_at_once),
+            strangers: Purses {
+                checks: Purse::new(limits.datagrams_per_check, limits.checks_at_once),
+                cookies: Purse::new(limits.datagrams_per_cookie, limits.cookies_at_once),
+            },
+            known: Purses {
+                checks: Purse::new(limits.datagrams_per_known_check, limits.checks_at_once),
+                cookies: Purse::new(limits.datagrams_per_known_cookie, limits.cookies_at_once),
+            },
             datagrams: 0,
         }
     }
 
-    /// How many handshake messages may be worked on now, while more datagrams wait.
-    pub(super) fn handshakes(&self, limits: &Limits) -> u32 {
-        self.datagrams
-            .checked_div(limits.datagrams_per_handshake)
-            .unwrap_or(u32::MAX)
-    }
-
-    /// A handshake message is worked on.
-    pub(super) fn handshake_done(&mut self) {
-        self.datagrams = 0;
+    /// How many datagrams were received since the last call.
+    pub(super) fn take_datagrams(&mut self) -> u32 {
+        core::mem::take(&mut self.datagrams)
     }
 
     /// Nothing else waits, so the time is free.
     pub(super) fn idle(&mut self) {
-        self.checks.fill();
-        self.cookies.fill();
+        for purses in [&mut self.strangers, &mut self.known] {
+            purses.checks.fill();
+            purses.cookies.fill();
+        }
     }
 
     fn earn(&mut self, datagrams: u32) {
         self.datagrams = self.datagrams.saturating_add(datagrams);
-        self.checks.earn(datagrams);
-        self.cookies.earn(datagrams);
-    }
-}
-
-/// A bounded store of what received datagrams paid in.
-struct Purse {
-    held: u32,
-    price: u32,
-    most: u32,
-}
-
-impl Purse {
-    /// A full purse, which holds `most` times the price.
-    fn new(price: u32, most: u32) -> Self {
-        let most = price.saturating_mul(most);
-        Self {
-            held: most,
-            price,
-            most,
+        for purses in [&mut self.strangers, &mut self.known] {
+            purses.checks.earn(datagrams);
+            purses.cookies.earn(datagrams);
         }
-    }
-
-    fn fill(&mut self) {
-        self.held = self.most;
-    }
-
-    fn earn(&mut self, datagrams: u32) {
-        self.held = self.held.saturating_add(datagrams).min(self.most);
-    }
-
-    fn is_empty(&self) -> bool {
-        self.held < self.price
-    }
-
-    fn spend(&mut self) -> bool {
-        let left = self.held.checked_sub(self.price);
-        self.held = left.unwrap_or(self.held);
-        left.is_some()
     }
 }
 
 impl<R: CryptoRng> Shard<R> {
     /// Before a received batch: is the shard under load, and what do its datagrams pay in?
     pub(super) fn begin_batch(&mut self, at: Moment, batch: &Batch) {
-        self.allowance.earn(batch.len() as u32);
-        let queued = self.proven.len() + self.waiting.len();
-        self.allowance.under_load = self.load.observe(at.now, queued, &self.limits);
+        self.allowance.earn(batch.packets().count() as u32);
+        self.allowance.under_load = self.load.observe(at.now, self.handshakes_waiting(), &self.limits);
     }
 
     /// Puts an initiation or a response into the queue, if it passes the fences.
@@ -151,7 +134,7 @@ impl<R: CryptoRng> Shard<R> {
             self.counters.add(Event::NoIdentity, 1);
             return;
         }
-        if self.proven.len() + self.waiting.len() >= self.limits.handshake_queue {
+        if self.handshakes_waiting() >= self.limits.handshake_queue {
             self.counters.add(Event::HandshakeQueueFull, 1);
             return;
         }
@@ -185,16 +168,20 @@ impl<R: CryptoRng> Shard<R> {
             Message::Response(_) => return Some(Event::ResponseUnexpected),
             _ => false,
         };
-        let known = self.known_sources.contains(&path.remote)
-            && self.rate_limiter.allow(at.now, path.remote.ip(), &self.limits);
-        let preferred = awaited || known;
-        if !preferred {
+        let known = self.known_sources.contains(&path.remote);
+        let free = awaited || known && self.readings.allow(at.now, path.remote.ip(), &self.limits);
+        let purses = match (free, known) {
+            (true, _) => None,
+            (false, true) => Some(&mut self.allowance.known),
+            (false, false) => Some(&mut self.allowance.strangers),
+        };
+        if let Some(purses) = purses {
             // Without mac2 the answer is a cookie reply or nothing, so there is nothing to be read first.
-            if bytes.last_chunk() == Some(&[0; 16]) && self.allowance.cookies.is_empty() {
+            if bytes.last_chunk() == Some(&[0; 16]) && purses.cookies.is_empty() {
                 self.counters.add(Event::CookieWithheld, 1);
                 return Some(Event::MissingMac2);
             }
-            if !self.allowance.checks.spend() {
+            if !purses.checks.spend() {
                 return Some(Event::HandshakeUnread);
             }
         }
@@ -205,7 +192,11 @@ impl<R: CryptoRng> Shard<R> {
             return Some(Event::NoIdentity);
         };
         if !cookies.check_mac2(at.now, bytes, path.remote) {
-            if !preferred && !self.allowance.cookies.spend() {
+            let purses = match known {
+                true => &mut self.allowance.known,
+                false => &mut self.allowance.strangers,
+            };
+            if !free && !purses.cookies.spend() {
                 self.counters.add(Event::CookieWithheld, 1);
             } else if let Some(reply) = cookies.reply(at.now, &mut self.rng, bytes, path.remote) {
                 output.signal(path, reply.as_bytes());
@@ -213,7 +204,7 @@ impl<R: CryptoRng> Shard<R> {
             }
             return Some(Event::MissingMac2);
         }
-        if !known && !self.rate_limiter.allow(at.now, path.remote.ip(), &self.limits) {
+        if !self.rate_limiter.allow(at.now, path.remote.ip(), &self.limits) {
             return Some(Event::RateLimited);
         }
         None

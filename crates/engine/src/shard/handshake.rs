@@ -15,21 +15,28 @@ use crate::output::{Handover, Notice, Output};
 use crate::peer::Endpoint;
 
 impl<R: CryptoRng> Shard<R> {
-    /// Works on handshake messages that wait. `busy` says that more datagrams wait in the socket: then only as many
-    /// are worked on as the datagrams since the last one allow, so that a flood of handshakes cannot take the time
-    /// of established sessions.
+    /// Works on handshake messages that wait, for a shard with a thread of its own. `busy` says that more datagrams
+    /// wait for that thread, in its socket or handed over: then only as many are worked on as the datagrams that came
+    /// pay for, so that a flood of handshakes cannot take the time of established sessions.
     pub fn handshakes(&mut self, at: Moment, busy: bool, output: &mut Output) {
-        let budget = if busy {
-            self.allowance.handshakes(&self.limits)
-        } else {
+        let datagrams = self.begin_handshakes(busy);
+        self.pace.begin(busy, datagrams);
+        while self.has_handshakes() && self.pace.spend() {
+            self.next_handshake(at, output);
+        }
+    }
+
+    /// Before handshake messages are worked on: how many datagrams were received since the last time.
+    pub(crate) fn begin_handshakes(&mut self, busy: bool) -> u32 {
+        if !busy {
             self.allowance.idle();
-            self.limits.handshakes_per_idle_poll
-        };
-        for _ in 0..budget {
-            let Some(waiting) = self.proven.pop_front().or_else(|| self.waiting.pop_front()) else {
-                break;
-            };
-            self.allowance.handshake_done();
+        }
+        self.allowance.take_datagrams()
+    }
+
+    /// Works on one handshake message, if any waits.
+    pub(crate) fn next_handshake(&mut self, at: Moment, output: &mut Output) {
+        if let Some(waiting) = self.proven.pop_front().or_else(|| self.waiting.pop_front()) {
             self.accept_handshake(at, &waiting, output);
         }
     }

@@ -14,6 +14,7 @@ mod command;
 mod fences;
 mod handshake;
 mod indices;
+mod purse;
 mod receive;
 mod send;
 mod timers;
@@ -30,6 +31,7 @@ pub use self::command::Command;
 pub(crate) use self::command::PeerUpdate;
 use self::fences::{Allowance, Waiting};
 pub(crate) use self::indices::Indices;
+pub(crate) use self::purse::Pace;
 use crate::batch::{Batch, Pool};
 use crate::counters::{Counters, Event};
 use crate::deadlines::Deadlines;
@@ -67,9 +69,13 @@ pub struct Shard<R> {
     proven: VecDeque<Waiting>,
     waiting: VecDeque<Waiting>,
     load: Load,
+    /// Handshakes of sources that proved their address.
     rate_limiter: RateLimiter,
     known_sources: KnownSources,
+    /// Messages of known sources that are read without being paid for.
+    readings: RateLimiter,
     allowance: Allowance,
+    pace: Pace,
     staged_bytes: usize,
     sealing: Sequence<SealJob>,
     opening: Sequence<OpenJob>,
@@ -100,7 +106,7 @@ impl<R: CryptoRng> Shard<R> {
         directory: Arc<Directory>,
     ) -> Self {
         let seeds = [random_u128(&mut rng), random_u128(&mut rng)];
-        let allowance = Allowance::new(&limits);
+        let (allowance, pace) = (Allowance::new(&limits), Pace::new(&limits));
         Self {
             id,
             shards,
@@ -118,7 +124,9 @@ impl<R: CryptoRng> Shard<R> {
             load: Load::default(),
             rate_limiter: RateLimiter::new(seeds[1]),
             known_sources: KnownSources::new(seeds[1]),
+            readings: RateLimiter::new(seeds[1]),
             allowance,
+            pace,
             staged_bytes: 0,
             sealing: Sequence::new(),
             opening: Sequence::new(),
@@ -144,7 +152,13 @@ impl<R: CryptoRng> Shard<R> {
     /// Whether handshake messages wait, so that [`Shard::handshakes`] should be called soon.
     #[must_use]
     pub fn has_handshakes(&self) -> bool {
-        !self.proven.is_empty() || !self.waiting.is_empty()
+        self.handshakes_waiting() > 0
+    }
+
+    /// How many handshake messages wait.
+    #[must_use]
+    pub fn handshakes_waiting(&self) -> usize {
+        self.proven.len() + self.waiting.len()
     }
 
     /// Sends a batch of plaintext packets and everything that follows from it, sealing on this thread.
