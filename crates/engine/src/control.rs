@@ -17,6 +17,7 @@ use crate::allowed_ips::Prefix;
 use crate::directory::{Change, Directory, PeerRef, Publisher};
 use crate::limits::Limits;
 use crate::shard::{Command, PeerUpdate};
+use crate::slots::Slots;
 use crate::table::Table;
 
 /// What to change of a peer; what is `None` stays as it is.
@@ -67,21 +68,10 @@ pub struct Control {
     identity: Option<Arc<Identity>>,
     peers: Table<PublicKey, PeerRef>,
     slots: Vec<Slots>,
+    /// How many peers were ever added, modulo 2^32.
+    generation: u32,
     publisher: Publisher,
     commands: Vec<(u8, Command)>,
-}
-
-/// The peer slots of a shard: those that were given back, with their next generation, and the first never used.
-#[derive(Default)]
-struct Slots {
-    free: Vec<(u32, u32)>,
-    next: u32,
-}
-
-impl Slots {
-    fn in_use(&self) -> usize {
-        self.next as usize - self.free.len()
-    }
 }
 
 impl Control {
@@ -93,6 +83,7 @@ impl Control {
             identity: None,
             peers: Table::new(seed),
             slots: (0..shards).map(|_| Slots::default()).collect(),
+            generation: 0,
             publisher: Publisher::new(shards, seed),
             commands: Vec::new(),
         }
@@ -181,7 +172,7 @@ impl Control {
         self.publisher.change(Change::RemovePeer(*key, peer));
         self.commands.push((peer.shard, Command::RemovePeer(peer)));
         if let Some(slots) = self.slots.get_mut(usize::from(peer.shard)) {
-            slots.free.push((peer.slot, peer.generation.wrapping_add(1)));
+            slots.release(peer.slot);
         }
         true
     }
@@ -211,6 +202,13 @@ impl Control {
         self.publisher.published()
     }
 
+    /// Bytes of heap memory that the tables of peers and allowed IPs hold, both copies of the directory included. O(n).
+    #[must_use]
+    pub fn allocated(&self) -> usize {
+        let slots: usize = self.slots.iter().map(Slots::allocated).sum();
+        slots + self.peers.allocated() + self.publisher.allocated()
+    }
+
     /// Publishes what changed, and hands out what the shards must be told, in order.
     pub fn commands(&mut self) -> Vec<(u8, Command)> {
         let mut commands = core::mem::take(&mut self.commands);
@@ -236,13 +234,10 @@ impl Control {
         let Some((shard, slots)) = emptiest else {
             return Err(ConfigureError::TooManyPeers);
         };
-        let (slot, generation) = slots.free.pop().unwrap_or_else(|| {
-            slots.next += 1;
-            (slots.next - 1, 0)
-        });
+        self.generation = self.generation.wrapping_add(1);
         let peer = PeerRef {
-            slot,
-            generation,
+            slot: slots.take(),
+            generation: self.generation,
             shard: shard as u8,
         };
         self.peers.insert(key, peer);

@@ -7,24 +7,25 @@
 //! holds more entries than there are slots. Four children share a cache line (16 bytes an entry) and halve the
 //! depth of a binary heap; a timer that is pushed into the future only sinks, and rarely far.
 //!
-//! Slots are to be dense: the index costs 4 bytes for each slot up to the highest one ever set.
+//! The place of a slot is kept in [`Pages`], so that slots may be sparse: a page of the index goes with the last deadline
+//! in it.
 
 use alloc::vec::Vec;
 
 use wirewright_protocol::Instant;
 
+use crate::pages::{Number, Pages};
+
 const ARITY: usize = 4;
-/// The slot has no deadline.
-const NONE: u32 = u32::MAX;
 /// Below this many entries the heap keeps its memory.
 const SMALL: usize = 64;
 
 /// Deadlines by slot.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Deadlines {
     heap: Vec<Entry>,
-    /// Slot to place in `heap`, or `NONE`.
-    places: Vec<u32>,
+    /// Slot to place in `heap`.
+    places: Pages<Number>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,13 +34,19 @@ struct Entry {
     slot: u32,
 }
 
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Deadlines {
     /// No deadlines.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             heap: Vec::new(),
-            places: Vec::new(),
+            places: Pages::new(),
         }
     }
 
@@ -91,34 +98,24 @@ impl Deadlines {
         self.heap.is_empty()
     }
 
-    /// Forgets every slot from `slots` on, with its deadline, and gives the memory of their index back: for an
-    /// owner of slots that has shrunk its own table.
-    pub fn truncate(&mut self, slots: u32) {
-        for slot in (slots..).take(self.places.len().saturating_sub(slots as usize)) {
-            self.set(slot, None);
-        }
-        self.places.truncate(slots as usize);
-        self.places.shrink_to_fit();
+    /// Bytes of heap memory held. O(n).
+    #[must_use]
+    pub fn allocated(&self) -> usize {
+        self.heap.capacity() * size_of::<Entry>() + self.places.allocated()
     }
 
     fn place(&self, slot: u32) -> Option<usize> {
-        self.places
-            .get(slot as usize)
-            .filter(|&&place| place != NONE)
-            .map(|&place| place as usize)
+        self.places.get(slot).map(|place| place.get() as usize)
     }
 
     fn insert(&mut self, entry: Entry) {
-        if self.places.len() <= entry.slot as usize {
-            self.places.resize(entry.slot as usize + 1, NONE);
-        }
         self.heap.push(entry);
         self.rise(self.heap.len() - 1);
     }
 
     fn remove(&mut self, place: usize) {
         let removed = self.heap.swap_remove(place);
-        self.places[removed.slot as usize] = NONE;
+        self.places.remove(removed.slot);
         if place < self.heap.len() {
             self.restore(place);
         }
@@ -169,6 +166,6 @@ impl Deadlines {
     fn put(&mut self, place: usize, entry: Entry) {
         self.heap[place] = entry;
         // A place is below the number of slots, which are u32.
-        self.places[entry.slot as usize] = place as u32;
+        self.places.insert(entry.slot, Number::new(place as u32));
     }
 }

@@ -16,12 +16,12 @@ use wirewright_protocol::PublicKey;
 use crate::allowed_ips::{AllowedIps, Prefix};
 use crate::table::Table;
 
-/// A peer's place: its home shard, its slot there, and how often that slot was given away before.
+/// A peer's place: its home shard, its slot there, and what tells it from others in that slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerRef {
     /// The slot in the home shard.
     pub slot: u32,
-    /// Tells a peer from those that had the slot before.
+    /// Tells a peer from those that had the slot before: no other peer has the same for 2^32 additions.
     pub generation: u32,
     /// The home shard.
     pub shard: u8,
@@ -118,6 +118,13 @@ impl Publisher {
     /// At most this many allowed IPs there will be once all changes are published.
     pub(crate) fn allowed_ips_bound(&self) -> usize {
         self.published.allowed_ips.len() + self.additions
+    }
+
+    /// Bytes of heap memory held. O(n).
+    pub(crate) fn allocated(&self) -> usize {
+        let lists = self.missed.capacity() + self.pending.capacity();
+        let of = |copy: &Directory| copy.allowed_ips.allocated() + copy.peers.allocated();
+        lists * size_of::<Change>() + of(&self.published) + of(&self.spare)
     }
 
     pub(crate) fn change(&mut self, change: Change) {

@@ -244,6 +244,14 @@ impl<R: CryptoRng> Engine<R> {
         self.shards.get(usize::from(peer.shard))?.status(peer, now)
     }
 
+    /// Bytes of heap memory that slots and tables hold, in the control plane and all shards; what each peer itself
+    /// holds is not counted. O(n).
+    #[must_use]
+    pub fn allocated(&self) -> usize {
+        let shards: usize = self.shards.iter().map(Shard::allocated).sum();
+        shards + self.control.allocated()
+    }
+
     /// The shards, for what only one of them can tell.
     #[must_use]
     pub fn shards(&self) -> &[Shard<R>] {

@@ -42,9 +42,11 @@ mod limits;
 mod load;
 mod output;
 mod packet;
+mod pages;
 mod peer;
 mod sequence;
 mod shard;
+mod slots;
 
 pub use batch::{Batch, Slot};
 pub use control::{ConfigureError, Control, PeerConfig};

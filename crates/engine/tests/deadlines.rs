@@ -63,30 +63,35 @@ fn a_removed_deadline_is_never_due() {
 }
 
 #[test]
-fn truncating_forgets_the_slots_behind() {
-    let mut deadlines = Deadlines::new();
-    for slot in 0..10 {
-        deadlines.set(slot, Some(at(u64::from(slot))));
+fn memory_returns_whichever_slot_is_the_last_to_have_a_deadline() {
+    for stays in [0, 7_777, 19_999] {
+        let mut deadlines = Deadlines::new();
+        for slot in 0..20_000 {
+            deadlines.set(slot, Some(at(u64::from(slot % 100))));
+        }
+        let most = deadlines.allocated();
+        for slot in (0..20_000).filter(|slot| *slot != stays) {
+            deadlines.set(slot, None);
+        }
+        assert!(
+            deadlines.allocated() * 30 < most,
+            "{} of {most} bytes",
+            deadlines.allocated()
+        );
+        assert_eq!(drain(&mut deadlines), [stays]);
     }
-    deadlines.truncate(4);
-    assert_eq!(deadlines.get(4), None);
-    assert_eq!(drain(&mut deadlines), [0, 1, 2, 3]);
-    deadlines.set(9, Some(at(1)));
-    assert_eq!(drain(&mut deadlines), [9]);
 }
 
 #[derive(Clone, Debug)]
 enum Step {
     Set(u32, Option<u64>),
     Pop(u64),
-    Truncate(u32),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         20 => (0..40u32, proptest::option::weighted(0.8, 0..50u64)).prop_map(|(slot, at)| Step::Set(slot, at)),
         10 => (0..50u64).prop_map(Step::Pop),
-        1 => (0..40u32).prop_map(Step::Truncate),
     ]
 }
 
@@ -109,10 +114,6 @@ proptest! {
                         oracle.remove(&due);
                     }
                     prop_assert_eq!(deadlines.pop_due(at(now)), due.map(|(_, slot)| slot));
-                }
-                Step::Truncate(slots) => {
-                    deadlines.truncate(slots);
-                    oracle.retain(|&(_, slot)| slot < slots);
                 }
             }
             prop_assert_eq!(deadlines.peek(), oracle.first().map(|&(first, _)| first));

@@ -13,10 +13,19 @@ impl<V: Copy> AllowedIps<V> {
     pub fn check(&self) {
         self.v4.check();
         self.v6.check();
-        assert!(
-            self.values.len() >= self.v4.heads.len().max(self.v6.heads.len()),
-            "a value for each head"
-        );
+        for owner in 0..self
+            .v4
+            .heads
+            .bound()
+            .max(self.v6.heads.bound())
+            .max(self.values.bound())
+        {
+            assert_eq!(
+                self.values.get(owner).is_some(),
+                self.owns(owner),
+                "a value for each owner, and no other"
+            );
+        }
     }
 }
 
@@ -25,9 +34,7 @@ impl<A: Address> Trie<A> {
         let used = self.check_below(Place::ROOT, None);
         assert_eq!(used, self.nodes.used(), "nodes in the trie and nodes in use");
         assert_eq!(self.all().count(), self.prefixes, "number of prefixes");
-        let in_rings: usize = (0..self.heads.len())
-            .map(|owner| self.check_ring(owner as u32))
-            .sum();
+        let in_rings: usize = (0..self.heads.bound()).map(|owner| self.check_ring(owner)).sum();
         assert_eq!(in_rings, self.prefixes, "each prefix is in one ring");
         assert!(
             self.nodes.used() as usize <= (2 * self.prefixes).saturating_sub(1),

@@ -25,16 +25,17 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub use prefix::{Prefix, PrefixError};
 use trie::Trie;
 
+use crate::pages::Pages;
+
 /// Prefixes and the peers that they belong to.
 ///
-/// A peer is known by its number `owner`, which should be dense: memory is taken for all numbers up to the
-/// largest. `V` is what a lookup returns, one value for each peer.
+/// A peer is known by its number `owner`, which should be dense: memory is taken for 64 numbers at a time. `V` is what a lookup returns, one value for each peer.
 #[derive(Clone)]
 pub struct AllowedIps<V> {
     v4: Trie<u32>,
     v6: Trie<u128>,
-    /// By owner. What stands in the place of an owner without prefixes means nothing.
-    values: Vec<V>,
+    /// By owner, of those that have prefixes.
+    values: Pages<V>,
 }
 
 impl<V: Copy> AllowedIps<V> {
@@ -44,7 +45,7 @@ impl<V: Copy> AllowedIps<V> {
         Self {
             v4: Trie::new(),
             v6: Trie::new(),
-            values: Vec::new(),
+            values: Pages::new(),
         }
     }
 
@@ -58,11 +59,10 @@ impl<V: Copy> AllowedIps<V> {
             IpAddr::V4(address) => self.v4.insert(address.to_bits(), prefix.len(), owner),
             IpAddr::V6(address) => self.v6.insert(address.to_bits(), prefix.len(), owner),
         }?;
-        let place = owner as usize;
-        if self.values.len() <= place {
-            grow(&mut self.values, place + 1, value);
+        self.values.insert(owner, value);
+        if let Some(previous) = previous {
+            self.trim(previous);
         }
-        self.values[place] = value;
         Ok(previous)
     }
 
@@ -72,22 +72,21 @@ impl<V: Copy> AllowedIps<V> {
             IpAddr::V4(address) => self.v4.remove(address.to_bits(), prefix.len(), owner),
             IpAddr::V6(address) => self.v6.remove(address.to_bits(), prefix.len(), owner),
         };
-        self.trim();
+        self.trim(owner);
         removed
     }
 
     /// Removes all prefixes of `owner` and tells how many there were. O(that number).
     pub fn remove_peer(&mut self, owner: u32) -> usize {
         let removed = self.v4.remove_owner(owner) + self.v6.remove_owner(owner);
-        self.trim();
+        self.trim(owner);
         removed
     }
 
     /// Changes the value of `owner`, for instance when the peer has moved to another shard; false if it has no
     /// prefix. O(1).
     pub fn set_value(&mut self, owner: u32, value: V) -> bool {
-        let owns = self.v4.head(owner).is_some() || self.v6.head(owner).is_some();
-        match self.values.get_mut(owner as usize).filter(|_| owns) {
+        match self.values.get_mut(owner) {
             Some(place) => {
                 *place = value;
                 true
@@ -164,22 +163,26 @@ impl<V: Copy> AllowedIps<V> {
         self.len() == 0
     }
 
-    /// Bytes of heap memory held.
+    /// Bytes of heap memory held. O(n).
     #[must_use]
     pub fn allocated(&self) -> usize {
-        let heads = (self.v4.heads.capacity() + self.v6.heads.capacity()) * size_of::<u32>();
-        let values = self.values.capacity() * size_of::<V>();
-        self.v4.nodes.allocated() + self.v6.nodes.allocated() + heads + values
+        let heads = self.v4.heads.allocated() + self.v6.heads.allocated();
+        self.v4.nodes.allocated() + self.v6.nodes.allocated() + heads + self.values.allocated()
     }
 
     fn value(&self, owner: u32) -> Option<V> {
-        self.values.get(owner as usize).copied()
+        self.values.get(owner).copied()
     }
 
-    /// Keeps values for as many owners as there are heads.
-    fn trim(&mut self) {
-        self.values.truncate(self.v4.heads.len().max(self.v6.heads.len()));
-        shrink(&mut self.values);
+    fn owns(&self, owner: u32) -> bool {
+        self.v4.head(owner).is_some() || self.v6.head(owner).is_some()
+    }
+
+    /// Forgets the value of an owner that has lost its last prefix.
+    fn trim(&mut self, owner: u32) {
+        if !self.owns(owner) {
+            self.values.remove(owner);
+        }
     }
 }
 
@@ -207,15 +210,6 @@ impl Prefix {
     fn of_v6(bits: u128, len: u8) -> Self {
         Self::masked(Ipv6Addr::from_bits(bits).into(), len)
     }
-}
-
-/// Makes a vector longer. It grows by an eighth where it would double of itself: the budget is memory per peer,
-/// and large vectors grow in place where the allocator can remap pages.
-fn grow<T: Clone>(vector: &mut Vec<T>, len: usize, filler: T) {
-    if len > vector.capacity() {
-        vector.reserve_exact(len + len / 8 + 16 - vector.len());
-    }
-    vector.resize(len, filler);
 }
 
 /// Gives memory back once less than five eighths of it is used.

@@ -11,12 +11,10 @@
 //! a processor overlaps the misses of several nodes by itself: to read it all ahead in a loop of its own gained
 //! less than a tenth.
 
-use alloc::vec::Vec;
-
 use super::address::Address;
 use super::node::{Cold, NONE};
 use super::trie::Trie;
-use super::{grow, shrink};
+use crate::pages::Number;
 
 /// Nodes removed in one go; even, as they are collected in pairs.
 const BATCH: usize = 16;
@@ -25,17 +23,12 @@ impl<A: Address> Trie<A> {
     /// Appends a node to the ring of `owner`.
     pub(super) fn link(&mut self, node: u32, owner: u32) {
         self.nodes.hot_mut(node).owner = owner;
-        let owner = owner as usize;
-        if self.heads.len() <= owner {
-            grow(&mut self.heads, owner + 1, NONE);
-        }
-        let head = self.heads[owner];
-        if head == NONE {
-            self.heads[owner] = node;
-            self.join(node, node);
-        } else {
+        if let Some(head) = self.head(owner) {
             self.join(self.nodes.cold(head).previous, node);
             self.join(node, head);
+        } else {
+            self.heads.insert(owner, Number::new(node));
+            self.join(node, node);
         }
     }
 
@@ -44,9 +37,10 @@ impl<A: Address> Trie<A> {
         let Cold { next, previous, .. } = *self.nodes.cold(node);
         self.join(previous, next);
         self.join(node, node);
-        let head = &mut self.heads[owner as usize];
-        if *head == node {
-            *head = if next == node { NONE } else { next };
+        if next == node {
+            self.heads.remove(owner);
+        } else if self.head(owner) == Some(node) {
+            self.heads.insert(owner, Number::new(next));
         }
     }
 
@@ -64,15 +58,11 @@ impl<A: Address> Trie<A> {
                 self.compact();
             }
         }
-        self.trim();
         before - self.prefixes
     }
 
     pub(super) fn head(&self, owner: u32) -> Option<u32> {
-        self.heads
-            .get(owner as usize)
-            .copied()
-            .filter(|&head| head != NONE)
+        self.heads.get(owner).map(|head| head.get())
     }
 
     /// The node after `node` in its ring, unless that is the first one.
@@ -106,27 +96,13 @@ impl<A: Address> Trie<A> {
             }
             if batch.len == BATCH {
                 self.join(previous, next);
-                self.heads[owner as usize] = next;
+                self.heads.insert(owner, Number::new(next));
                 return batch;
             }
             (front, back) = (next, previous);
         }
-        self.heads[owner as usize] = NONE;
+        self.heads.remove(owner);
         batch
-    }
-
-    /// Drops unused heads at the end, a few at a time so that no operation has to drop many; all if none is used.
-    pub(super) fn trim(&mut self) {
-        if self.prefixes == 0 {
-            self.heads = Vec::new();
-            return;
-        }
-        for _ in 0..16 {
-            if self.heads.last() == Some(&NONE) {
-                self.heads.pop();
-            }
-        }
-        shrink(&mut self.heads);
     }
 }
 

@@ -12,12 +12,11 @@
 //! place; with none, it goes, and a glue parent, left with one child, goes with it. To remove a peer with k
 //! prefixes is O(k), whatever the size of the trie.
 
-use alloc::vec::Vec;
-
 use super::InsertError;
 use super::address::Address;
 use super::node::{Hot, NOBODY, NONE, Place};
 use super::nodes::Nodes;
+use crate::pages::{Number, Pages};
 
 /// Free nodes that are kept however few are used.
 pub(super) const SPARE: u32 = 64;
@@ -25,8 +24,8 @@ pub(super) const SPARE: u32 = 64;
 #[derive(Clone)]
 pub(super) struct Trie<A: Address> {
     pub(super) nodes: Nodes<A>,
-    /// The first node of each owner's ring, or `NONE`.
-    pub(super) heads: Vec<u32>,
+    /// The first node of each owner's ring.
+    pub(super) heads: Pages<Number>,
     pub(super) prefixes: usize,
 }
 
@@ -34,7 +33,7 @@ impl<A: Address> Trie<A> {
     pub(super) const fn new() -> Self {
         Self {
             nodes: Nodes::new(),
-            heads: Vec::new(),
+            heads: Pages::new(),
             prefixes: 0,
         }
     }
@@ -119,7 +118,6 @@ impl<A: Address> Trie<A> {
         self.unlink(node, owner);
         self.vacate(node);
         self.compact();
-        self.trim();
         true
     }
 
@@ -206,10 +204,10 @@ impl<A: Address> Trie<A> {
         };
         self.nodes.cold_mut(next).previous = to;
         self.nodes.cold_mut(previous).next = to;
-        if let Some(head) = self.heads.get_mut(hot.owner as usize)
-            && *head == from
+        if let Some(head) = self.heads.get_mut(hot.owner)
+            && head.get() == from
         {
-            *head = to;
+            *head = Number::new(to);
         }
     }
 }

@@ -75,7 +75,7 @@ impl<R: CryptoRng> Shard<R> {
         self.proven.clear();
         self.waiting.clear();
         self.identity = identity;
-        for slot in 0..self.peers.len() as u32 {
+        for slot in 0..self.peers.bound() {
             if let Some(peer) = peer_at(&mut self.peers, slot) {
                 peer.conversation.forget(&mut self.retired);
                 self.settle(slot);
@@ -84,13 +84,7 @@ impl<R: CryptoRng> Shard<R> {
     }
 
     fn add_peer(&mut self, id: PeerRef, key: PublicKey) {
-        let slot = id.slot as usize;
-        if self.peers.len() <= slot {
-            self.peers.resize_with(slot + 1, || None);
-        }
-        if let Some(place) = self.peers.get_mut(slot) {
-            *place = Some(Box::new(Peer::new(id, key)));
-        }
+        self.peers.insert(id.slot, Box::new(Peer::new(id, key)));
     }
 
     fn remove_peer(&mut self, id: PeerRef) {
@@ -101,13 +95,8 @@ impl<R: CryptoRng> Shard<R> {
         if let Some(peer) = peer_at(&mut self.peers, id.slot) {
             peer.conversation.forget(&mut self.retired);
         }
-        if let Some(place) = self.peers.get_mut(id.slot as usize) {
-            *place = None;
-        }
+        self.peers.remove(id.slot);
         self.settle(id.slot);
-        while self.peers.last().is_some_and(Option::is_none) {
-            self.peers.pop();
-        }
     }
 
     fn update_peer(&mut self, at: Moment, id: PeerRef, update: PeerUpdate) {

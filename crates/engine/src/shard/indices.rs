@@ -55,4 +55,8 @@ impl Indices {
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
+
+    pub(crate) fn allocated(&self) -> usize {
+        self.slots.allocated()
+    }
 }

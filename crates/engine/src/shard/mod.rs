@@ -40,6 +40,7 @@ use crate::job::{OpenJob, SealJob};
 use crate::limits::Limits;
 use crate::load::{KnownSources, Load, RateLimiter};
 use crate::output::Output;
+use crate::pages::Pages;
 use crate::peer::{Peer, PeerStatus, Retired};
 use crate::sequence::Sequence;
 
@@ -62,7 +63,7 @@ pub struct Shard<R> {
     identity: Option<Arc<Identity>>,
     cookies: Option<CookieIssuer>,
     directory: Arc<Directory>,
-    peers: Vec<Option<Box<Peer>>>,
+    peers: Pages<Box<Peer>>,
     indices: Indices,
     deadlines: Deadlines,
     /// Handshake messages that proved their source address, before those that came while nothing was to be proved.
@@ -116,7 +117,7 @@ impl<R: CryptoRng> Shard<R> {
             identity: None,
             cookies: None,
             directory,
-            peers: Vec::new(),
+            peers: Pages::new(),
             indices: Indices::new(id, seeds[0]),
             deadlines: Deadlines::new(),
             proven: VecDeque::new(),
@@ -206,7 +207,7 @@ impl<R: CryptoRng> Shard<R> {
 
     /// All home peers, in the order of their slots.
     pub fn statuses(&self, now: Instant) -> impl Iterator<Item = PeerStatus> + '_ {
-        self.peers.iter().flatten().map(move |peer| status(peer, now))
+        self.peers.iter().map(move |peer| status(peer, now))
     }
 
     /// The home peer `id`.
@@ -227,14 +228,22 @@ impl<R: CryptoRng> Shard<R> {
         self.staged_bytes
     }
 
+    /// Bytes of heap memory that the slots and tables for peers, indices and deadlines hold; what a peer itself holds
+    /// is not counted. O(n).
+    #[must_use]
+    pub fn allocated(&self) -> usize {
+        let retired = self.retired.capacity() * size_of::<u32>();
+        self.peers.allocated() + self.indices.allocated() + self.deadlines.allocated() + retired
+    }
+
     pub(crate) fn rng_mut(&mut self) -> &mut R {
         &mut self.rng
     }
 
     fn peer(&self, id: PeerRef) -> Option<&Peer> {
         self.peers
-            .get(id.slot as usize)?
-            .as_deref()
+            .get(id.slot)
+            .map(|peer| &**peer)
             .filter(|peer| peer.id == id)
     }
 
@@ -259,7 +268,7 @@ impl<R: CryptoRng> Shard<R> {
         for index in self.retired.drain(..) {
             self.indices.release(index);
         }
-        let peer = self.peers.get(slot as usize).and_then(Option::as_deref);
+        let peer = self.peers.get(slot);
         let deadline = peer.and_then(|peer| peer.conversation.deadline());
         let stranded = deadline.is_none() && peer.is_some_and(|peer| !peer.staged.is_empty());
         self.deadlines.set(slot, deadline);
@@ -272,8 +281,8 @@ impl<R: CryptoRng> Shard<R> {
 /// Slots of a pooled batch. 45 packets of 1420 bytes make the largest super-packet; 64 fit one offloaded send.
 pub(crate) const BATCH_SLOTS: usize = 64;
 
-fn peer_at(peers: &mut [Option<Box<Peer>>], slot: u32) -> Option<&mut Peer> {
-    peers.get_mut(slot as usize)?.as_deref_mut()
+fn peer_at(peers: &mut Pages<Box<Peer>>, slot: u32) -> Option<&mut Peer> {
+    peers.get_mut(slot).map(|peer| &mut **peer)
 }
 
 fn status(peer: &Peer, now: Instant) -> PeerStatus {
