@@ -7,12 +7,14 @@
 
 mod batch;
 mod config;
+mod interface;
 mod message;
 mod packets;
 mod script;
 
 pub use batch::batch;
 pub use config::config;
+pub use interface::interface;
 pub use message::message;
 pub use packets::packets;
 
@@ -23,6 +25,7 @@ pub type Body = fn(&[u8]);
 pub const TARGETS: &[(&str, Body)] = &[
     ("batch", batch),
     ("config", config),
+    ("interface", interface),
     ("message", message),
     ("packets", packets),
 ];
