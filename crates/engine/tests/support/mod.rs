@@ -295,7 +295,7 @@ impl Network {
 }
 
 impl Node {
-    fn new(number: u8, shards: u8, limits: &Limits, mtu: usize) -> Self {
+    pub fn new(number: u8, shards: u8, limits: &Limits, mtu: usize) -> Self {
         let rngs = (0..shards).map(|shard| ChaCha20Rng::from_seed([number ^ shard << 4 ^ 0x80; 32]));
         Self {
             engine: Engine::new(rngs, limits, mtu),
