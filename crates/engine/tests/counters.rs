@@ -26,9 +26,12 @@ const PEER: Seen = Seen {
     peer: Some(1),
 };
 
-/// What provokes an event once at node 0, and who can be told of it. Without a wildcard: a new event does not
+/// Provokes an event once at node 0, which has this number of shards.
+type Provoke = fn(Event, u8) -> Seen;
+
+/// What provokes an event, and who can be told of it. Without a wildcard: a new event does not
 /// compile before it has a scenario.
-fn scenario(event: Event) -> (fn(Event, u8) -> Seen, Seen) {
+fn scenario(event: Event) -> (Provoke, Seen) {
     match event {
         Event::BadLength => (a_truncated_initiation, DEVICE),
         Event::BadType => (a_datagram_of_another_protocol, DEVICE),
@@ -68,12 +71,53 @@ fn scenario(event: Event) -> (fn(Event, u8) -> Seen, Seen) {
     }
 }
 
+/// Events that can be blamed on a peer or on nobody, in the other way than in [`scenario`].
+const OTHERWISE: [(Event, Provoke, Seen); 6] = [
+    (Event::NoIdentity, a_packet_to_a_peer_without_a_private_key, PEER),
+    (
+        Event::InitiationInvalid,
+        a_peers_initiation_with_a_forged_timestamp,
+        PEER,
+    ),
+    (Event::BadCookie, a_cookie_for_an_index_that_nobody_has, DEVICE),
+    (
+        Event::ResponseUnexpected,
+        a_response_for_an_index_that_nobody_has,
+        DEVICE,
+    ),
+    (Event::JobsFull, a_datagram_when_no_job_may_be_out, DEVICE),
+    (
+        Event::NoEndpoint,
+        a_handshake_with_a_peer_that_was_never_heard,
+        PEER,
+    ),
+];
+
 with_one_and_four_shards! {
     fn every_event_is_counted_once_and_in_its_place(shards) {
         for event in Event::ALL {
             let (provoke, expected) = scenario(*event);
             assert_eq!(provoke(*event, shards), expected, "{}", event.name());
         }
+        for (event, provoke, expected) in OTHERWISE {
+            assert_eq!(provoke(event, shards), expected, "{} in another place", event.name());
+        }
+    }
+
+    fn peers_and_device_agree_about_what_peers_did(shards) {
+        let mut network = Network::new(1, shards);
+        let mut authors: Vec<Author> = (0..4).map(|number| Author::connected(&mut network, 0, 90 + number)).collect();
+        for (count, author) in (1..).zip(&mut authors) {
+            for _ in 0..count {
+                let mut data = author.seal(&[]);
+                data[20] ^= 1;
+                network.inject(0, author.address, &data);
+            }
+        }
+        for (count, author) in (1..).zip(&authors) {
+            assert_eq!(network.status(0, &author.key).counters.get(Event::AuthenticationFailed), count);
+        }
+        assert_eq!(network.counter(0, Event::AuthenticationFailed), 1 + 2 + 3 + 4);
     }
 
     fn nothing_is_counted_while_all_goes_well(shards) {
@@ -482,4 +526,57 @@ fn what_only_the_shell_sees(event: Event, shards: u8) -> Seen {
     let mut network = Network::new(1, shards);
     network.nodes[0].engine.count(event, 1);
     at_device(&network, event)
+}
+
+fn a_packet_to_a_peer_without_a_private_key(event: Event, shards: u8) -> Seen {
+    let mut network = Network::pair(shards);
+    let (at, node) = (network.moment(), &mut network.nodes[0]);
+    node.engine.set_private_key(at, None, &mut node.output);
+    network.send(0, 1, b"as whom");
+    at_node_1(&network, event)
+}
+
+fn a_peers_initiation_with_a_forged_timestamp(event: Event, shards: u8) -> Seen {
+    let mut network = Network::new(1, shards);
+    let mut author = Author::introduced(&mut network, 0, 99);
+    let mut initiation = author.initiation(network.moment());
+    initiation[100] ^= 1;
+    sign(&mut initiation, &network.nodes[0].key);
+    network.inject(0, author.address, &initiation);
+    at_peer(&network, event, &author.key)
+}
+
+fn a_cookie_for_an_index_that_nobody_has(event: Event, shards: u8) -> Seen {
+    let mut network = Network::pair(shards);
+    let mut reply = vec![0; 64];
+    reply[0] = 3;
+    network.inject(0, network.nodes[1].address, &reply);
+    at_device(&network, event)
+}
+
+fn a_response_for_an_index_that_nobody_has(event: Event, shards: u8) -> Seen {
+    let mut network = Network::pair(shards);
+    let mut response = vec![0; 92];
+    response[0] = 2;
+    sign(&mut response, &network.nodes[0].key);
+    network.inject(0, network.nodes[1].address, &response);
+    at_device(&network, event)
+}
+
+fn a_datagram_when_no_job_may_be_out(event: Event, shards: u8) -> Seen {
+    let limits = Limits {
+        jobs_in_flight: 0,
+        ..Limits::default()
+    };
+    let mut network = Network::with_limits(1, shards, &limits);
+    network.inject(0, "192.0.2.9:51820".parse().unwrap(), &[4; 32]);
+    at_device(&network, event)
+}
+
+fn a_handshake_with_a_peer_that_was_never_heard(event: Event, shards: u8) -> Seen {
+    let mut network = Network::new(2, shards);
+    network.introduce(0, 1, false);
+    let (at, key, node) = (network.moment(), network.nodes[1].key, &mut network.nodes[0]);
+    node.engine.initiate(at, &key, &mut node.output);
+    at_node_1(&network, event)
 }

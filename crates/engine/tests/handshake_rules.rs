@@ -406,33 +406,34 @@ with_one_and_four_shards! {
     }
 }
 
-/// What goes out has the source address that the last datagram came to, until silence makes it suspect.
-#[test]
-fn a_retry_lets_the_system_choose_the_source_address() {
-    let mut network = Network::connected(1);
-    network.send(1, 0, b"to one of several addresses");
-    let heard = network.intercept().pop().unwrap();
-    let local = Some([192, 0, 2, 1].into());
-    let path = Endpoint {
-        remote: heard.from,
-        source: local,
-    };
-    let mut batch = Batch::new(1, heard.bytes.len());
-    batch.push_datagram(path, heard.bytes.len(), |to| to.copy_from_slice(&heard.bytes));
-    let at = network.moment();
-    let node = &mut network.nodes[0];
-    node.engine.receive(at, batch, &mut node.output);
-    let mut output = Output::default();
-    let packet = ipv4([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), b"reply");
-    let mut batch = node.engine.batch().unwrap();
-    batch.push_plaintext(packet.len(), |bytes| bytes.copy_from_slice(&packet));
-    node.engine.send(at, batch, &mut output);
-    assert_eq!(output.datagrams[0].slot(0).unwrap().path.source, local);
-    // Nothing comes back for 15 s and a bit.
-    let mut output = Output::default();
-    node.engine
-        .tick(support::moment(network.now + SECOND * 16), &mut output);
-    assert_eq!(output.datagrams[0].packet(0)[0], 1);
-    let path = output.datagrams[0].slot(0).unwrap().path;
-    assert_eq!((path.remote, path.source), (heard.from, None));
+with_one_and_four_shards! {
+    /// What goes out has the source address that the last datagram came to, until silence makes it suspect.
+    fn a_retry_lets_the_system_choose_the_source_address(shards) {
+        let mut network = Network::connected(shards);
+        network.send(1, 0, b"to one of several addresses");
+        let heard = network.intercept().pop().unwrap();
+        let local = Some([192, 0, 2, 1].into());
+        let path = Endpoint {
+            remote: heard.from,
+            source: local,
+        };
+        let mut batch = Batch::new(1, heard.bytes.len());
+        batch.push_datagram(path, heard.bytes.len(), |to| to.copy_from_slice(&heard.bytes));
+        let at = network.moment();
+        let node = &mut network.nodes[0];
+        node.engine.receive(at, batch, &mut node.output);
+        let mut output = Output::default();
+        let packet = ipv4([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), b"reply");
+        let mut batch = node.engine.batch().unwrap();
+        batch.push_plaintext(packet.len(), |bytes| bytes.copy_from_slice(&packet));
+        node.engine.send(at, batch, &mut output);
+        assert_eq!(output.datagrams[0].slot(0).unwrap().path.source, local);
+        // Nothing comes back for 15 s and a bit.
+        let mut output = Output::default();
+        node.engine
+            .tick(support::moment(network.now + SECOND * 16), &mut output);
+        assert_eq!(output.datagrams[0].packet(0)[0], 1);
+        let path = output.datagrams[0].slot(0).unwrap().path;
+        assert_eq!((path.remote, path.source), (heard.from, None));
+    }
 }

@@ -427,42 +427,43 @@ impl rand_core::TryRng for FewIndices {
 
 impl rand_core::TryCryptoRng for FewIndices {}
 
-/// Indices are random, but may come again; a job remembers the keys, not only the index.
-#[test]
-fn an_index_that_came_again_does_not_let_a_former_session_in() {
-    let at = support::moment(Duration::from_secs(1000));
-    let mut network = Network::new(1, 1);
-    let mut author = support::author::Author::new(99, secret(7).public());
-    let rng = FewIndices(ChaCha20Rng::from_seed([3; 32]), 0);
-    let mut engine = Engine::new([rng], &Limits::default(), support::MTU);
-    let mut output = Output::default();
-    engine.set_private_key(at, Some(secret(7)), &mut output);
-    let config = PeerConfig {
-        allowed_ips: vec![format!("{}/32", author.inner).parse().unwrap()],
-        ..PeerConfig::default()
-    };
-    engine.set_peer(at, author.key, config, &mut output).unwrap();
-    let mut receiver = Bench::new(engine, &author.key, at);
-    let mut shake_hands = |receiver: &mut Bench<FewIndices>, author: &mut support::author::Author| {
-        network.now += Duration::from_secs(10);
-        receiver.at = support::moment(network.now);
-        let initiation = author.initiation(receiver.at);
-        assert!(receiver.open_job(&[initiation]).is_none());
-        let (at, mut output) = (receiver.at, Output::default());
-        receiver.home().handshakes(at, false, &mut output);
-        let response = take(&mut output.datagrams).pop().unwrap();
-        author.hear(&response);
-        u32::from_le_bytes(response[4..8].try_into().unwrap())
-    };
-    let index = shake_hands(&mut receiver, &mut author);
-    let text = ipv4(author.inner, [10, 0, 0, 1].into(), &[0; 8]);
-    let mut job = receiver.open_job(&[author.seal(&text)]).unwrap();
-    // All sessions end, but the peer stays; in the end an index is its again.
-    receiver
-        .configure(|control| control.set_private_key(Some(secret(7)), &mut ChaCha20Rng::from_seed([1; 32])));
-    while shake_hands(&mut receiver, &mut author) != index {}
-    job.run();
-    receiver.opened(job);
-    assert!(receiver.payloads().is_empty());
-    assert_eq!(receiver.counters().get(Event::NoSession), 1);
+with_one_and_four_shards! {
+    /// Indices are random, but may come again; a job remembers the keys, not only the index.
+    fn an_index_that_came_again_does_not_let_a_former_session_in(shards) {
+        let at = support::moment(Duration::from_secs(1000));
+        let mut network = Network::new(1, shards);
+        let mut author = support::author::Author::new(99, secret(7).public());
+        let rngs = (0..shards).map(|shard| FewIndices(ChaCha20Rng::from_seed([3 + shard; 32]), 0));
+        let mut engine = Engine::new(rngs, &Limits::default(), support::MTU);
+        let mut output = Output::default();
+        engine.set_private_key(at, Some(secret(7)), &mut output);
+        let config = PeerConfig {
+            allowed_ips: vec![format!("{}/32", author.inner).parse().unwrap()],
+            ..PeerConfig::default()
+        };
+        engine.set_peer(at, author.key, config, &mut output).unwrap();
+        let mut receiver = Bench::new(engine, &author.key, at);
+        let mut shake_hands = |receiver: &mut Bench<FewIndices>, author: &mut support::author::Author| {
+            network.now += Duration::from_secs(10);
+            receiver.at = support::moment(network.now);
+            let initiation = author.initiation(receiver.at);
+            assert!(receiver.open_job(&[initiation]).is_none());
+            let (at, mut output) = (receiver.at, Output::default());
+            receiver.home().handshakes(at, false, &mut output);
+            let response = take(&mut output.datagrams).pop().unwrap();
+            author.hear(&response);
+            u32::from_le_bytes(response[4..8].try_into().unwrap())
+        };
+        let index = shake_hands(&mut receiver, &mut author);
+        let text = ipv4(author.inner, [10, 0, 0, 1].into(), &[0; 8]);
+        let mut job = receiver.open_job(&[author.seal(&text)]).unwrap();
+        // All sessions end, but the peer stays; in the end an index is its again.
+        receiver
+            .configure(|control| control.set_private_key(Some(secret(7)), &mut ChaCha20Rng::from_seed([1; 32])));
+        while shake_hands(&mut receiver, &mut author) != index {}
+        job.run();
+        receiver.opened(job);
+        assert!(receiver.payloads().is_empty());
+        assert_eq!(receiver.counters().get(Event::NoSession), 1);
+    }
 }
