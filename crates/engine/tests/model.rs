@@ -4,14 +4,21 @@
 //! `PROPTEST_CASES=5000 cargo test -p wirewright-engine --test model` tries more.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used)]
 
+#[path = "model/compare.rs"]
+mod compare;
 #[path = "model/interface.rs"]
 mod interface;
+#[path = "model/step.rs"]
+mod step;
 mod support;
+#[path = "model/wire.rs"]
+mod wire;
 #[path = "model/world.rs"]
 mod world;
 
 use proptest::prelude::*;
-use world::{Step, World, step};
+use step::{Step, step};
+use world::World;
 
 /// As many as take a second or two; the environment may ask for more.
 fn cases() -> u32 {
