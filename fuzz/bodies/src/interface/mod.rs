@@ -6,6 +6,7 @@
 
 mod ledger;
 mod mail;
+mod promises;
 mod world;
 
 use crate::script::Script;

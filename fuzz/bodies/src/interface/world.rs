@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
-use wirewright_engine::{Engine, Limits, Moment, Notice, Output, PeerConfig, Shard};
+use wirewright_engine::{Engine, Limits, Moment, Notice, Output, PeerConfig};
 use wirewright_protocol::{Instant, PublicKey, SecretKey, WallTime};
 
-use super::ledger::{Ledger, ended, ipv4};
+use super::ledger::{Ledger, ipv4};
 use super::mail::{Arrival, Mail, batch_of, place};
 use crate::script::Script;
 
@@ -19,40 +19,31 @@ const DEVICE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(20
 /// A dead session shows after 15 s and a bit; then an initiation, a cookie and another initiation; twice as much, since
 /// both may begin at once.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// Sessions and a handshake of one peer.
-const INDICES_PER_PEER: usize = 4;
 
-type Interface = Engine<ChaCha8Rng>;
+pub(super) type Interface = Engine<ChaCha8Rng>;
 
-struct Peer {
-    engine: Interface,
-    output: Output,
-    key: PublicKey,
-    inner: Ipv4Addr,
+pub(super) struct Peer {
+    pub(super) engine: Interface,
+    pub(super) output: Output,
+    pub(super) key: PublicKey,
+    pub(super) inner: Ipv4Addr,
     /// Whether it is a peer of the device.
-    configured: bool,
+    pub(super) configured: bool,
 }
 
 pub(super) struct World {
-    device: Interface,
-    output: Output,
-    limits: Limits,
-    shards: u8,
-    now: Duration,
-    peers: Vec<Peer>,
+    pub(super) device: Interface,
+    pub(super) output: Output,
+    pub(super) limits: Limits,
+    pub(super) shards: u8,
+    pub(super) now: Duration,
+    pub(super) peers: Vec<Peer>,
     /// Which peer has the inner address of each.
-    owners: Vec<Option<usize>>,
-    mail: Mail,
-    ledger: Ledger,
+    pub(super) owners: Vec<Option<usize>>,
+    pub(super) mail: Mail,
+    pub(super) ledger: Ledger,
     /// Whence peers' handshake messages came, whole; what waits may be worked on later.
-    shook_from: HashSet<(usize, SocketAddr)>,
-}
-
-/// What is compared before and after something arrives.
-struct Books {
-    ended: u64,
-    waiting: usize,
-    endpoints: Vec<Option<SocketAddr>>,
+    pub(super) shook_from: HashSet<(usize, SocketAddr)>,
 }
 
 impl World {
@@ -283,83 +274,6 @@ impl World {
         self.receive(&arrivals, shard);
     }
 
-    /// Lets datagrams arrive in one batch, and looks what became of each.
-    fn receive(&mut self, arrivals: &[Arrival], shard: Option<u8>) {
-        let (at, before, cookies) = (self.moment(), self.books(), self.sent(3));
-        let batch = batch_of(arrivals);
-        match shard {
-            Some(shard) => self.device.receive_in(shard, at, batch, &mut self.output),
-            None => self.device.receive(at, batch, &mut self.output),
-        }
-        let after = self.books();
-        let delivered = self.take_packets();
-        let came = arrivals
-            .iter()
-            .filter(|arrival| !arrival.bytes.is_empty())
-            .count();
-        let refused = (after.ended - before.ended) as usize;
-        let queued = after.waiting - before.waiting;
-        // What is left was heard and held nothing to deliver: a keepalive, each once.
-        let unspent: HashSet<usize> = arrivals
-            .iter()
-            .filter_map(|arrival| arrival.letter)
-            .filter(|letter| !self.mail.letters[*letter].spent)
-            .collect();
-        let keepalives = unspent
-            .iter()
-            .filter(|letter| self.mail.letters[**letter].is_keepalive());
-        let heard = came.checked_sub(delivered + refused + queued);
-        assert!(
-            heard.is_some_and(|heard| heard <= keepalives.count()),
-            "of {came} datagrams {delivered} were delivered, {refused} refused, {queued} queued"
-        );
-        let shakes = arrivals
-            .iter()
-            .filter(|arrival| matches!(arrival.bytes.len(), 148 | 92));
-        assert!(
-            self.sent(3) - cookies <= shakes.count(),
-            "more cookies than handshake messages"
-        );
-
-        let mut heard_from = HashSet::new();
-        for arrival in arrivals {
-            let Some(letter) = arrival.letter.map(|letter| &self.mail.letters[letter]) else {
-                continue;
-            };
-            if !letter.is_data() {
-                self.shook_from.insert((letter.peer, arrival.from));
-            } else if !letter.spent {
-                heard_from.insert((letter.peer, arrival.from));
-            }
-        }
-        self.assert_moved_only_to(&before, &heard_from);
-        if refused == 0 {
-            for letter in unspent {
-                self.mail.letters[letter].spent |= self.mail.letters[letter].is_data();
-            }
-        }
-    }
-
-    /// What is bounded stays so.
-    pub(super) fn check_bounds(&self) {
-        let configured = self.peers.iter().filter(|peer| peer.configured).count();
-        let sum = |of: fn(&Shard<ChaCha8Rng>) -> usize| self.device.shards().iter().map(of).sum::<usize>();
-        let shards = usize::from(self.shards);
-        assert!(
-            sum(Shard::indices_in_use) <= INDICES_PER_PEER * configured,
-            "indices leak"
-        );
-        assert!(
-            sum(Shard::staged_bytes) <= self.limits.staged_bytes * shards,
-            "staged packets leak"
-        );
-        assert!(
-            sum(Shard::handshakes_waiting) <= self.limits.handshake_queue * shards,
-            "the queue leaks"
-        );
-        assert!(self.output.handovers.is_empty(), "a hand-over was left lying");
-    }
-
     /// Whatever came before, a peer that keeps trying over an honest wire reaches the device.
     pub(super) fn everybody_gets_through(&mut self) {
         for peer in 0..Self::PEERS {
@@ -429,54 +343,8 @@ impl World {
         writer.output.notices.clear();
     }
 
-    /// Takes what the device delivers and says how much that was.
-    fn take_packets(&mut self) -> usize {
-        let mut count = 0;
-        for batch in std::mem::take(&mut self.output.packets) {
-            for (_, packet) in batch.packets() {
-                let peer = self.ledger.deliver(packet);
-                let source = packet.get(15).copied().unwrap_or(0);
-                assert!(self.peers[peer].configured, "a packet of a peer that is none");
-                assert_eq!(
-                    self.owners.get(usize::from(source)),
-                    Some(&Some(peer)),
-                    "a source not allowed"
-                );
-                count += 1;
-            }
-            self.device.recycle(batch);
-        }
-        count
-    }
-
-    fn assert_nothing_delivered(&self) {
-        assert!(self.output.packets.is_empty(), "a packet came out of nothing");
-    }
-
-    /// An endpoint is where it was, or where something authentic came from.
-    fn assert_moved_only_to(&self, before: &Books, heard_from: &HashSet<(usize, SocketAddr)>) {
-        let now = self.books().endpoints;
-        for (peer, (before, now)) in before.endpoints.iter().zip(now).enumerate() {
-            let Some(now) = now.filter(|now| Some(*now) != *before) else {
-                continue;
-            };
-            let heard = heard_from.contains(&(peer, now)) || self.shook_from.contains(&(peer, now));
-            assert!(heard, "peer {peer} moved from {before:?} to {now} unheard");
-        }
-    }
-
-    fn books(&self) -> Books {
-        let at = self.moment().now;
-        let endpoint = |peer: &Peer| self.device.status(&peer.key, at)?.endpoint;
-        Books {
-            ended: ended(&self.device.counters()),
-            waiting: self.device.shards().iter().map(Shard::handshakes_waiting).sum(),
-            endpoints: self.peers.iter().map(endpoint).collect(),
-        }
-    }
-
     /// How many messages of a type wait to be carried to the peers.
-    fn sent(&self, kind: u8) -> usize {
+    pub(super) fn sent(&self, kind: u8) -> usize {
         let packets = self.output.datagrams.iter().flat_map(|batch| batch.packets());
         packets.filter(|(_, bytes)| bytes.first() == Some(&kind)).count()
     }
@@ -485,7 +353,7 @@ impl World {
         self.device.control().public_key().copied()
     }
 
-    fn moment(&self) -> Moment {
+    pub(super) fn moment(&self) -> Moment {
         Moment {
             now: Instant::from_nanos(self.now.as_nanos() as u64),
             wall: WallTime {
