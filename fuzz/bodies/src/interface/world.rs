@@ -13,7 +13,8 @@ use super::ledger::{Ledger, ipv4};
 use super::mail::{Arrival, Mail, batch_of, place};
 use crate::script::Script;
 
-const MTU: usize = 400;
+/// Small, so that not much has to be wiped.
+const MTU: usize = 96;
 /// Where peers write to.
 const DEVICE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)), 51820);
 /// A dead session shows after 15 s and a bit; then an initiation, a cookie and another initiation; twice as much, since
@@ -146,7 +147,7 @@ impl World {
     /// What the device wrote arrives, and peers answer.
     pub(super) fn carry_to_peers(&mut self) {
         let at = self.moment();
-        for batch in self.output.datagrams.drain(..) {
+        for batch in std::mem::take(&mut self.output.datagrams) {
             for (_, bytes) in batch.packets() {
                 // Receiver indices tell the peers apart; those it is not for drop and count it.
                 for peer in &mut self.peers {
@@ -158,6 +159,7 @@ impl World {
                     peer.engine.receive(at, batch_of(&[arrival]), &mut peer.output);
                 }
             }
+            self.device.recycle(batch);
         }
         for peer in 0..Self::PEERS {
             if let Some(peer) = self.peers.get_mut(peer) {
@@ -339,7 +341,9 @@ impl World {
             }
             writer.engine.recycle(batch);
         }
-        writer.output.packets.clear();
+        for batch in std::mem::take(&mut writer.output.packets) {
+            writer.engine.recycle(batch);
+        }
         writer.output.notices.clear();
     }
 
