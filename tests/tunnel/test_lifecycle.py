@@ -16,7 +16,7 @@ from tests.tunnel.pairs import CLIENT_V4, CLIENT_V6, SERVER_V4, Ends, Pair, fake
 from tests.tunnel.test_datagrams import Inbox
 from tests.tunnel.test_streams import echo
 from tests.tunnel.test_transport import Recorder, joined_protocols
-from wirewright.tunnel import Timeouts, Tunnel, TunnelClosed
+from wirewright.tunnel import BlockingTunnel, Timeouts, Tunnel, TunnelClosed
 from wirewright.tunnel.forks import FORKED
 
 if TYPE_CHECKING:
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.anyio
+
+ACTIONS = {
+    *("open", "close", "from_file", "stats", "ping", "resolve"),
+    *("connect", "call", "open_connection", "create_connection", "start_tls"),
+    *("start_server", "create_server", "create_datagram_endpoint"),
+    *("add_peer", "update_peer", "remove_peer", "wait_for_handshake"),
+}
 
 
 async def test_a_tunnel_is_opened_from_a_file(core: str, tmp_path: Path) -> None:
@@ -234,3 +241,10 @@ async def test_importing_the_package_imports_neither_the_core_nor_dnspython() ->
         assert not [name for name in sys.modules if name.startswith(("wirewright._core", "dns"))]
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)  # noqa: ASYNC221
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("kind", [Tunnel, BlockingTunnel])
+async def test_only_what_a_user_may_call_is_public(kind: type) -> None:
+    public = {name for name in dir(kind) if not name.startswith("_")}
+    assert public - ACTIONS <= {"addresses", "listen_port", "closed"}

@@ -112,7 +112,7 @@ class BlockingTunnel:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def forked(self) -> None:
+    def _in_forked_child(self) -> None:
         """Be closed: this is a forked child, where neither the thread nor the keys exist."""
         self._forked = True
 

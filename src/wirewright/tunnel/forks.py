@@ -18,7 +18,7 @@ FORKED = "this process was forked from the one that opened it. Open a tunnel of 
 class Forkable(Protocol):
     """Something that must know that it woke up in a forked child."""
 
-    def forked(self) -> None:
+    def _in_forked_child(self) -> None:
         """Consider itself closed, and touch nothing that is shared with the parent."""
 
 
@@ -26,7 +26,7 @@ _open: weakref.WeakSet[Forkable] = weakref.WeakSet()
 
 
 def watch(thing: Forkable) -> None:
-    """Call ``thing.forked()`` in every child forked from now on, as long as it lives."""
+    """Call ``thing._in_forked_child()`` in every child forked from now on, as long as it lives."""
     _open.add(thing)
 
 
@@ -37,7 +37,7 @@ def unwatch(thing: Forkable) -> None:
 
 def _in_child() -> None:
     for thing in list(_open):
-        thing.forked()
+        thing._in_forked_child()
     _open.clear()
 
 

@@ -123,7 +123,7 @@ class Tunnel:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def forked(self) -> None:
+    def _in_forked_child(self) -> None:
         """Be closed: this is a forked child, where the core has wiped its keys."""
         self._forked = True
         if self._context is not None:
