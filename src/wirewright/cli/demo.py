@@ -59,10 +59,10 @@ async def _demo(megabytes: int, *, quiet: bool) -> "Measurement":
 def _show(measurement: "Measurement") -> None:
     size = f"{measurement.megabytes} MB"
     rows = {
-        "handshake": f"{measurement.handshake * 1000:.1f} ms",
-        "round trip (median)": f"{measurement.round_trip * 1000:.2f} ms",
-        f"download, {size}": f"{measurement.download / 1e6:,.0f} Mbit/s",
-        f"upload, {size}": f"{measurement.upload / 1e6:,.0f} Mbit/s",
+        "handshake": f"{measurement.handshake_seconds * 1000:.1f} ms",
+        "round trip (median)": f"{measurement.round_trip_seconds * 1000:.2f} ms",
+        f"download, {size}": f"{measurement.download_bits_per_second / 1e6:,.0f} Mbit/s",
+        f"upload, {size}": f"{measurement.upload_bits_per_second / 1e6:,.0f} Mbit/s",
     }
     left, right = (max(map(len, column)) for column in (rows.keys(), rows.values()))
     typer.echo()

@@ -22,13 +22,13 @@ PINGS = 20
 
 @dataclass(frozen=True)
 class Measurement:
-    """What the demonstration found: times in seconds, rates in bits per second."""
+    """What the demonstration found."""
 
-    handshake: float
-    round_trip: float
+    handshake_seconds: float
+    round_trip_seconds: float
     megabytes: int
-    download: float
-    upload: float
+    download_bits_per_second: float
+    upload_bits_per_second: float
 
 
 async def run_demo(megabytes: int, progress: Callable[[Step, int], None]) -> Measurement:
