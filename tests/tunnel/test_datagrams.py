@@ -117,8 +117,12 @@ async def test_a_port_cannot_be_taken_twice(pair: Pair) -> None:
     with pytest.raises(AddressError, match="UDP port 53 of the tunnel is in use"):
         await pair.server.create_datagram_endpoint(Inbox, local_addr=(SERVER_V4, 53))
     first.close()
-    with pytest.raises(AddressError, match="not an address of this tunnel"):
+
+
+async def test_an_address_that_is_not_the_tunnels_cannot_be_bound(pair: Pair) -> None:
+    with pytest.raises(AddressError, match=rf"192\.0\.2\.1: .*not an address .*{SERVER_V4}") as caught:
         await pair.server.create_datagram_endpoint(Inbox, local_addr=("192.0.2.1", 53))
+    assert caught.value.errno == errno.EADDRNOTAVAIL
 
 
 async def test_a_factory_that_fails_leaves_no_socket(pair: Pair) -> None:

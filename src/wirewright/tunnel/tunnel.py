@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from importlib import import_module
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
@@ -279,7 +280,10 @@ class Tunnel:
         context = self._here()
         host = None if host in _EVERY_ADDRESS else host
         if host is not None and host not in self.addresses:
-            raise AddressError(f"Cannot use {host}: it is not an address of this tunnel.")
+            raise AddressError(
+                f"Cannot use {host}: it is not an address of this tunnel ({', '.join(self.addresses)}).",
+                errno=errno.EADDRNOTAVAIL,
+            )
         return datagrams.bind(context, host, port, protocol_factory, remote)
 
     # Questions.
