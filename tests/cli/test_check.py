@@ -77,6 +77,12 @@ def test_the_standard_input_can_be_checked() -> None:
     assert done.stdout.startswith("- is valid.\n")
 
 
+def test_the_standard_input_has_one_name_in_words_and_in_json() -> None:
+    wrong = "[Interface]\nMTU = x\n"
+    assert ww("check", "-", input=wrong).stderr.startswith("-:2: MTU: ")
+    assert json.loads(ww("check", "--json", "-", input=wrong).stdout)["file"] == "-"
+
+
 def test_hooks_are_not_run(office: Path) -> None:
     mark = office.parent / "mark"
     office.write_text(OFFICE.replace("MTU=1400", f"PostUp = touch {mark}\nPreUp = touch {mark}"))

@@ -34,7 +34,7 @@ def check(
     path = "/dev/stdin" if str(conf) == "-" else conf
     with json_errors(as_json):
         try:
-            explanation = explain(Document.from_file(path))
+            explanation = explain(Document.from_file(path, str(conf)))
         except ConfigError as error:
             if not as_json:
                 raise

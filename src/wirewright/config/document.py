@@ -27,9 +27,12 @@ class Document:
     reading: Reading
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> "Document":
-        """Read a file; its keys stay in the core. Raises OSError and :class:`ConfigError`."""
-        return cls._read(read_source(path))
+    def from_file(cls, path: str | os.PathLike[str], name: str | None = None) -> "Document":
+        """Read a file; its keys stay in the core. Raises OSError and :class:`ConfigError`.
+
+        Errors call the file ``name``, or by its path if there is none.
+        """
+        return cls._read(read_source(path, name))
 
     @classmethod
     def loads(cls, text: str | bytes, name: str = TEXT_NAME) -> "Document":

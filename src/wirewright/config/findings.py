@@ -77,7 +77,7 @@ class _Subject:
 def _file(subject: _Subject) -> Iterator[Finding]:
     source = subject.document.source
     if source.readable_by_others and subject.document.source.text.secrets:
-        text = f"every user of this machine can read the file and its keys: chmod 600 {quote(source.name)}"
+        text = f"every user of this machine can read the file and its keys: chmod 600 {quote(source.path)}"
         yield Finding("warning", "readable-by-others", text)
 
 

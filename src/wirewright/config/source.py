@@ -21,20 +21,26 @@ class Source:
     """Permission bits, if it came from a regular file."""
     readable_by_others: bool = False
     """Whether every user of the machine can read the file."""
+    path: str = ""
+    """Where it was read from, if from a file."""
 
     def with_text(self, text: RedactedText) -> "Source":
         """Keep the name and the rest for an edited text."""
         return replace(self, text=text)
 
 
-def read_source(path: str | os.PathLike[str]) -> Source:
-    """Read a file into the core. Raises OSError, and ConfigError for a text that is none."""
-    name = os.fspath(path)
+def read_source(path: str | os.PathLike[str], name: str | None = None) -> Source:
+    """Read a file into the core; errors call it ``name``, or by its path if there is none.
+
+    Raises OSError, and ConfigError for a text that is none.
+    """
+    where = os.fspath(path)
+    name = where if name is None else name
     try:
         config = read_config(path)
     except ValueError as error:
         raise _refused(name, error) from None
-    return _source(name, config)
+    return replace(_source(name, config), path=where)
 
 
 def text_source(text: str | bytes, name: str = TEXT_NAME) -> Source:
