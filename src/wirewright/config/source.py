@@ -61,9 +61,6 @@ def _source(name: str, config: ConfigText) -> Source:
 
 
 def _refused(name: str, error: ValueError) -> ConfigError:
-    if len(error.args) != 2:
-        # Not from the redactor: a path with a NUL character, say.
-        return ConfigError(name, [Problem(None, None, str(error), "the name of a file")])
     found, line = error.args
     if line is None:
         return ConfigError(name, [Problem(None, None, f"a text {found}", "a configuration file")])
