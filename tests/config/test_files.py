@@ -3,6 +3,7 @@
 import base64
 import os
 import stat
+import sys
 import threading
 from pathlib import Path
 
@@ -80,6 +81,19 @@ def test_a_binary_file_is_refused_with_the_line(path: Path) -> None:
 def test_a_path_with_a_nul_character_is_refused() -> None:
     with pytest.raises(OSError, match="Invalid argument") as caught:
         Config.from_file("a\0b")
+    assert not isinstance(caught.value, ConfigError)
+
+
+def test_a_file_without_a_name_cannot_be_written() -> None:
+    for config in (Config.loads(OFFICE), Document.loads(OFFICE)):
+        with pytest.raises(FileNotFoundError):
+            config.write("")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_a_file_in_a_directory_that_takes_none_is_not_said_to_be_missing() -> None:
+    with pytest.raises(OSError, match="its directory takes no new files: '/proc/version'"):
+        Document.loads(OFFICE).write("/proc/version")
 
 
 def test_a_pipe_can_be_read(tmp_path: Path) -> None:

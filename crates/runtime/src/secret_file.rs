@@ -92,6 +92,10 @@ pub fn write_descriptor(
 /// A new file, readable by its owner only, is written beside it, brought to the disk, and renamed over it. A
 /// symbolic link is followed, so that the link stays and its target is replaced.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if path.as_os_str().is_empty() {
+        // It would be taken for the working directory.
+        return Err(Errno::NOENT.into());
+    }
     let path = match path.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
         resolved => resolved?,
@@ -113,7 +117,13 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
     let temporary = temporary_name()?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = fs::openat(&directory, &temporary, flags, Mode::RUSR | Mode::WUSR)?;
+    let file = fs::openat(&directory, &temporary, flags, Mode::RUSR | Mode::WUSR).map_err(|error| {
+        match error {
+            // The directory is there: it is one, such as /proc, in which no file can be made.
+            Errno::NOENT => io::Error::other("its directory takes no new files"),
+            error => error.into(),
+        }
+    })?;
     let written = write_descriptor(file.as_fd(), bytes, &mut || Ok(()))
         .and_then(|()| Ok(fs::fsync(&file)?))
         .and_then(|()| Ok(fs::renameat(&directory, &temporary, &directory, name)?));
