@@ -5,6 +5,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use rand_core::CryptoRng;
 use wirewright_protocol::{Instant, Message, PublicKey, SecretKey};
@@ -250,6 +251,13 @@ impl<R: CryptoRng> Engine<R> {
     pub fn allocated(&self) -> usize {
         let shards: usize = self.shards.iter().map(Shard::allocated).sum();
         shards + self.control.allocated()
+    }
+
+    /// The peer to which packets for `address` go.
+    #[must_use]
+    pub fn owner(&self, address: IpAddr) -> Option<PublicKey> {
+        let peer = self.control.directory().allowed_ips.lookup(address)?;
+        self.shards.get(usize::from(peer.shard))?.public_key(peer)
     }
 
     /// The shards, for what only one of them can tell.

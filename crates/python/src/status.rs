@@ -40,31 +40,37 @@ pub(crate) fn peers<'py>(
 ) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
     for (status, allowed) in snapshot {
-        let dict = PyDict::new(py);
+        let dict = peer(py, status)?;
         let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
-        dict.set_item("public_key", PublicKey(status.public_key))?;
-        dict.set_item(
-            "endpoint",
-            status
-                .endpoint
-                .map(|remote| (remote.ip().to_string(), remote.port())),
-        )?;
-        let handshake = status
-            .last_handshake
-            .map(|wall| wall.seconds as f64 + f64::from(wall.nanos) / 1e9);
-        dict.set_item("last_handshake", handshake)?;
-        dict.set_item("rx_bytes", status.received_bytes)?;
-        dict.set_item("tx_bytes", status.sent_bytes)?;
         dict.set_item("allowed_ips", allowed)?;
-        dict.set_item(
-            "persistent_keepalive",
-            status.persistent_keepalive.map(|interval| interval.as_secs()),
-        )?;
-        dict.set_item("has_session", status.has_session)?;
-        dict.set_item("counters", counters(py, &status.counters)?)?;
         list.append(dict)?;
     }
     Ok(list)
+}
+
+/// A peer without its allowed IPs, which may be many.
+pub(crate) fn peer<'py>(py: Python<'py>, status: &PeerStatus) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("public_key", PublicKey(status.public_key))?;
+    dict.set_item(
+        "endpoint",
+        status
+            .endpoint
+            .map(|remote| (remote.ip().to_string(), remote.port())),
+    )?;
+    let handshake = status
+        .last_handshake
+        .map(|wall| wall.seconds as f64 + f64::from(wall.nanos) / 1e9);
+    dict.set_item("last_handshake", handshake)?;
+    dict.set_item("rx_bytes", status.received_bytes)?;
+    dict.set_item("tx_bytes", status.sent_bytes)?;
+    dict.set_item(
+        "persistent_keepalive",
+        status.persistent_keepalive.map(|interval| interval.as_secs()),
+    )?;
+    dict.set_item("has_session", status.has_session)?;
+    dict.set_item("counters", counters(py, &status.counters)?)?;
+    Ok(dict)
 }
 
 /// Prefixes from text.

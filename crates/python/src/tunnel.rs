@@ -165,6 +165,21 @@ impl RootlessTunnel {
         })
     }
 
+    /// The peer to which packets for an address go, or None.
+    fn owner(&self, py: Python<'_>, address: IpAddr) -> PyResult<Option<PublicKey>> {
+        let owner = self.0.look(py, move |_, state| state.engine.owner(address))?;
+        Ok(owner.map(PublicKey))
+    }
+
+    /// One peer as `stats` has it, but without its allowed IPs; None if it is not there.
+    fn peer<'py>(&self, py: Python<'py>, public_key: &PublicKey) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let key = public_key.0;
+        let status = self
+            .0
+            .look(py, move |at, state| state.engine.status(&key, at.now))?;
+        status.map(|status| status::peer(py, &status)).transpose()
+    }
+
     fn initiate(&self, py: Python<'_>, public_key: &PublicKey) -> PyResult<()> {
         let key = public_key.0;
         self.0.with(py, move |at, state| {

@@ -216,6 +216,12 @@ impl<R: CryptoRng> Shard<R> {
         self.peer(id).map(|peer| status(peer, now))
     }
 
+    /// The public key of the home peer `id`.
+    #[must_use]
+    pub fn public_key(&self, id: PeerRef) -> Option<PublicKey> {
+        self.peer(id).map(key_of)
+    }
+
     /// How many receiver indices are given out.
     #[must_use]
     pub fn indices_in_use(&self) -> usize {
