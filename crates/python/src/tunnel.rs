@@ -90,7 +90,15 @@ impl RootlessTunnel {
         }
         // First to rest, then to look: what comes in between wakes again.
         self.0.0.user().rest();
-        let events = self.0.with(py, |_, state| event::drain(&mut state.interface))?;
+        let (events, due) = self.0.look(py, |at, state| {
+            let events = event::drain(&mut state.interface);
+            let deadline = state.interface.netstack.deadline();
+            (events, deadline.is_some_and(|deadline| deadline <= at.now))
+        })?;
+        // A connection that was given up is freed once its last event is told, by the tunnel's thread.
+        if due {
+            let _ = self.0.with(py, |_, _| ());
+        }
         event::to_list(py, events)
     }
 
