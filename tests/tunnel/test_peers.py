@@ -12,8 +12,8 @@ from tests.tunnel.pairs import CLIENT_V4, QUICK, SERVER_V4, Ends, Pair, fake, jo
 from wirewright.config import Config
 from wirewright.keys import PresharedKey, SecretKey
 from wirewright.tunnel import Timeouts, Tunnel
+from wirewright.tunnel.arguments import parse_endpoint, parse_networks
 from wirewright.tunnel.errors import EndpointError, HandshakeTimeoutError, NoRouteError, TunnelError
-from wirewright.tunnel.membership import parse_endpoint, parse_networks
 
 pytestmark = pytest.mark.anyio
 

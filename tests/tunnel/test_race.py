@@ -11,7 +11,8 @@ import pytest
 
 from tests.tunnel.pairs import QUICK, SERVER_V4, SERVER_V6, Pair, nothing_held
 from tests.tunnel.test_streams import echo
-from wirewright.tunnel.dialing import literal, race, release
+from wirewright.tunnel.arguments import literal
+from wirewright.tunnel.dialing import race, release
 from wirewright.tunnel.errors import ConnectTimeoutError, NoRouteError, RefusedError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import typer
 from wirewright.cli.output import json_errors, write_json
 
 if TYPE_CHECKING:
+    from wirewright.tunnel.arguments import Address
     from wirewright.tunnel.pinger import Reply, Summary
-    from wirewright.tunnel.routes import Address
 
 
 def ping(  # noqa: PLR0917 - Typer's way to say what the arguments are

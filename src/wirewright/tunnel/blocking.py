@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from wirewright.keys import PublicKey
+    from wirewright.tunnel.arguments import Address
     from wirewright.tunnel.context import Timeouts
     from wirewright.tunnel.membership import PeerChanges
-    from wirewright.tunnel.routes import Address
     from wirewright.tunnel.stats import TunnelStats
 
 ResultT = TypeVar("ResultT")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wirewright._core import Datagrams
+    from wirewright.tunnel.arguments import Address
     from wirewright.tunnel.context import Context
-    from wirewright.tunnel.routes import Address
 
 DatagramProtocolT = TypeVar("DatagramProtocolT", bound=asyncio.DatagramProtocol)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from wirewright.tunnel.errors import ConnectTimeoutError, connect_error
@@ -14,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wirewright._core import Connection
+    from wirewright.tunnel.arguments import Address
     from wirewright.tunnel.context import Context
-    from wirewright.tunnel.routes import Address
 
 # RFC 8305 section 5: Connection Attempt Delay.
 ATTEMPT_DELAY = 0.25
@@ -78,21 +77,6 @@ async def race(context: Context, addresses: Sequence[Address], port: int, local_
         await _give_up(context, attempts)
         raise
     return winner.result()
-
-
-def literal(host: str) -> Address | None:
-    """Return the IP address that ``host`` is, brackets allowed, or None if it is a name."""
-    text = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    try:
-        return ip_address(text)
-    except ValueError:
-        return None
-
-
-def check_port(port: int, least: int = 0) -> None:
-    """Raise ``ValueError`` for a port that cannot be."""
-    if not least <= port <= 65535:
-        raise ValueError(f"port {port} is not from {least} to 65535")
 
 
 async def _winner(

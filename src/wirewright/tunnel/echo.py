@@ -10,8 +10,8 @@ from wirewright.tunnel.errors import AddressError, PingTimeoutError, Unreachable
 from wirewright.tunnel.pending import Pending
 
 if TYPE_CHECKING:
+    from wirewright.tunnel.arguments import Address
     from wirewright.tunnel.context import Context
-    from wirewright.tunnel.routes import Address
 
 PAYLOAD = 56
 

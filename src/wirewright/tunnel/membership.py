@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from wirewright.tunnel.arguments import parse_endpoint, parse_networks
 from wirewright.tunnel.endpoints import is_literal, resolve_endpoint
 from wirewright.tunnel.errors import EndpointError, TunnelClosed
 from wirewright.tunnel.peers import Peer
@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from wirewright.keys import PresharedKey, PublicKey
+    from wirewright.tunnel.arguments import Endpoint, Network
     from wirewright.tunnel.context import Context
-    from wirewright.tunnel.routes import Network
-
-    Endpoint = str | tuple[str, int]
 
 
 class PeerChanges(TypedDict, total=False):
@@ -117,22 +115,3 @@ class Membership:
         if self._context.core.closed:
             raise self._context.closed_error()
         return resolved
-
-
-def parse_endpoint(endpoint: Endpoint | None) -> tuple[str, int] | None:
-    """Return host and port of an endpoint, which may be written "host:port" or "[v6]:port"."""
-    if endpoint is None or isinstance(endpoint, tuple):
-        return endpoint
-    host, separator, port = endpoint.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    if not separator or not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
-        raise ValueError(f"Endpoint {endpoint!r} is not host:port (an IPv6 address stands in brackets).")
-    return host, int(port)
-
-
-def parse_networks(networks: Iterable[Network | str]) -> tuple[Network, ...]:
-    """Return the networks with their host bits masked, as WireGuard does."""
-    if isinstance(networks, str):
-        raise TypeError(f"allowed_ips takes a sequence of networks: write [{networks!r}].")
-    return tuple(ip_network(network, strict=False) for network in networks)

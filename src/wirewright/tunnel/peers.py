@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from wirewright._core import RootlessTunnel
     from wirewright.keys import PublicKey
-    from wirewright.tunnel.routes import Address, Network
+    from wirewright.tunnel.arguments import Address, Network
 
 # A session is used for 180 s (whitepaper section 6.1, Reject-After-Time); then the peer must answer again.
 SESSION_SECONDS = 180.0

@@ -11,7 +11,7 @@ from wirewright.tunnel.errors import HandshakeTimeoutError, PingTimeoutError, Un
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from wirewright.tunnel.routes import Address
+    from wirewright.tunnel.arguments import Address
     from wirewright.tunnel.tunnel import Tunnel
 
 

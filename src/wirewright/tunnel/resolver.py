@@ -29,8 +29,8 @@ from wirewright.tunnel.peers import no_answer
 
 if TYPE_CHECKING:
     from wirewright.config import Interface
+    from wirewright.tunnel.arguments import Address
     from wirewright.tunnel.context import Context
-    from wirewright.tunnel.routes import Address
 
 # How long one server has for one answer before the next is asked.
 ATTEMPT_SECONDS = 2.0

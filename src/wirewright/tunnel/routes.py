@@ -5,11 +5,11 @@ Packets never come here. One dictionary per prefix length, tried from the longes
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+if TYPE_CHECKING:
+    from wirewright.tunnel.arguments import Address, Network
+
 Owner = TypeVar("Owner")
 
 

@@ -12,8 +12,8 @@ from wirewright.tunnel.transport import StreamTransport
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from wirewright.tunnel.arguments import Address
     from wirewright.tunnel.context import Context
-    from wirewright.tunnel.routes import Address
 
     ClientConnected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None]
 

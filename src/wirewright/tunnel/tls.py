@@ -10,7 +10,7 @@ import ssl
 from asyncio.sslproto import SSLProtocol
 from typing import TYPE_CHECKING, Any, cast
 
-from wirewright.tunnel.dialing import literal
+from wirewright.tunnel.arguments import literal
 
 if TYPE_CHECKING:
     import asyncio

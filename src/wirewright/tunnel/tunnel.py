@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 from wirewright.config import Config
 from wirewright.tunnel import datagrams, echo, forks, lifecycle, server, streams, tls
+from wirewright.tunnel.arguments import check_port, literal
 from wirewright.tunnel.context import Context, Timeouts
-from wirewright.tunnel.dialing import check_port, literal
 from wirewright.tunnel.errors import AddressError
 from wirewright.tunnel.peers import no_answer
 from wirewright.tunnel.stats import TunnelStats
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from wirewright.keys import PublicKey
+    from wirewright.tunnel.arguments import Address
     from wirewright.tunnel.membership import PeerChanges
     from wirewright.tunnel.resolver import TunnelResolver
-    from wirewright.tunnel.routes import Address
 
     Ssl = ssl_module.SSLContext | bool | None
 
