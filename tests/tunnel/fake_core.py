@@ -36,6 +36,18 @@ class FakePeer:
     session: bool = False
     staged: list[Any] = field(default_factory=list)
 
+    def status(self) -> dict[str, Any]:
+        return {
+            "public_key": self.public_key,
+            "endpoint": self.endpoint or (("127.0.0.1", 1) if self.session else None),
+            "last_handshake": 1.0 if self.session else None,
+            "rx_bytes": 0,
+            "tx_bytes": 0,
+            "persistent_keepalive": self.persistent_keepalive,
+            "has_session": self.session,
+            "counters": {},
+        }
+
 
 class FakeTunnel:
     """Stands in for ``_core.RootlessTunnel``."""
@@ -186,7 +198,19 @@ class FakeTunnel:
             other.allowed_ips = [network for network in other.allowed_ips if network not in networks]
         peer.allowed_ips = networks
 
-    def owner(self, address: Any) -> FakePeer | None:
+    def owner(self, address: str) -> Any:
+        with _lock:
+            self.check()
+            peer = self.owning(ip_address(address))
+            return None if peer is None else peer.public_key
+
+    def peer(self, public_key: Any) -> dict[str, Any] | None:
+        with _lock:
+            self.check()
+            peer = self.peers.get(public_key)
+            return None if peer is None else peer.status()
+
+    def owning(self, address: Any) -> FakePeer | None:
         found = [
             (network.prefixlen, peer)
             for peer in self.peers.values()
@@ -219,7 +243,7 @@ class FakeTunnel:
 
     def send(self, destination: Any, deliver: Any) -> None:
         """Call ``deliver(other, source)`` when there is a session with the owner of ``destination``."""
-        peer = self.owner(destination)
+        peer = self.owning(destination)
         if peer is None:
             raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
         source = next((own for own in self.addresses if own.version == destination.version), None)
@@ -231,7 +255,7 @@ class FakeTunnel:
             if other is None:
                 peer.staged.append(attempt)
                 return
-            sender = other.owner(source)
+            sender = other.owning(source)
             # WireGuard's cryptokey routing: the source must be the sender's.
             authentic = sender is not None and sender.public_key == self.public_key
             if other.answers and destination in other.addresses and authentic:
@@ -327,16 +351,7 @@ class FakeTunnel:
             return {
                 "counters": {"rx_invalid": 0},
                 "peers": [
-                    {
-                        "public_key": peer.public_key,
-                        "endpoint": peer.endpoint or (("127.0.0.1", 1) if peer.session else None),
-                        "last_handshake": 1.0 if peer.session else None,
-                        "rx_bytes": 0,
-                        "tx_bytes": 0,
-                        "allowed_ips": [str(network) for network in peer.allowed_ips],
-                        "persistent_keepalive": peer.persistent_keepalive,
-                        "counters": {},
-                    }
+                    peer.status() | {"allowed_ips": [str(network) for network in peer.allowed_ips]}
                     for peer in self.peers.values()
                 ],
                 "netstack": {

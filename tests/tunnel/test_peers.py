@@ -13,7 +13,13 @@ from wirewright.config import Config
 from wirewright.keys import PresharedKey, SecretKey
 from wirewright.tunnel import Timeouts, Tunnel
 from wirewright.tunnel.arguments import parse_endpoint, parse_networks
-from wirewright.tunnel.errors import EndpointError, HandshakeTimeoutError, NoRouteError, TunnelError
+from wirewright.tunnel.errors import (
+    EndpointError,
+    HandshakeTimeoutError,
+    NoEndpointError,
+    NoRouteError,
+    TunnelError,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -114,6 +120,22 @@ async def test_a_network_claimed_by_another_peer_moves_to_it(pair: Pair) -> None
     routes = {stats.public_key: stats.allowed_ips for stats in pair.client.stats().peers}
     assert routes == {other: ("10.9.0.0/24",), pair.server_peer: ("fd09::/64",)}
     assert pair.client._context.peers.owner(parse_networks(["10.9.0.2"])[0].network_address, "") is peer
+
+
+async def test_one_peer_is_asked_about_without_counting_all(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, fake_core: None
+) -> None:
+    def stats() -> None:
+        raise AssertionError("the stats of every peer, for one")
+
+    monkeypatch.setattr(fake(pair.server), "stats", stats)
+    with pytest.raises(NoEndpointError):
+        await pair.server.ping(CLIENT_V4)
+
+
+async def test_a_scope_means_nothing_inside_a_tunnel(pair: Pair) -> None:
+    with pytest.raises(NoRouteError, match="fe80::1%lo"):
+        await pair.client.ping("fe80::1%lo")
 
 
 async def test_waiting_for_a_handshake_brings_it_about(pair: Pair) -> None:

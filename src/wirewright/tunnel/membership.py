@@ -50,15 +50,15 @@ class Membership:
         resolved: tuple[str, int] | None,
     ) -> None:
         """Enter a peer whose endpoint is resolved."""
-        networks = parse_networks(changes.get("allowed_ips", ()))
+        allowed_ips = [str(network) for network in parse_networks(changes.get("allowed_ips", ()))]
         self._context.core.add_peer(
             public_key,
             preshared_key=changes.get("preshared_key"),
             endpoint=resolved,
-            allowed_ips=[str(network) for network in networks],
+            allowed_ips=allowed_ips,
             persistent_keepalive=changes.get("persistent_keepalive"),
         )
-        self._context.peers.add(Peer(public_key, endpoint, networks))
+        self._context.peers.add(Peer(public_key, endpoint))
 
     async def update(self, public_key: PublicKey, changes: PeerChanges) -> None:
         """Change what is given; allowed IPs are replaced, not added to."""
@@ -68,17 +68,14 @@ class Membership:
         endpoint = parse_endpoint(changes.get("endpoint"))
         if "endpoint" in given:
             given["endpoint"] = await self._resolved(endpoint)
-        networks = parse_networks(changes.get("allowed_ips", ()))
         if "allowed_ips" in given:
-            given["allowed_ips"] = [str(network) for network in networks]
+            given["allowed_ips"] = [str(network) for network in parse_networks(given["allowed_ips"])]
         peer = self._context.peers.get(public_key)
         if peer is None:
             raise KeyError(f"Peer {public_key} is not in this tunnel: use add_peer().")
         self._context.core.update_peer(public_key, **given)
         if "endpoint" in given:
             peer.endpoint = endpoint
-        if "allowed_ips" in given:
-            self._context.peers.reroute(peer, networks)
 
     def remove(self, public_key: PublicKey) -> bool:
         """Remove a peer; false if it was not there."""

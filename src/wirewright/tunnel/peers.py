@@ -1,7 +1,8 @@
-"""What the asyncio side knows about each peer: its endpoint as written, its routes, when it last answered.
+"""What the asyncio side knows about each peer: its endpoint as written, and when it last answered.
 
-The core decides where packets go. This book exists so that waiting can end with a sentence: which peer should
-have answered, at which endpoint, and whether it ever did.
+The core decides where packets go, and is asked for it when a connection is opened or has failed. This book
+exists so that waiting can end with a sentence: which peer should have answered, at which endpoint, and
+whether it ever did.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wirewright.tunnel.errors import HandshakeTimeoutError, NoEndpointError, NoRouteError
-from wirewright.tunnel.routes import Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from wirewright._core import RootlessTunnel
     from wirewright.keys import PublicKey
-    from wirewright.tunnel.arguments import Address, Network
+    from wirewright.tunnel.arguments import Address
 
 # A session is used for 180 s (whitepaper section 6.1, Reject-After-Time); then the peer must answer again.
 SESSION_SECONDS = 180.0
@@ -30,7 +30,6 @@ class Peer:
 
     public_key: PublicKey
     endpoint: tuple[str, int] | None = None
-    allowed_ips: tuple[Network, ...] = ()
     handshake_at: float | None = None
     awaited: asyncio.Future[None] | None = None
 
@@ -46,7 +45,6 @@ class PeerBook:
         self._loop = loop
         self._core = core
         self._peers: dict[PublicKey, Peer] = {}
-        self._routes: Routes[Peer] = Routes()
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._peers.values())
@@ -65,29 +63,18 @@ class PeerBook:
         return next(iter(self))
 
     def add(self, peer: Peer) -> None:
-        """Enter a peer with its routes."""
+        """Enter a peer."""
         self._peers[peer.public_key] = peer
-        for network in peer.allowed_ips:
-            self._routes.claim(network, peer)
-
-    def reroute(self, peer: Peer, allowed_ips: Iterable[Network]) -> None:
-        """Replace the peer's routes."""
-        for network in peer.allowed_ips:
-            self._routes.release(network, peer)
-        peer.allowed_ips = tuple(allowed_ips)
-        for network in peer.allowed_ips:
-            self._routes.claim(network, peer)
 
     def remove(self, public_key: PublicKey) -> None:
         """Forget a peer; who waits for it is told."""
         peer = self._peers.pop(public_key, None)
         if peer is not None:
-            self.reroute(peer, ())
             self._settle(peer, NoRouteError(f"{peer} was removed from the tunnel."))
 
     def owner(self, address: Address, what: str) -> Peer:
         """Return the peer that owns ``address``, or raise the reason why ``what`` cannot be reached."""
-        peer = self._routes.lookup(address)
+        peer = self._owner(address)
         if peer is None:
             raise NoRouteError(
                 f"{what} is not reached through this tunnel: no peer's allowed IPs cover it. Add it to the "
@@ -102,14 +89,18 @@ class PeerBook:
 
     def covers(self, address: Address) -> bool:
         """Whether some peer owns ``address``."""
-        return self._routes.lookup(address) is not None
+        return self._owner(address) is not None
+
+    def _owner(self, address: Address) -> Peer | None:
+        text = str(address)
+        # A scope, as in fe80::1%eth0, names an interface, and there is none inside a tunnel.
+        key = None if "%" in text else self._core.owner(text)
+        return None if key is None else self._peers.get(key)
 
     def _has_called(self, peer: Peer) -> bool:
         """Ask the core: what the peer sent may be read before the event of its handshake is."""
-        return any(
-            each["public_key"] == peer.public_key and each["endpoint"] is not None
-            for each in self._core.stats()["peers"]
-        )
+        status = self._core.peer(peer.public_key)
+        return status is not None and status["endpoint"] is not None
 
     # Handshakes.
 
