@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 
@@ -96,6 +97,18 @@ async def test_a_peer_that_moved_is_found_at_its_new_endpoint(core: str) -> None
         # Wirewright's core asks again at once when the endpoint changes.
         await pair.client.wait_for_handshake(timeout=10)
         await pair.client.ping(SERVER_V4, timeout=5)
+
+
+async def test_a_misspelt_setting_is_refused_and_nothing_is_changed(pair: Pair) -> None:
+    stranger = SecretKey.generate().public_key
+    misspelt: dict[str, Any] = {"allowed_ip": ["192.0.2.0/24"]}
+    for attempt in (
+        pair.client.add_peer(stranger, **misspelt),
+        pair.client.update_peer(pair.server_peer, **misspelt),
+    ):
+        with pytest.raises(TypeError, match=r"no setting 'allowed_ip': there are .*allowed_ips"):
+            await attempt
+    assert [peer.public_key for peer in pair.client.stats().peers] == [pair.server_peer]
 
 
 async def test_an_endpoint_cannot_be_taken_away(pair: Pair) -> None:

@@ -37,6 +37,7 @@ class Membership:
 
     async def add(self, public_key: PublicKey, changes: PeerChanges) -> None:
         """Resolve the endpoint, then enter the peer."""
+        _check_names(changes)
         if self._context.peers.get(public_key) is not None:
             raise ValueError(f"Peer {public_key} is in this tunnel already: use update_peer().")
         endpoint = parse_endpoint(changes.get("endpoint"))
@@ -62,6 +63,7 @@ class Membership:
 
     async def update(self, public_key: PublicKey, changes: PeerChanges) -> None:
         """Change what is given; allowed IPs are replaced, not added to."""
+        _check_names(changes)
         given: dict[str, Any] = dict(changes)
         if given.get("endpoint", "") is None:
             raise ValueError("A peer's endpoint can be changed, but not taken away: remove the peer.")
@@ -112,3 +114,10 @@ class Membership:
         if self._context.core.closed:
             raise self._context.closed_error()
         return resolved
+
+
+def _check_names(changes: PeerChanges) -> None:
+    known = list(PeerChanges.__annotations__)
+    for name in changes:
+        if name not in known:
+            raise TypeError(f"A peer has no setting {name!r}: there are {', '.join(known)}.")
