@@ -99,6 +99,19 @@ async def test_a_peer_that_moved_is_found_at_its_new_endpoint(core: str) -> None
         await pair.client.ping(SERVER_V4, timeout=5)
 
 
+async def test_of_several_who_add_a_peer_at_the_same_time_one_does(pair: Pair) -> None:
+    stranger = SecretKey.generate().public_key
+    networks = ["192.0.2.0/25", "192.0.2.128/25", "198.51.100.0/24"]
+    adding = [
+        pair.client.add_peer(stranger, endpoint="localhost:9", allowed_ips=[network]) for network in networks
+    ]
+    outcomes = await asyncio.gather(*adding, return_exceptions=True)
+    (added,) = [number for number, outcome in enumerate(outcomes) if outcome is None]
+    assert sum(isinstance(outcome, ValueError) for outcome in outcomes) == 2
+    routes = {stats.public_key: stats.allowed_ips for stats in pair.client.stats().peers}
+    assert routes[stranger] == (networks[added],)
+
+
 async def test_a_misspelt_setting_is_refused_and_nothing_is_changed(pair: Pair) -> None:
     stranger = SecretKey.generate().public_key
     misspelt: dict[str, Any] = {"allowed_ip": ["192.0.2.0/24"]}

@@ -38,10 +38,12 @@ class Membership:
     async def add(self, public_key: PublicKey, changes: PeerChanges) -> None:
         """Resolve the endpoint, then enter the peer."""
         _check_names(changes)
-        if self._context.peers.get(public_key) is not None:
-            raise ValueError(f"Peer {public_key} is in this tunnel already: use update_peer().")
+        self._check_absent(public_key)
         endpoint = parse_endpoint(changes.get("endpoint"))
-        self.enter(public_key, changes, endpoint, await self._resolved(endpoint))
+        resolved = await self._resolved(endpoint)
+        # Somebody else may have added it while its name was looked up.
+        self._check_absent(public_key)
+        self.enter(public_key, changes, endpoint, resolved)
 
     def enter(
         self,
@@ -97,6 +99,10 @@ class Membership:
         """Look nothing up any more."""
         for task in self._lookups:
             task.cancel()
+
+    def _check_absent(self, public_key: PublicKey) -> None:
+        if self._context.peers.get(public_key) is not None:
+            raise ValueError(f"Peer {public_key} is in this tunnel already: use update_peer().")
 
     async def _look_again(self, peer: Peer, endpoint: tuple[str, int]) -> None:
         # The name may be gone for a while; the next attempt to send tries again. Or the tunnel is gone.
