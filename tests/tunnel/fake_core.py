@@ -34,6 +34,7 @@ class FakePeer:
     allowed_ips: list[Any] = field(default_factory=list)
     persistent_keepalive: int | None = None
     session: bool = False
+    rx_bytes: int = 0
     staged: list[Any] = field(default_factory=list)
 
     def status(self) -> dict[str, Any]:
@@ -41,7 +42,7 @@ class FakePeer:
             "public_key": self.public_key,
             "endpoint": self.endpoint or (("127.0.0.1", 1) if self.session else None),
             "last_handshake": 1.0 if self.session else None,
-            "rx_bytes": 0,
+            "rx_bytes": self.rx_bytes,
             "tx_bytes": 0,
             "persistent_keepalive": self.persistent_keepalive,
             "has_session": self.session,
@@ -232,6 +233,8 @@ class FakeTunnel:
             return None
         if not peer.session:
             peer.session = back.session = True
+            peer.rx_bytes += 92
+            back.rx_bytes += 148
             self.post("handshake", 0, peer.public_key)
             other.post("handshake", 0, self.public_key)
             for tunnel, mine in ((self, peer), (other, back)):
@@ -258,6 +261,8 @@ class FakeTunnel:
             sender = other.owning(source)
             # WireGuard's cryptokey routing: the source must be the sender's.
             authentic = sender is not None and sender.public_key == self.public_key
+            if sender is not None and authentic:
+                sender.rx_bytes += 32
             if other.answers and destination in other.addresses and authentic:
                 deliver(other, source)
 

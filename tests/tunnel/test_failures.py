@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
 import socket
 from ipaddress import ip_interface, ip_network
 
@@ -13,7 +14,7 @@ from tests.tunnel.pairs import CLIENT_V4, QUICK, SERVER_V4, Ends, Pair, fake, jo
 from tests.tunnel.test_streams import echo
 from wirewright.config import Config, Endpoint, Interface, Peer
 from wirewright.keys import PresharedKey, SecretKey
-from wirewright.tunnel import Tunnel, TunnelError
+from wirewright.tunnel import Timeouts, Tunnel, TunnelError
 from wirewright.tunnel.errors import (
     AddressError,
     ConnectTimeoutError,
@@ -22,6 +23,7 @@ from wirewright.tunnel.errors import (
     NoRouteError,
     PingTimeoutError,
     RefusedError,
+    ResolutionTimeoutError,
     UnreachableError,
     connect_error,
     stream_error,
@@ -96,14 +98,33 @@ async def test_the_server_can_call_back_a_client_that_called(pair: Pair) -> None
         await writer.wait_closed()
 
 
-async def test_a_host_that_does_not_answer_is_told_from_a_peer_that_does_not(quick_pair: Pair) -> None:
-    with pytest.raises(
-        ConnectTimeoutError, match=r"10\.9\.0\.77 port 80 did not answer within 0\.3 s, though"
-    ):
-        await quick_pair.client.open_connection("10.9.0.77", 80)
-    with pytest.raises(PingTimeoutError, match=r"10\.9\.0\.77 did not answer the ping within 0\.1 s, though"):
-        await quick_pair.client.ping("10.9.0.77", timeout=0.1)
-    await nothing_held(quick_pair.client)
+async def test_a_host_that_does_not_answer_is_told_from_a_peer_that_does_not(core: str) -> None:
+    silent = "10.9.0.77"
+    patience = Timeouts(connect=0.3, linger=1.0)
+    # The handshakes are heard.
+    async with joined(patience) as pair:
+        peer = re.escape(str(pair.server_peer))
+        expected = rf"10\.9\.0\.77 port 80 did not answer within 0\.3 s, though peer {peer}"
+        with pytest.raises(ConnectTimeoutError, match=expected):
+            await pair.client.open_connection(silent, 80)
+        await nothing_held(pair.client)
+    async with joined(patience) as pair:
+        with pytest.raises(
+            PingTimeoutError, match=r"10\.9\.0\.77 did not answer the ping within 0\.1 s, though"
+        ):
+            await pair.client.ping(silent, timeout=0.1)
+        await nothing_held(pair.client)
+
+
+async def test_a_peer_that_went_away_is_not_said_to_answer(quick_pair: Pair) -> None:
+    await quick_pair.server.close()
+    nothing = rf"and nothing else came from peer {re.escape(str(quick_pair.server_peer))}"
+    with pytest.raises(PingTimeoutError, match=rf"within 0\.1 s, {nothing}"):
+        await quick_pair.client.ping(SERVER_V4, timeout=0.1)
+    with pytest.raises(ConnectTimeoutError, match=rf"within 0\.3 s, {nothing}"):
+        await quick_pair.client.open_connection(SERVER_V4, 80)
+    with pytest.raises(ResolutionTimeoutError, match="nothing else came through the tunnel"):
+        await quick_pair.client.resolve("host.corp.example")
 
 
 async def test_the_core_giving_up_ends_the_waiting(core: str, fake_core: None) -> None:
@@ -153,7 +174,7 @@ async def test_a_peer_with_the_tunnels_own_key_is_passed_over_as_the_kernel_does
         (errno.EMFILE, TunnelError, "limit of open connections"),
         (errno.EADDRINUSE, AddressError, "in use by another connection"),
         (errno.ECONNRESET, ConnectionResetError, "reset the connection"),
-        (errno.ETIMEDOUT, ConnectTimeoutError, "did not answer, though the tunnel to it works"),
+        (errno.ETIMEDOUT, ConnectTimeoutError, "did not answer. Is the host up"),
         (errno.EPERM, TunnelError, "Operation not permitted"),
     ],
 )

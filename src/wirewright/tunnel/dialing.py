@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from wirewright.tunnel.errors import ConnectTimeoutError, connect_error
+from wirewright.tunnel.peers import silence
 from wirewright.tunnel.pending import Pending
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ async def dial(context: Context, address: Address, port: int, local_port: int = 
     """Connect to one address; the caller owns the connection, and ``cancel`` leaves nothing behind."""
     destination = f"{address} port {port}"
     peer = context.peers.owner(address, destination)
+    heard = context.peers.listen(peer)
     try:
         connection = context.core.connect(str(address), port, local_port)
     except OSError as error:
@@ -39,8 +41,8 @@ async def dial(context: Context, address: Address, port: int, local_port: int = 
 
     def late() -> OSError:
         return ConnectTimeoutError(
-            f"{destination} did not answer within {context.timeouts.connect:g} s, though {peer} does. Is the "
-            "host up, and does it (or a firewall before it) let this tunnel's address in?"
+            f"{destination} did not answer within {context.timeouts.connect:g} s, "
+            + silence(peer, heard(), "does it (or a firewall before it) let this tunnel's address in")
         )
 
     pending = Pending(context.loop, judge)
@@ -66,7 +68,7 @@ async def race(context: Context, addresses: Sequence[Address], port: int, local_
 
     Raises the first address's error if all fail, with the others' as notes.
     """
-    reachable = [address for address in addresses if context.peers.covers(address)] or addresses[:1]
+    reachable = [address for address in addresses if context.peers.find(address)] or addresses[:1]
     if len(reachable) == 1:
         return await dial(context, reachable[0], port, local_port)
     attempts: list[asyncio.Task[Connection]] = []

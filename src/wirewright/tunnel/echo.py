@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from wirewright.tunnel.errors import AddressError, PingTimeoutError, UnreachableError, connect_error
+from wirewright.tunnel.peers import silence
 from wirewright.tunnel.pending import Pending
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ async def ping(context: Context, address: Address, limit: float, payload: int = 
             f"{address} is this tunnel's own address: nothing to measure there.", errno=errno.EADDRNOTAVAIL
         )
     peer = context.peers.owner(address, str(address))
+    heard = context.peers.listen(peer)
     try:
         ident = context.core.ping(str(address), payload)
     except OSError as error:
@@ -37,8 +39,8 @@ async def ping(context: Context, address: Address, limit: float, payload: int = 
 
     def late() -> OSError:
         return PingTimeoutError(
-            f"{address} did not answer the ping within {limit:g} s, though {peer} does. Is the host up, and "
-            "does it answer pings?"
+            f"{address} did not answer the ping within {limit:g} s, "
+            + silence(peer, heard(), "does it answer pings")
         )
 
     pending = Pending(context.loop, judge)

@@ -55,7 +55,7 @@ class HandshakeTimeoutError(TunnelError, TimeoutError):
 
 
 class ConnectTimeoutError(TunnelError, TimeoutError):
-    """The tunnel works, but the destination behind it did not answer."""
+    """The destination behind the tunnel did not answer."""
 
     default_errno = errnos.ETIMEDOUT
 
@@ -79,7 +79,7 @@ class AddressError(TunnelError):
 
 
 class PingTimeoutError(TunnelError, TimeoutError):
-    """The tunnel works, but the host did not answer the echo request."""
+    """The host behind the tunnel did not answer the echo request."""
 
     default_errno = errnos.ETIMEDOUT
 
@@ -117,8 +117,8 @@ def connect_error(error: OSError, destination: str) -> OSError:  # noqa: PLR0911
             return RefusedError(f"{destination} refused the connection: nothing listens there.")
         case errnos.ETIMEDOUT:
             return ConnectTimeoutError(
-                f"{destination} did not answer, though the tunnel to it works. Is the host up, and does it "
-                "(or a firewall before it) let this tunnel's address in?"
+                f"{destination} did not answer. Is the host up, and does it (or a firewall before it) let "
+                "this tunnel's address in?"
             )
         case errnos.ENETUNREACH | errnos.EHOSTUNREACH:
             return UnreachableError(

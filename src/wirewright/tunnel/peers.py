@@ -1,27 +1,25 @@
-"""What the asyncio side knows about each peer: its endpoint as written, and when it last answered.
+"""What the asyncio side knows about each peer: its endpoint as written, and who waits for it.
 
 The core decides where packets go, and is asked for it when a connection is opened or has failed. This book
 exists so that waiting can end with a sentence: which peer should have answered, at which endpoint, and
-whether it ever did.
+whether it was heard meanwhile. Sessions and what was heard are the core's to tell: its clock goes on while
+the machine sleeps.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wirewright.tunnel.errors import HandshakeTimeoutError, NoEndpointError, NoRouteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from wirewright._core import RootlessTunnel
     from wirewright.keys import PublicKey
     from wirewright.tunnel.arguments import Address
-
-# A session is used for 180 s (whitepaper section 6.1, Reject-After-Time); then the peer must answer again.
-SESSION_SECONDS = 180.0
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +28,6 @@ class Peer:
 
     public_key: PublicKey
     endpoint: tuple[str, int] | None = None
-    handshake_at: float | None = None
     awaited: asyncio.Future[None] | None = None
 
     def __str__(self) -> str:
@@ -74,50 +71,55 @@ class PeerBook:
 
     def owner(self, address: Address, what: str) -> Peer:
         """Return the peer that owns ``address``, or raise the reason why ``what`` cannot be reached."""
-        peer = self._owner(address)
+        peer = self.find(address)
         if peer is None:
             raise NoRouteError(
                 f"{what} is not reached through this tunnel: no peer's allowed IPs cover it. Add it to the "
                 "AllowedIPs of the peer behind which it lives, or connect to it outside the tunnel."
             )
-        if peer.endpoint is None and peer.handshake_at is None and not self._has_called(peer):
+        if peer.endpoint is None and not self._has_called(peer):
             raise NoEndpointError(
                 f"{what} lives behind {peer}, whose endpoint is unknown: the configuration has no Endpoint "
                 "for it and it has not contacted us yet. Add one, or wait for it (wait_for_handshake)."
             )
         return peer
 
-    def covers(self, address: Address) -> bool:
-        """Whether some peer owns ``address``."""
-        return self._owner(address) is not None
-
-    def _owner(self, address: Address) -> Peer | None:
+    def find(self, address: Address) -> Peer | None:
+        """Return the peer that owns ``address``, if there is one."""
         text = str(address)
         # A scope, as in fe80::1%eth0, names an interface, and there is none inside a tunnel.
         key = None if "%" in text else self._core.owner(text)
         return None if key is None else self._peers.get(key)
 
     def _has_called(self, peer: Peer) -> bool:
-        """Ask the core: what the peer sent may be read before the event of its handshake is."""
-        status = self._core.peer(peer.public_key)
-        return status is not None and status["endpoint"] is not None
+        return self._status(peer).get("endpoint") is not None
+
+    def _status(self, peer: Peer) -> dict[str, Any]:
+        return self._core.peer(peer.public_key) or {}
 
     # Handshakes.
 
     def has_session(self, peer: Peer) -> bool:
-        """Whether the peer answered within the life of a session."""
-        return peer.handshake_at is not None and self._loop.time() - peer.handshake_at < SESSION_SECONDS
+        """Whether packets can be sent to the peer; it may have gone since they could."""
+        return bool(self._status(peer).get("has_session"))
+
+    def listen(self, peer: Peer) -> Callable[[], bool]:
+        """Return what tells whether anything genuine came from the peer since now."""
+
+        def received() -> int:
+            return int(self._status(peer).get("rx_bytes", 0))
+
+        before = received()
+        return lambda: received() > before
 
     def established(self, public_key: PublicKey) -> None:
         """Note that a session with the peer was established."""
         if (peer := self._peers.get(public_key)) is not None:
-            peer.handshake_at = self._loop.time()
             self._settle(peer, None)
 
     def gave_up(self, public_key: PublicKey) -> None:
         """Note that the core's attempts to reach the peer are exhausted."""
         if (peer := self._peers.get(public_key)) is not None:
-            peer.handshake_at = None
             self._settle(peer, no_answer(peer, None))
 
     def closed(self, error: OSError) -> None:
@@ -149,6 +151,16 @@ def no_answer(peer: Peer, seconds: float | None) -> HandshakeTimeoutError:
     return HandshakeTimeoutError(
         f"No handshake answer from {peer}{within}. Is it up, is this its public key and does it have ours "
         "(and the same preshared key, if any), and does UDP to that endpoint pass every firewall between?"
+    )
+
+
+def silence(peer: Peer, heard: bool, question: str) -> str:
+    """Say of a silent host whether its peer was heard; ``question`` is what to ask of the host."""
+    if heard:
+        return f"though {peer} does. Is the host up, and {question}?"
+    return (
+        f"and nothing else came from {peer} in that time. Is the peer still there, is the host behind it up, "
+        f"and {question}?"
     )
 
 

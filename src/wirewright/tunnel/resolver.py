@@ -28,6 +28,8 @@ from wirewright.tunnel.errors import (
 from wirewright.tunnel.peers import no_answer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from wirewright.config import Interface
     from wirewright.tunnel.arguments import Address
     from wirewright.tunnel.context import Context
@@ -92,6 +94,8 @@ class TunnelResolver:
         return name
 
     async def _ask_all(self, name: dns.name.Name, host: str) -> list[list[IPv4Address | IPv6Address]]:
+        peers = self._context.peers
+        heard = [peers.listen(peer) for server in self._servers if (peer := peers.find(server))]
         asked = [self._context.loop.create_task(self._ask(name, family)) for family in self._families]
         try:
             results = await asyncio.gather(*asked, return_exceptions=True)
@@ -102,7 +106,7 @@ class TunnelResolver:
         failures = [result for result in results if isinstance(result, Exception)]
         # One family without an answer is no obstacle if the other has one.
         if failures and not any(answers):
-            raise self._explained(failures[0], host)
+            raise self._explained(failures[0], host, heard)
         return answers
 
     async def _ask(self, name: dns.name.Name, family: int) -> list[IPv4Address | IPv6Address]:
@@ -111,7 +115,9 @@ class TunnelResolver:
         )
         return [ip_address(record.address) for record in answer]
 
-    def _explained(self, error: Exception, host: str) -> Exception:  # noqa: PLR0911 (one a case)
+    def _explained(  # noqa: PLR0911 (one a case)
+        self, error: Exception, host: str, heard: Sequence[Callable[[], bool]]
+    ) -> Exception:
         servers = ", ".join(map(str, self._servers))
         if self._context.reason is not None or self._context.core.closed:
             return self._context.closed_error()
@@ -125,7 +131,7 @@ class TunnelResolver:
                 reasons = "; ".join(f"{each[0]}: {_reason(each[3])}" for each in error.kwargs["errors"])
                 return ResolutionError(f"{host!r} cannot be resolved inside the tunnel. {reasons}")
             case dns.resolver.LifetimeTimeout():
-                return self._silence(host, servers)
+                return self._silence(host, servers, heard=any(was() for was in heard))
             case TunnelError():
                 return error
             case dns.exception.DNSException():
@@ -133,7 +139,7 @@ class TunnelResolver:
             case _:
                 return error
 
-    def _silence(self, host: str, servers: str) -> OSError:
+    def _silence(self, host: str, servers: str, *, heard: bool) -> OSError:
         peers = self._context.peers
         limit = self._context.timeouts.resolve
         for server in self._servers:
@@ -143,9 +149,12 @@ class TunnelResolver:
                 return error
             if not peers.has_session(peer):
                 return no_answer(peer, limit)
+        meanwhile = (
+            "though the tunnel works" if heard else "and nothing else came through the tunnel in that time"
+        )
         return ResolutionTimeoutError(
-            f"{host!r} was not resolved: {servers} did not answer within {limit:g} s, though the tunnel "
-            "works. Is that the right DNS server, and does it let this tunnel's address in?"
+            f"{host!r} was not resolved: {servers} did not answer within {limit:g} s, {meanwhile}. Is that the "
+            "right DNS server, is it up, and does it let this tunnel's address in?"
         )
 
 

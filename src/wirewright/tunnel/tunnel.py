@@ -309,7 +309,7 @@ class Tunnel:
     async def _address(self, host: str) -> Address:
         addresses = await self.resolve(host)
         peers = self._here().peers
-        return next((address for address in addresses if peers.covers(address)), addresses[0])
+        return next((address for address in addresses if peers.find(address)), addresses[0])
 
     # Peers.
 
