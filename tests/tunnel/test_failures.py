@@ -10,15 +10,18 @@ from ipaddress import ip_interface, ip_network
 
 import pytest
 
+from tests.config.samples import LOW_ORDER
 from tests.tunnel.pairs import CLIENT_V4, QUICK, SERVER_V4, Ends, Pair, fake, joined, nothing_held
+from tests.tunnel.test_datagrams import Inbox
 from tests.tunnel.test_streams import echo
 from wirewright.config import Config, Endpoint, Interface, Peer
-from wirewright.keys import PresharedKey, SecretKey
+from wirewright.keys import PresharedKey, PublicKey, SecretKey
 from wirewright.tunnel import Timeouts, Tunnel, TunnelError
 from wirewright.tunnel.errors import (
     AddressError,
     ConnectTimeoutError,
     HandshakeTimeoutError,
+    ImpossiblePeerError,
     NoEndpointError,
     NoRouteError,
     PingTimeoutError,
@@ -84,6 +87,24 @@ async def test_a_peer_without_endpoint_is_named(core: str) -> None:
         with pytest.raises(NoEndpointError, match="endpoint is unknown") as caught:
             await tunnel.open_connection(SERVER_V4, 80)
         assert caught.value.errno == errno.EDESTADDRREQ
+
+
+async def test_a_peer_whose_key_cannot_be_is_not_waited_for(pair: Pair) -> None:
+    key = PublicKey.from_base64(LOW_ORDER)
+    await pair.client.add_peer(key, endpoint=("127.0.0.1", 9), allowed_ips=["192.0.2.0/24"])
+    datagrams, inbox = await pair.client.create_datagram_endpoint(Inbox)
+    datagrams.sendto(b"x", ("192.0.2.1", 53))
+    async with asyncio.timeout(5):
+        for attempt in (
+            pair.client.wait_for_handshake(key),
+            pair.client.ping("192.0.2.1"),
+            pair.client.open_connection("192.0.2.1", 80),
+        ):
+            with pytest.raises(ImpossiblePeerError, match="is of low order") as caught:
+                await attempt
+            assert str(key) in str(caught.value)
+    assert isinstance(inbox.errors[0], ImpossiblePeerError)
+    datagrams.close()
 
 
 async def test_the_server_can_call_back_a_client_that_called(pair: Pair) -> None:

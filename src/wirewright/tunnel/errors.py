@@ -54,6 +54,12 @@ class HandshakeTimeoutError(TunnelError, TimeoutError):
     default_errno = errnos.ETIMEDOUT
 
 
+class ImpossiblePeerError(TunnelError):
+    """The peer's public key is such that no handshake with it can succeed."""
+
+    default_errno = errnos.EINVAL
+
+
 class ConnectTimeoutError(TunnelError, TimeoutError):
     """The destination behind the tunnel did not answer."""
 

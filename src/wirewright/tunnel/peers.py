@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from wirewright.tunnel.errors import HandshakeTimeoutError, NoEndpointError, NoRouteError
+from wirewright.tunnel.errors import HandshakeTimeoutError, ImpossiblePeerError, NoEndpointError, NoRouteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,6 +77,7 @@ class PeerBook:
                 f"{what} is not reached through this tunnel: no peer's allowed IPs cover it. Add it to the "
                 "AllowedIPs of the peer behind which it lives, or connect to it outside the tunnel."
             )
+        check_key(peer)
         if peer.endpoint is None and not self._has_called(peer):
             raise NoEndpointError(
                 f"{what} lives behind {peer}, whose endpoint is unknown: the configuration has no Endpoint "
@@ -143,6 +144,15 @@ class PeerBook:
             future.set_exception(error)
             # All who waited may have left: their error is nobody's then, and not worth a warning.
             future.exception()
+
+
+def check_key(peer: Peer) -> None:
+    """Raise ``ImpossiblePeerError`` if no handshake with the peer can succeed."""
+    if peer.public_key.is_low_order:
+        raise ImpossiblePeerError(
+            f"No handshake with {peer} can succeed: its public key is of low order, which no private key "
+            "gives. Ask whoever runs the peer for its real key (ww pubkey)."
+        )
 
 
 def no_answer(peer: Peer, seconds: float | None) -> HandshakeTimeoutError:

@@ -153,8 +153,8 @@ class TunnelResolver:
             "though the tunnel works" if heard else "and nothing else came through the tunnel in that time"
         )
         return ResolutionTimeoutError(
-            f"{host!r} was not resolved: {servers} did not answer within {limit:g} s, {meanwhile}. Is that the "
-            "right DNS server, is it up, and does it let this tunnel's address in?"
+            f"{host!r} was not resolved: {servers} did not answer within {limit:g} s, {meanwhile}. Is that "
+            "the right DNS server, is it up, and does it let this tunnel's address in?"
         )
 
 

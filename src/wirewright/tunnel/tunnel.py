@@ -12,7 +12,7 @@ from wirewright.tunnel import datagrams, echo, forks, lifecycle, server, streams
 from wirewright.tunnel.arguments import check_port, literal
 from wirewright.tunnel.context import Context, Timeouts
 from wirewright.tunnel.errors import AddressError
-from wirewright.tunnel.peers import no_answer
+from wirewright.tunnel.peers import check_key, no_answer
 from wirewright.tunnel.stats import TunnelStats
 
 if TYPE_CHECKING:
@@ -342,6 +342,7 @@ class Tunnel:
         peer = context.peers.get(public_key) if public_key else context.peers.only()
         if peer is None:
             raise KeyError(f"Peer {public_key} is not in this tunnel.")
+        check_key(peer)
         if context.peers.has_session(peer):
             return
         if peer.endpoint is not None:
