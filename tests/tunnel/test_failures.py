@@ -185,6 +185,10 @@ async def test_a_peer_with_the_tunnels_own_key_is_passed_over_as_the_kernel_does
         assert tunnel.stats().peers == ()
         with pytest.raises(ValueError, match="own"):
             await tunnel.add_peer(key.public_key)
+        with pytest.raises(NoRouteError, match=r"10\.0\.0\.1 .* at 127\.0\.0\.1:9, .* own public key"):
+            await tunnel.ping("10.0.0.1")
+        with pytest.raises(NoRouteError, match="no peer's allowed IPs cover it"):
+            await tunnel.ping("192.0.2.1")
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

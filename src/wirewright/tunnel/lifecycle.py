@@ -12,7 +12,7 @@ from wirewright.tunnel.dispatch import Dispatcher
 from wirewright.tunnel.endpoints import endpoint_family, resolve_endpoint
 from wirewright.tunnel.errors import AddressError, EndpointError, TunnelError
 from wirewright.tunnel.membership import PeerChanges
-from wirewright.tunnel.peers import PeerBook
+from wirewright.tunnel.peers import Peer, PeerBook
 
 if TYPE_CHECKING:
     import socket
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from wirewright.config import Config
     from wirewright.config import Peer as PeerConfig
     from wirewright.keys import PublicKey
+    from wirewright.tunnel.arguments import Network
     from wirewright.tunnel.tunnel import Tunnel
 
 # Room for IPv6 and WireGuard's own headers in Ethernet's 1500 bytes; wg-quick's choice too.
@@ -38,7 +39,8 @@ async def open_tunnel(
     # No waiting from here on: a cancellation would leave the core's threads behind.
     core = _start_core(config, listen_address, shards)
     try:
-        context = Context(tunnel, loop, core, Dispatcher(loop, core), PeerBook(loop, core), timeouts, family)
+        book = PeerBook(loop, core, _passed_over(config))
+        context = Context(tunnel, loop, core, Dispatcher(loop, core), book, timeouts, family)
         for peer, (written, resolved) in zip(peers, endpoints, strict=True):
             changes = PeerChanges(
                 preshared_key=peer.preshared_key,
@@ -116,6 +118,17 @@ def _start_core(config: Config, listen_address: str | None, shards: int) -> Root
                 f"Cannot listen on {listen_address}: it is not an address of this machine.", errno=error.errno
             ) from None
         raise
+
+
+def _passed_over(config: Config) -> dict[Network, Peer]:
+    """Return the networks of peers with the interface's own key, which the kernel passes over, too."""
+    own = config.interface.private_key.public_key if config.interface.private_key else None
+    passed_over: dict[Network, Peer] = {}
+    for peer in config.peers:
+        if peer.public_key == own:
+            endpoint = (peer.endpoint.host, peer.endpoint.port) if peer.endpoint else None
+            passed_over |= dict.fromkeys(peer.allowed_ips, Peer(peer.public_key, endpoint))
+    return passed_over
 
 
 async def _resolve_endpoints(

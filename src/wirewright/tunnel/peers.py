@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from wirewright.tunnel.errors import HandshakeTimeoutError, ImpossiblePeerError, NoEndpointError, NoRouteError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from wirewright._core import RootlessTunnel
     from wirewright.keys import PublicKey
-    from wirewright.tunnel.arguments import Address
+    from wirewright.tunnel.arguments import Address, Network
 
 
 @dataclass(slots=True, eq=False)
@@ -38,8 +38,12 @@ class Peer:
 class PeerBook:
     """The peers of one tunnel."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, core: RootlessTunnel) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, core: RootlessTunnel, passed_over: Mapping[Network, Peer]
+    ) -> None:
+        """``passed_over`` are peers that the core does not have, by their networks."""
         self._loop = loop
+        self._passed_over = passed_over
         self._core = core
         self._peers: dict[PublicKey, Peer] = {}
 
@@ -73,6 +77,13 @@ class PeerBook:
         """Return the peer that owns ``address``, or raise the reason why ``what`` cannot be reached."""
         peer = self.find(address)
         if peer is None:
+            for network, passed_over in self._passed_over.items():
+                if address in network:
+                    raise NoRouteError(
+                        f"{what} is not reached through this tunnel: it is in the AllowedIPs of "
+                        f"{passed_over}, which was passed over, because that is this tunnel's own public key. Put the key of "
+                        "the other end there."
+                    )
             raise NoRouteError(
                 f"{what} is not reached through this tunnel: no peer's allowed IPs cover it. Add it to the "
                 "AllowedIPs of the peer behind which it lives, or connect to it outside the tunnel."
