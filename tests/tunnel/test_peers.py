@@ -251,8 +251,15 @@ async def test_endpoints_and_networks_are_read_as_they_are_written() -> None:
     assert parse_endpoint("[fd00::1]:51820") == ("fd00::1", 51820)
     assert parse_endpoint(("host", 1)) == ("host", 1)
     assert parse_endpoint(None) is None
-    for wrong in ("host", "host:", ":1", "host:0", "host:65536", "host:x", "host:²"):
+    wrong: Any
+    for wrong in (
+        *("host", "host:", ":1", "host:0", "host:65536", "host:x", "host:²"),
+        *(("host", 0), ("host", 65536), ("host", -1), ("", 1)),
+    ):
         with pytest.raises(ValueError, match="host:port"):
+            parse_endpoint(wrong)
+    for wrong in (5, ("host",), ("host", "1"), (b"host", 1)):
+        with pytest.raises(TypeError, match="neither 'host:port' nor a pair"):
             parse_endpoint(wrong)
     assert parse_networks(["10.0.0.1/8"]) == (ip_network("10.0.0.0/8"),)
     with pytest.raises(TypeError, match="sequence"):

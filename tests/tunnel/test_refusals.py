@@ -13,7 +13,8 @@ from tests.tunnel.pairs import CLIENT_V4, SERVER_V4, Pair, fake, nothing_held
 from tests.tunnel.test_datagrams import Inbox
 from tests.tunnel.test_streams import echo
 from tests.tunnel.test_transport import Recorder, errors_of, joined_protocols
-from wirewright.tunnel import TunnelClosed, TunnelError
+from wirewright.keys import SecretKey
+from wirewright.tunnel import BlockingTunnel, Tunnel, TunnelClosed, TunnelError
 from wirewright.tunnel.errors import AddressError, ConnectTimeoutError, UnreachableError
 
 if TYPE_CHECKING:
@@ -57,6 +58,57 @@ async def test_a_port_that_cannot_be_is_an_error(pair: Pair, port: int) -> None:
             await pair.client.create_datagram_endpoint(Inbox, local_addr=(None, port))
         with pytest.raises(ValueError, match=f"port {port} is not"):
             await pair.client.open_connection(SERVER_V4, 80, local_port=port)
+
+
+@pytest.mark.parametrize("wrong", ["80", 80.0, None])
+async def test_a_port_that_is_no_number_is_an_error(pair: Pair, wrong: Any) -> None:
+    client, _ = await pair.client.create_datagram_endpoint(Inbox)
+    with pytest.raises(TypeError, match=f"port {wrong!r} is not a whole number"):
+        await pair.client.open_connection(SERVER_V4, wrong)
+    with pytest.raises(TypeError, match=f"port {wrong!r} is not a whole number"):
+        client.sendto(b"x", (SERVER_V4, wrong))
+    client.close()
+
+
+async def test_a_host_that_is_no_string_is_an_error(pair: Pair) -> None:
+    wrong: Any = 5
+    for attempt in (pair.client.ping, pair.client.resolve):
+        with pytest.raises(TypeError, match="host 5 is not a string"):
+            await attempt(wrong)
+    with pytest.raises(TypeError, match="host 5 is not a string"):
+        await pair.client.open_connection(wrong, 80)
+
+
+@pytest.mark.parametrize("port", [-1, 0, 65536])
+async def test_a_datagram_cannot_go_to_a_port_that_cannot_be(pair: Pair, port: int) -> None:
+    client, _ = await pair.client.create_datagram_endpoint(Inbox)
+    with pytest.raises(ValueError, match=f"port {port} is not from 1 to 65535"):
+        client.sendto(b"x", (SERVER_V4, port))
+    client.close()
+
+
+async def test_numbers_out_of_range_are_named(pair: Pair) -> None:
+    with pytest.raises(ValueError, match="payload -1 is not 0 or more"):
+        await pair.client.ping(SERVER_V4, payload=-1)
+    with pytest.raises(ValueError, match="backlog -1 is not 1 or more"):
+        await pair.client.start_server(echo, backlog=-1)
+    stranger = SecretKey.generate().public_key
+    for seconds in (-1, 65536):
+        expected = f"persistent_keepalive {seconds} is not from 0 to 65535"
+        with pytest.raises(ValueError, match=expected):
+            await pair.client.add_peer(stranger, persistent_keepalive=seconds)
+        with pytest.raises(ValueError, match=expected):
+            await pair.client.update_peer(pair.server_peer, persistent_keepalive=seconds)
+    for shards in (0, 65, 999):
+        with pytest.raises(ValueError, match=f"shards {shards} is not from 1 to 64"):
+            Tunnel(pair.ends.server_config(), shards=shards)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("kind", [Tunnel, BlockingTunnel])
+async def test_a_path_in_place_of_a_configuration_is_told_where_to_go(kind: Callable[..., object]) -> None:
+    with pytest.raises(TypeError, match=r"not 'office\.conf'; to open a file, write .*from_file"):
+        kind("office.conf")
 
 
 async def test_a_router_that_says_unreachable_is_quoted(

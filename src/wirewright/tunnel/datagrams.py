@@ -10,6 +10,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
 
+from wirewright.tunnel.arguments import check_port
 from wirewright.tunnel.errors import AddressError, TunnelError, connect_error
 from wirewright.tunnel.flow import WriteFlow
 
@@ -220,6 +221,7 @@ class TunnelDatagramTransport(asyncio.DatagramTransport):
 
 def _canonical(addr: tuple[str, int]) -> tuple[str, int]:
     """Return the address as the core writes it; a name is an error, for looking it up would have to wait."""
+    check_port(addr[1], least=1)
     try:
         return str(_parse(addr[0])), addr[1]
     except ValueError:

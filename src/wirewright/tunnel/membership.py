@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from wirewright.tunnel.arguments import parse_endpoint, parse_networks
+from wirewright.tunnel.arguments import check_keepalive, parse_endpoint, parse_networks
 from wirewright.tunnel.endpoints import is_literal, resolve_endpoint
 from wirewright.tunnel.errors import EndpointError, TunnelClosed
 from wirewright.tunnel.peers import Peer
@@ -53,13 +53,15 @@ class Membership:
         resolved: tuple[str, int] | None,
     ) -> None:
         """Enter a peer whose endpoint is resolved."""
+        keepalive = changes.get("persistent_keepalive")
+        check_keepalive(keepalive)
         allowed_ips = [str(network) for network in parse_networks(changes.get("allowed_ips", ()))]
         self._context.core.add_peer(
             public_key,
             preshared_key=changes.get("preshared_key"),
             endpoint=resolved,
             allowed_ips=allowed_ips,
-            persistent_keepalive=changes.get("persistent_keepalive"),
+            persistent_keepalive=keepalive,
         )
         self._context.peers.add(Peer(public_key, endpoint))
 
@@ -70,6 +72,7 @@ class Membership:
         if given.get("endpoint", "") is None:
             raise ValueError("A peer's endpoint can be changed, but not taken away: remove the peer.")
         endpoint = parse_endpoint(changes.get("endpoint"))
+        check_keepalive(changes.get("persistent_keepalive"))
         if "endpoint" in given:
             given["endpoint"] = await self._resolved(endpoint)
         if "allowed_ips" in given:

@@ -81,8 +81,8 @@ class PeerBook:
                 if address in network:
                     raise NoRouteError(
                         f"{what} is not reached through this tunnel: it is in the AllowedIPs of "
-                        f"{passed_over}, which was passed over, because that is this tunnel's own public key. Put the key of "
-                        "the other end there."
+                        f"{passed_over}, which was passed over, because that is this tunnel's own public "
+                        "key. Put the key of the other end there."
                     )
             raise NoRouteError(
                 f"{what} is not reached through this tunnel: no peer's allowed IPs cover it. Add it to the "

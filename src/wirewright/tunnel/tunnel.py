@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 from wirewright.config import Config
 from wirewright.tunnel import datagrams, echo, forks, lifecycle, server, streams, tls
-from wirewright.tunnel.arguments import check_port, literal
+from wirewright.tunnel.arguments import check_number, check_port, literal
 from wirewright.tunnel.context import Context, Timeouts
 from wirewright.tunnel.errors import AddressError
 from wirewright.tunnel.peers import check_key, no_answer
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
 DatagramProtocolT = TypeVar("DatagramProtocolT", bound=asyncio.DatagramProtocol)
 
+# The number of a shard stands in six bits of each receiver index.
+MAX_SHARDS = 64
 _EVERY_ADDRESS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 (inside the tunnel only)
 
 
@@ -60,6 +62,12 @@ class Tunnel:
         the engine's shards, which one thread drives. An open tunnel keeps nothing secret of the configuration
         but in the core, so that closing it wipes the keys, unless somebody else holds the configuration.
         """
+        if not isinstance(config, Config):
+            raise TypeError(
+                f"{type(self).__name__} takes a wirewright.config.Config, not {config!r}; "
+                f"to open a file, write {type(self).__name__}.from_file(path)"
+            )
+        check_number("shards", shards, 1, MAX_SHARDS)
         self.config = config
         self._listen_address = listen_address
         self._shards = shards
@@ -258,6 +266,7 @@ class Tunnel:
         """Join each connection with a protocol of ``protocol_factory``, like ``loop.create_server``."""
         context = self._here()
         check_port(port)
+        check_number("backlog", backlog, 1)
         settings = None if ssl is None else tls.TlsSettings(ssl, server_side=True)
         hosts = [host] if isinstance(host, str) else list(host or [])
         hosts = [] if _EVERY_ADDRESS.intersection(hosts) else hosts
@@ -290,6 +299,7 @@ class Tunnel:
 
     async def ping(self, host: str, *, timeout: float | None = None, payload: int = echo.PAYLOAD) -> float:  # noqa: ASYNC109 (it chooses the message)
         """Return the round trip to ``host`` in seconds; ``payload`` is the echo's size in bytes."""
+        check_number("payload", payload, 0)
         address = await self._address(host)
         context = self._here()
         limit = context.timeouts.ping if timeout is None else timeout
