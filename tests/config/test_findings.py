@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests.config.samples import ALICE, BOB, LOW_ORDER, OFFICE, PRIVATE, PUBLIC_OF_PRIVATE
+from wirewright._core import RootlessTunnel, SecretKey
 from wirewright.config import Document, Finding, explain
 from wirewright.config.explain import MAX_NETWORKS, MAX_PEERS, as_data
 from wirewright.config.findings import MAX_FINDINGS
 
 INTERFACE = f"[Interface]\nPrivateKey = {PRIVATE}\nAddress = 10.0.0.2/24, fd00::2/64\n"
+ADDRESSES = ", ".join(f"10.0.1.{number}" for number in range(64))
 PEER = f"[Peer]\nPublicKey = {ALICE}\nEndpoint = 192.0.2.1:51820\nAllowedIPs = 10.0.0.0/24\n"
 
 
@@ -54,6 +56,14 @@ def test_a_sound_configuration_has_no_findings() -> None:
         ("system-only", "note", 4, INTERFACE + "FwMark = 5\n" + PEER),
         ("system-only", "note", 4, INTERFACE + "Table = off\n" + PEER),
         ("mtu-too-small-for-ipv6", "warning", 4, INTERFACE + "MTU = 1279\n" + PEER),
+        (
+            "mtu-too-small",
+            "warning",
+            4,
+            INTERFACE.replace(", fd00::2/64", "") + "MTU = 575\n" + PEER,
+        ),
+        ("unusable-address", "warning", 3, INTERFACE.replace("10.0.0.2/24", "127.0.0.1/8") + PEER),
+        ("too-many-addresses", "warning", 3, INTERFACE.replace("10.0.0.2/24", ADDRESSES) + PEER),
         ("large-mtu", "note", 4, INTERFACE + "MTU = 1441\n" + PEER),
         (
             "no-address-of-family",
@@ -87,6 +97,21 @@ def test_a_name_server_behind_a_peer_is_no_finding() -> None:
 def test_the_smallest_and_largest_unsuspicious_mtu_are_no_findings() -> None:
     assert codes(INTERFACE + "MTU = 1280\n" + PEER) == set()
     assert codes(INTERFACE + "MTU = 1440\n" + PEER) == set()
+
+
+UNUSABLE = ["0.0.0.1", "127.0.0.1", "224.0.0.1", "240.0.0.1", "::", "::1", "ff02::1", "::ffff:10.0.0.1"]
+
+
+@pytest.mark.parametrize("address", [*UNUSABLE, "10.0.0.1", "169.254.0.1", "223.255.255.255", "fe80::1"])
+def test_the_addresses_found_unusable_are_those_that_the_core_refuses(address: str) -> None:
+    found = "unusable-address" in codes(INTERFACE + f"Address = {address}\n" + PEER)
+    assert found == (address in UNUSABLE)
+    try:
+        RootlessTunnel(SecretKey.generate(), [address], listen_address="127.0.0.1").close()
+        refused = False
+    except ValueError:
+        refused = True
+    assert found == refused
 
 
 def test_networks_of_one_peer_may_overlap() -> None:

@@ -7,6 +7,7 @@ import errno
 import re
 import socket
 from ipaddress import ip_interface, ip_network
+from typing import Any
 
 import pytest
 
@@ -175,6 +176,25 @@ async def test_a_configuration_without_private_key_or_address_cannot_be_opened(c
         await Tunnel(Config(Interface())).open()
     with pytest.raises(TunnelError, match=r"no Address in its \[Interface\]"):
         await Tunnel(Config(Interface(private_key=SecretKey.generate()))).open()
+
+
+@pytest.mark.parametrize(
+    ("interface", "words"),
+    [
+        ({"addresses": [ip_interface("127.0.0.1/8")]}, "127.0.0.1/8 is no address a host can have"),
+        ({"addresses": [ip_interface(number) for number in range(2**24, 2**24 + 65)]}, "found 65"),
+        ({"mtu": 1279}, "an MTU of 1279 is impossible here: expected 1280"),
+    ],
+)
+async def test_what_the_core_refuses_of_the_interface_is_said(
+    core: str, interface: dict[str, Any], words: str
+) -> None:
+    if core == "fake":
+        pytest.skip("the fake core takes everything")
+    with pytest.raises(TunnelError, match=re.escape(words)) as caught:
+        await Tunnel(Ends().server_config(**interface), listen_address="127.0.0.1").open()
+    assert caught.value.errno == errno.EINVAL
+    assert r"[Interface]" in str(caught.value)
 
 
 async def test_a_peer_with_the_tunnels_own_key_is_passed_over_as_the_kernel_does(core: str) -> None:

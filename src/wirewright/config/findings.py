@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv6Interface
+from ipaddress import IPv4Interface, IPv6Address, IPv6Interface
 from shlex import quote
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +11,7 @@ from wirewright.config.document import Document
 from wirewright.config.model import Peer
 from wirewright.config.reader import field_of
 from wirewright.config.syntax import LineKind
-from wirewright.config.values import IPNetwork
+from wirewright.config.values import IPAddress, IPNetwork
 
 if TYPE_CHECKING:
     from wirewright.keys import PublicKey
@@ -21,6 +21,10 @@ MAX_FINDINGS = 20
 
 _IPV6_LEAST_MTU = 1280
 """RFC 8200, section 5."""
+_IPV4_LEAST_MTU = 576
+"""What every IPv4 host must take (RFC 791, section 3.2)."""
+_MOST_ADDRESSES = 64
+"""Of a rootless tunnel."""
 _ETHERNET_OVER_IPV4 = 1500 - 60
 _MEANT_NOTES = frozenset({"repeated-key", "removal"})
 """Notes of the reader that tell of a likely mistake, not only of another spelling."""
@@ -114,8 +118,11 @@ def _mtu(subject: _Subject) -> Iterator[Finding]:
         return
     has_ipv6 = any(isinstance(address, IPv6Interface) for address in subject.interface.addresses)
     if mtu < _IPV6_LEAST_MTU and has_ipv6:
-        text = f"MTU {mtu}: IPv6 does not work below {_IPV6_LEAST_MTU} bytes"
+        text = f"MTU {mtu}: IPv6 does not work below {_IPV6_LEAST_MTU} bytes, and no rootless tunnel opens"
         yield Finding("warning", "mtu-too-small-for-ipv6", text, line)
+    elif mtu < _IPV4_LEAST_MTU:
+        text = f"MTU {mtu}: no rootless tunnel opens below {_IPV4_LEAST_MTU} bytes"
+        yield Finding("warning", "mtu-too-small", text, line)
     if mtu > _ETHERNET_OVER_IPV4:
         text = f"MTU {mtu}: over Ethernet, packets above 1440 bytes (1420 if the endpoint is IPv6) do not fit"
         yield Finding("note", "large-mtu", text, line)
@@ -123,6 +130,15 @@ def _mtu(subject: _Subject) -> Iterator[Finding]:
 
 def _addresses(subject: _Subject) -> Iterator[Finding]:
     addresses = subject.interface.addresses
+    for address in addresses:
+        if not _can_be_a_host(address.ip):
+            text = f"{address.ip} is no address that a host can have: no rootless tunnel opens with it"
+            yield Finding("warning", "unusable-address", text, subject.line("Address"))
+    if len(addresses) > _MOST_ADDRESSES:
+        text = (
+            f"{len(addresses)} addresses: a rootless tunnel has at most {_MOST_ADDRESSES}, and does not open"
+        )
+        yield Finding("warning", "too-many-addresses", text, subject.line("Address"))
     kinds = (
         (4, any(isinstance(address, IPv4Interface) for address in addresses)),
         (6, any(isinstance(address, IPv6Interface) for address in addresses)),
@@ -223,6 +239,16 @@ _CHECKS: tuple[Callable[[_Subject], Iterator[Finding]], ...] = (
     _shared_networks,
     _nested_networks,
 )
+
+
+def _can_be_a_host(address: IPAddress) -> bool:
+    """Tell whether packets can come from an address, by the rules of the core's TCP/IP stack."""
+    if address.is_multicast or address.is_loopback or address.is_unspecified:
+        return False
+    if isinstance(address, IPv6Address):
+        return address.ipv4_mapped is None
+    # RFC 6890: 0/8 is "this network", and 240/4 reserved.
+    return 0 < address.packed[0] < 240
 
 
 def _limited(findings: Iterator[Finding]) -> Iterator[Finding]:

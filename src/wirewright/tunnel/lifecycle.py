@@ -107,6 +107,10 @@ def _start_core(config: Config, listen_address: str | None, shards: int) -> Root
             mtu=interface.mtu or DEFAULT_MTU,
             shards=shards,
         )
+    except ValueError as error:
+        raise TunnelError(
+            f"The configuration's [Interface] section cannot be used: {error}.", errno=errno.EINVAL
+        ) from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise AddressError(
