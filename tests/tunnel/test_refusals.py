@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.tunnel.pairs import CLIENT_V4, SERVER_V4, Pair, fake, nothing_held
+from tests.tunnel.pairs import CLIENT_V4, SERVER_V4, Ends, Pair, fake, nothing_held
 from tests.tunnel.test_datagrams import Inbox
 from tests.tunnel.test_streams import echo
 from tests.tunnel.test_transport import Recorder, errors_of, joined_protocols
@@ -19,6 +19,7 @@ from wirewright.tunnel.errors import AddressError, ConnectTimeoutError, Unreacha
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 
@@ -102,6 +103,15 @@ async def test_numbers_out_of_range_are_named(pair: Pair) -> None:
     for shards in (0, 65, 999):
         with pytest.raises(ValueError, match=f"shards {shards} is not from 1 to 64"):
             Tunnel(pair.ends.server_config(), shards=shards)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("kind", [Tunnel, BlockingTunnel])
+async def test_a_misspelt_option_of_a_tunnel_is_refused(kind: type[Any], tmp_path: Path) -> None:
+    path = tmp_path / "office.conf"
+    Ends().server_config().write(path)
+    with pytest.raises(TypeError, match="listen_adress"):
+        kind.from_file(path, listen_adress="127.0.0.1")
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

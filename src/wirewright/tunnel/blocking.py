@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from wirewright.keys import PublicKey
     from wirewright.tunnel.arguments import Address
-    from wirewright.tunnel.context import Timeouts
+    from wirewright.tunnel.context import TunnelOptions
     from wirewright.tunnel.membership import PeerChanges
     from wirewright.tunnel.stats import TunnelStats
 
@@ -42,16 +42,9 @@ class BlockingTunnel:
     Callable from any thread but that of its own event loop.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        *,
-        listen_address: str | None = None,
-        shards: int = 1,
-        timeouts: Timeouts | None = None,
-    ) -> None:
-        """Prepare a tunnel, with the parameters of ``Tunnel``; it opens with ``with`` or ``open()``."""
-        self._tunnel = Tunnel(config, listen_address=listen_address, shards=shards, timeouts=timeouts)
+    def __init__(self, config: Config, **options: Unpack[TunnelOptions]) -> None:
+        """Prepare a tunnel, with the options of ``Tunnel``; it opens with ``with`` or ``open()``."""
+        self._tunnel = Tunnel(config, **options)
         self._thread: threading.Thread | None = None
         self._forked = False
         # Guards what follows: a call is handed over only to a loop that will run it, and a request to stop
@@ -62,17 +55,9 @@ class BlockingTunnel:
         self._stopping = False
 
     @classmethod
-    def from_file(
-        cls,
-        path: str | os.PathLike[str],
-        *,
-        listen_address: str | None = None,
-        shards: int = 1,
-        timeouts: Timeouts | None = None,
-    ) -> Self:
-        """Prepare a tunnel from a wg-quick configuration file."""
-        config = Config.from_file(path)
-        return cls(config, listen_address=listen_address, shards=shards, timeouts=timeouts)
+    def from_file(cls, path: str | os.PathLike[str], **options: Unpack[TunnelOptions]) -> Self:
+        """Prepare a tunnel from a wg-quick configuration file, with the options of ``Tunnel``."""
+        return cls(Config.from_file(path), **options)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self._tunnel!r}>"

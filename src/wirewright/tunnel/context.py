@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from wirewright.tunnel.errors import TunnelClosed
 from wirewright.tunnel.membership import Membership
@@ -33,6 +33,14 @@ class Timeouts:
     ping: float = 5.0
     resolve: float = 10.0
     linger: float = 2.0
+
+
+class TunnelOptions(TypedDict, total=False):
+    """What ``Tunnel`` takes besides the configuration."""
+
+    listen_address: str | None
+    shards: int
+    timeouts: Timeouts | None
 
 
 class Lingering:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from wirewright.keys import PublicKey
     from wirewright.tunnel.arguments import Address
+    from wirewright.tunnel.context import TunnelOptions
     from wirewright.tunnel.membership import PeerChanges
     from wirewright.tunnel.resolver import TunnelResolver
 
@@ -78,17 +79,9 @@ class Tunnel:
         self._forked = False
 
     @classmethod
-    def from_file(
-        cls,
-        path: str | os.PathLike[str],
-        *,
-        listen_address: str | None = None,
-        shards: int = 1,
-        timeouts: Timeouts | None = None,
-    ) -> Self:
-        """Prepare a tunnel from a wg-quick configuration file."""
-        config = Config.from_file(path)
-        return cls(config, listen_address=listen_address, shards=shards, timeouts=timeouts)
+    def from_file(cls, path: str | os.PathLike[str], **options: Unpack[TunnelOptions]) -> Self:
+        """Prepare a tunnel from a wg-quick configuration file, with the options of ``Tunnel``."""
+        return cls(Config.from_file(path), **options)
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "new" if self._context is None else "open"
