@@ -10,12 +10,12 @@ from wirewright._core import RootlessTunnel, SecretKey
 CHILD_OK = 17
 
 
-def pair() -> tuple[RootlessTunnel, RootlessTunnel]:
+def pair(outer: str = "127.0.0.1") -> tuple[RootlessTunnel, RootlessTunnel]:
     """Two tunnels that know each other."""
     ours, theirs = SecretKey.generate(), SecretKey.generate()
-    left = RootlessTunnel(ours, ["10.0.0.1/24"], listen_address="127.0.0.1")
-    right = RootlessTunnel(theirs, ["10.0.0.2/24"], listen_address="127.0.0.1")
-    endpoint = ("127.0.0.1", right.listen_port)
+    left = RootlessTunnel(ours, ["10.0.0.1/24"], listen_address=outer)
+    right = RootlessTunnel(theirs, ["10.0.0.2/24"], listen_address=outer)
+    endpoint = (outer, right.listen_port)
     left.add_peer(theirs.public_key, endpoint=endpoint, allowed_ips=["10.0.0.2/32"])
     right.add_peer(ours.public_key, allowed_ips=["10.0.0.1/32"])
     return left, right
