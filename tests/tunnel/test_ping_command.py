@@ -12,6 +12,7 @@ import pytest
 
 from tests.tunnel.pairs import SERVER_V4, Ends
 from wirewright.cli.app import run
+from wirewright.config import Config
 from wirewright.tunnel import BlockingTunnel
 
 if TYPE_CHECKING:
@@ -70,6 +71,17 @@ def test_a_host_that_does_not_answer_is_status_1(
     assert "1 sent, 0 received, 100% lost" in out
     assert ww("ping", conf, "10.9.0.77", "-c", 1, "-W", 1, "--json") == 1
     assert json.loads(capsys.readouterr().out)["round_trip_seconds"] is None
+
+
+def test_no_hook_is_run(conf: Path, ww: Ww, capsys: pytest.CaptureFixture[str]) -> None:
+    text, mark = conf.read_text(), conf.parent / "mark"
+    hooks = "".join(f"{hook} = touch {mark}\n" for hook in ("PreUp", "PostUp", "PreDown", "PostDown"))
+    conf.write_text(text.replace("[Interface]\n", f"[Interface]\n{hooks}"))
+    assert len(Config.from_file(conf).interface.hooks) == 4
+    assert ww("ping", conf, SERVER_V4, "-c", 1) == 0
+    with BlockingTunnel.from_file(conf, listen_address="127.0.0.1") as tunnel:
+        tunnel.ping(SERVER_V4)
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize(
