@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.tunnel.pairs import CLIENT_V4, CLIENT_V6, SERVER_V4, SERVER_V6, Pair, nothing_held
+from tests.tunnel.pairs import CLIENT_V4, CLIENT_V6, SERVER_V4, SERVER_V6, Pair, fake, nothing_held
 from wirewright.tunnel.datagrams import BUFFER_LIMIT, TunnelDatagramTransport
 from wirewright.tunnel.errors import AddressError, NoRouteError, TunnelError
 
@@ -109,6 +109,34 @@ async def test_what_cannot_be_sent_is_told_to_the_protocol(pair: Pair) -> None:
     assert "no peer's allowed IPs cover it" in str(no_route)
     assert isinstance(too_long, TunnelError)
     assert too_long.errno == errno.EMSGSIZE
+    client.close()
+
+
+async def test_where_a_datagram_goes_is_asked_of_the_core_once_until_peers_change(
+    pair: Pair, fake_core: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    owner = fake(pair.client).owner
+
+    def asking(address: str) -> Any:
+        asked.append(address)
+        return owner(address)
+
+    monkeypatch.setattr(fake(pair.client), "owner", asking)
+    client, inbox = await pair.client.create_datagram_endpoint(Inbox)
+    for _ in range(10):
+        client.sendto(b"x", (SERVER_V4, 53))
+    assert asked == [SERVER_V4]
+    await pair.client.update_peer(pair.server_peer, allowed_ips=["10.9.0.3"])
+    client.sendto(b"x", (SERVER_V4, 53))
+    await pair.client.update_peer(pair.server_peer, allowed_ips=["10.9.0.2"])
+    client.sendto(b"x", (SERVER_V4, 53))
+    await pair.client.remove_peer(pair.server_peer)
+    client.sendto(b"x", (SERVER_V4, 53))
+    await pair.client.add_peer(pair.server_peer, allowed_ips=["10.9.0.2"], endpoint=("127.0.0.1", 9))
+    client.sendto(b"x", (SERVER_V4, 53))
+    assert [type(error) for error in inbox.errors] == [NoRouteError, NoRouteError]
+    assert asked == [SERVER_V4] * 5
     client.close()
 
 

@@ -81,6 +81,7 @@ class Membership:
         if peer is None:
             raise KeyError(f"Peer {public_key} is not in this tunnel: use add_peer().")
         self._context.core.update_peer(public_key, **given)
+        self._context.peers.changed()
         if "endpoint" in given:
             peer.endpoint = endpoint
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from wirewright.tunnel.arguments import Address, Network
 
 
+MAX_REACHED = 1024
+
+
 @dataclass(slots=True, eq=False)
 class Peer:
     """One peer."""
@@ -46,6 +49,8 @@ class PeerBook:
         self._passed_over = passed_over
         self._core = core
         self._peers: dict[PublicKey, Peer] = {}
+        # What owner() found since the last change: asking the core takes its lock, and each datagram asks.
+        self._reached: dict[Address, Peer] = {}
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._peers.values())
@@ -66,15 +71,23 @@ class PeerBook:
     def add(self, peer: Peer) -> None:
         """Enter a peer."""
         self._peers[peer.public_key] = peer
+        self.changed()
+
+    def changed(self) -> None:
+        """Ask the core anew: addresses may belong to other peers now."""
+        self._reached.clear()
 
     def remove(self, public_key: PublicKey) -> None:
         """Forget a peer; who waits for it is told."""
         peer = self._peers.pop(public_key, None)
         if peer is not None:
+            self.changed()
             self._settle(peer, NoRouteError(f"{peer} was removed from the tunnel."))
 
     def owner(self, address: Address, what: str) -> Peer:
         """Return the peer that owns ``address``, or raise the reason why ``what`` cannot be reached."""
+        if (reached := self._reached.get(address)) is not None:
+            return reached
         peer = self.find(address)
         if peer is None:
             for network, passed_over in self._passed_over.items():
@@ -94,6 +107,9 @@ class PeerBook:
                 f"{what} lives behind {peer}, whose endpoint is unknown: the configuration has no Endpoint "
                 "for it and it has not contacted us yet. Add one, or wait for it (wait_for_handshake)."
             )
+        if len(self._reached) >= MAX_REACHED:
+            self._reached.clear()
+        self._reached[address] = peer
         return peer
 
     def find(self, address: Address) -> Peer | None:
