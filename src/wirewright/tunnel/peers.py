@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wirewright.keys import PublicKey
     from wirewright.tunnel.arguments import Address, Network
 
-
+# Addresses whose peers are remembered; beyond that the core is asked again.
 MAX_REACHED = 1024
 
 

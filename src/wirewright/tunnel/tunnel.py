@@ -339,7 +339,8 @@ class Tunnel:
     ) -> None:
         """Return when there is a session with the peer, asking for a handshake if there is none.
 
-        The key may be left out if the tunnel has one peer.
+        The key may be left out if the tunnel has one peer. A session may be used for 180 s, so that there is
+        one does not say that the peer is there still: ``ping`` a host behind it for that.
         """
         context = self._here()
         peer = context.peers.get(public_key) if public_key else context.peers.only()
