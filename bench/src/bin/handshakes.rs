@@ -135,7 +135,10 @@ impl Conversations {
     fn new() -> Self {
         let mut rng = ChaCha20Rng::from_seed([2; 32]);
         let (one, other) = (Identity::new(secret(&mut rng)), Identity::new(secret(&mut rng)));
-        let (to_one, to_other) = (Conversation::new(*one.public()), Conversation::new(*other.public()));
+        let (to_one, to_other) = (
+            Conversation::new(*one.public()),
+            Conversation::new(*other.public()),
+        );
         Self {
             rng,
             initiator: (one, to_other),
