@@ -162,3 +162,13 @@ impl Staged {
 
 /// Indices that conversations gave up, to be released from the table.
 pub(crate) type Retired = Vec<u32>;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_without_a_session_fits_384_bytes() {
+        // Sessions, a pending handshake, staged packets and counters are behind boxes that an idle peer does not have.
+        assert!(size_of::<Peer>() <= 384, "{} bytes", size_of::<Peer>());
+    }
+}
