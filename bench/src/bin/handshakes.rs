@@ -15,14 +15,12 @@
 #![allow(clippy::print_stdout)]
 
 use std::hint::black_box;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use wirewright_bench::{median, processor_ns};
-use wirewright_engine::{Batch, Endpoint, Engine, Limits, Moment, Output, PeerConfig};
-use wirewright_protocol::{Cause, Conversation, Identity, Instant, Message, SecretKey, WallTime};
+use wirewright_bench::{Side, median, moment, processor_ns, secret};
+use wirewright_protocol::{Cause, Conversation, Identity, Message};
 use x25519_dalek::{PublicKey, StaticSecret};
 
 const ROUNDS: usize = 41;
@@ -46,7 +44,7 @@ fn main() {
             }
         }
     }
-    assert_eq!(engine.completed(), (ROUNDS as u64 + 1) * u64::from(HANDSHAKES));
+    assert_eq!(engine.completed, (ROUNDS as u64 + 1) * u64::from(HANDSHAKES));
     let [bare, protocol, engine] = rates;
     for (through, rates) in [("protocol", protocol), ("engine", engine)] {
         let shares = rates.iter().zip(&bare).map(|(rate, bare)| rate / bare).collect();
@@ -113,12 +111,6 @@ fn scalar(rng: &mut ChaCha20Rng) -> StaticSecret {
     let mut bytes = [0; 32];
     rng.fill_bytes(&mut bytes);
     StaticSecret::from(bytes)
-}
-
-fn secret(rng: &mut ChaCha20Rng) -> SecretKey {
-    let mut bytes = [0; 32];
-    rng.fill_bytes(&mut bytes);
-    SecretKey::from_bytes(bytes)
 }
 
 /// Two conversations, the messages of which are parsed from bytes as they would come.
@@ -199,91 +191,28 @@ impl Conversations {
 struct Engines {
     sides: [Side; 2],
     elapsed: Duration,
-    sessions: u64,
-}
-
-struct Side {
-    engine: Engine<ChaCha20Rng>,
-    output: Output,
-    key: wirewright_protocol::PublicKey,
-    address: SocketAddr,
+    completed: u64,
 }
 
 impl Engines {
     fn new() -> Self {
         let mut rng = ChaCha20Rng::from_seed([3; 32]);
         let at = moment(STEP);
-        let mut sides = [1, 2].map(|number: u8| {
-            let secret = secret(&mut rng);
-            let mut side = Side {
-                engine: Engine::new([ChaCha20Rng::from_seed([number; 32])], &Limits::default(), 1420),
-                output: Output::default(),
-                key: secret.public(),
-                address: SocketAddr::from(([192, 0, 2, number], 51820)),
-            };
-            side.engine.set_private_key(at, Some(secret), &mut side.output);
-            side
-        });
-        let others = [&sides[1], &sides[0]].map(|side| (side.key, side.address));
-        for (side, (key, address)) in sides.iter_mut().zip(others) {
-            let config = PeerConfig {
-                endpoint: Some(address),
-                ..PeerConfig::default()
-            };
-            let added = side.engine.set_peer(at, key, config, &mut side.output);
-            assert!(added.is_ok());
-        }
+        let mut sides = [1, 2].map(|number| Side::new(at, number, secret(&mut rng)));
+        Side::introduce(at, &mut sides);
         Self {
             sides,
             elapsed: STEP,
-            sessions: 0,
+            completed: 0,
         }
     }
 
-    /// Until the responder, too, may send: it has received the empty packet.
     fn handshake(&mut self) {
         self.elapsed += STEP;
-        let at = moment(self.elapsed);
+        Side::shake_hands(moment(self.elapsed), &mut self.sides);
         let [initiator, responder] = &mut self.sides;
-        let to = responder.key;
-        initiator.engine.initiate(at, &to, &mut initiator.output);
-        initiator.carry(at, responder);
-        responder.carry(at, initiator);
-        initiator.carry(at, responder);
-        self.sessions += responder.output.notices.len() as u64;
+        // The responder's only news is that the session was confirmed.
+        self.completed += responder.output.notices.drain(..).count() as u64;
         initiator.output.notices.clear();
-        responder.output.notices.clear();
-    }
-
-    /// How many sessions the responder saw confirmed.
-    fn completed(&self) -> u64 {
-        self.sessions
-    }
-}
-
-impl Side {
-    /// Lets what this side has to send arrive at the other one, each datagram in a batch of its own.
-    fn carry(&mut self, at: Moment, other: &mut Self) {
-        for sent in self.output.datagrams.drain(..) {
-            for (_, datagram) in sent.packets() {
-                let mut batch = Batch::new(1, datagram.len());
-                batch.push_datagram(Endpoint::new(self.address), datagram.len(), |bytes| {
-                    bytes.copy_from_slice(datagram);
-                });
-                other.engine.receive(at, batch, &mut other.output);
-            }
-            self.engine.recycle(sent);
-        }
-        other.engine.handshakes(at, false, &mut other.output);
-    }
-}
-
-fn moment(elapsed: Duration) -> Moment {
-    Moment {
-        now: Instant::from_nanos(elapsed.as_nanos() as u64),
-        wall: WallTime {
-            seconds: 1_800_000_000 + elapsed.as_secs(),
-            nanos: 0,
-        },
     }
 }

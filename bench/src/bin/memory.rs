@@ -19,9 +19,10 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use wirewright_bench::moment;
 use wirewright_engine::allowed_ips::Prefix;
-use wirewright_engine::{Control, Engine, Limits, Moment, Output, PeerConfig};
-use wirewright_protocol::{Instant, PublicKey, SecretKey, WallTime};
+use wirewright_engine::{Control, Engine, Limits, Output, PeerConfig};
+use wirewright_protocol::{PublicKey, SecretKey};
 
 const PEERS: u32 = 100_000;
 /// Peers added between two publications.
@@ -44,15 +45,16 @@ fn in_a_process_of_its_own(shards: u8) {
 }
 
 fn measure(shards: u8) {
+    let now = moment(Duration::from_secs(1000));
     let mut output = Output::default();
     let rngs = (0..shards).map(|shard| ChaCha20Rng::from_seed([shard; 32]));
     let mut engine = Engine::new(rngs, &Limits::default(), 1420);
-    engine.set_private_key(moment(), Some(SecretKey::from_bytes([7; 32])), &mut output);
+    engine.set_private_key(now, Some(SecretKey::from_bytes([7; 32])), &mut output);
     let mut in_groups = |change: fn(&mut Control, u32)| {
         for group in (0..PEERS).step_by(GROUP as usize) {
             let numbers = group..group + GROUP;
             engine.configure(
-                moment(),
+                now,
                 |control| numbers.for_each(|number| change(control, number)),
                 &mut output,
             );
@@ -102,16 +104,6 @@ fn key(number: u32) -> PublicKey {
     let mut key = [0x55; 32];
     key[..4].copy_from_slice(&number.to_le_bytes());
     PublicKey::from_bytes(key)
-}
-
-fn moment() -> Moment {
-    Moment {
-        now: Instant::from_nanos(1_000_000_000_000),
-        wall: WallTime {
-            seconds: 1_800_000_000,
-            nanos: 0,
-        },
-    }
 }
 
 /// Bytes of memory that the kernel has given this process.
