@@ -37,6 +37,7 @@ mod control;
 mod counters;
 mod directory;
 mod engine;
+mod filter;
 mod job;
 mod limits;
 mod load;

@@ -14,6 +14,7 @@ use core::time::Duration;
 
 use wirewright_protocol::Instant;
 
+use crate::filter::Filter;
 use crate::limits::Limits;
 use crate::table::Table;
 
@@ -23,6 +24,9 @@ const STICKY: Duration = Duration::from_secs(1);
 const TOKEN: Duration = Duration::from_millis(1000 / 20);
 /// A full bucket.
 const BURST: Duration = Duration::from_millis(5 * 1000 / 20);
+
+/// Sources whose empty buckets are remembered.
+const EMPTY: usize = 16;
 
 /// Whether the shard is under load.
 #[derive(Default)]
@@ -43,6 +47,9 @@ impl Load {
 /// A token bucket for each source.
 pub(crate) struct RateLimiter {
     buckets: Table<u128, Bucket>,
+    /// Buckets found empty, and until when they are, each at a place that its key chooses: a flood from one source is
+    /// refused here.
+    empty: [Option<(u128, Instant)>; EMPTY],
     /// When full buckets were last cleared away.
     swept: Option<Instant>,
 }
@@ -58,6 +65,7 @@ impl RateLimiter {
     pub(crate) fn new(seed: u128) -> Self {
         Self {
             buckets: Table::new(seed),
+            empty: [None; EMPTY],
             swept: None,
         }
     }
@@ -65,6 +73,13 @@ impl RateLimiter {
     /// Takes a token of `source`. False: there is none, or too many sources are known already.
     pub(crate) fn allow(&mut self, now: Instant, source: IpAddr, limits: &Limits) -> bool {
         let key = source_key(source);
+        let empty = self.empty.get_mut(place(key));
+        if let Some(Some((source, until))) = empty
+            && *source == key
+            && now < *until
+        {
+            return false;
+        }
         if let Some(bucket) = self.buckets.get_mut(&key) {
             let tokens = (bucket.tokens + now.saturating_since(bucket.since)).min(BURST);
             let enough = tokens >= TOKEN;
@@ -72,6 +87,9 @@ impl RateLimiter {
                 tokens: if enough { tokens - TOKEN } else { tokens },
                 since: now,
             };
+            if !enough && let Some(place) = empty {
+                *place = Some((key, now + (TOKEN - tokens)));
+            }
             return enough;
         }
         if self.buckets.len() >= limits.rate_limited_sources {
@@ -118,32 +136,68 @@ impl RateLimiter {
 /// forgotten. So a source that comes again before as many others have come is still known.
 pub(crate) struct KnownSources {
     seed: u128,
-    younger: Table<SocketAddr, ()>,
-    older: Table<SocketAddr, ()>,
+    younger: Generation,
+    older: Generation,
+    /// The last one that was asked for and known: a flood may come from a peer's address, too.
+    last: Option<SocketAddr>,
+}
+
+struct Generation {
+    filter: Filter,
+    sources: Table<SocketAddr, ()>,
+}
+
+impl Generation {
+    fn new(seed: u128) -> Self {
+        Self {
+            filter: Filter::new(seed),
+            sources: Table::new(seed),
+        }
+    }
+
+    fn contains(&self, source: &SocketAddr) -> bool {
+        self.filter.may_contain(source) && self.sources.contains(source)
+    }
 }
 
 impl KnownSources {
     pub(crate) fn new(seed: u128) -> Self {
         Self {
             seed,
-            younger: Table::new(seed),
-            older: Table::new(seed),
+            younger: Generation::new(seed),
+            older: Generation::new(seed),
+            last: None,
         }
     }
 
     pub(crate) fn note(&mut self, source: SocketAddr, limits: &Limits) {
-        if self.younger.get(&source).is_some() {
+        if self.younger.contains(&source) {
             return;
         }
-        if self.younger.len() >= limits.known_sources / 2 {
-            self.older = core::mem::replace(&mut self.younger, Table::new(self.seed));
+        if self.younger.sources.len() >= limits.known_sources / 2 {
+            self.older = core::mem::replace(&mut self.younger, Generation::new(self.seed));
+            self.last = None;
         }
-        self.younger.insert(source, ());
+        self.younger.filter.note(&source);
+        self.younger.sources.insert(source, ());
     }
 
-    pub(crate) fn contains(&self, source: &SocketAddr) -> bool {
-        self.younger.get(source).is_some() || self.older.get(source).is_some()
+    pub(crate) fn contains(&mut self, source: &SocketAddr) -> bool {
+        if self.last.as_ref() == Some(source) {
+            return true;
+        }
+        let known = self.younger.contains(source) || self.older.contains(source);
+        if known {
+            self.last = Some(*source);
+        }
+        known
     }
+}
+
+/// The place of a source among those whose buckets are empty. Who chooses sources that share one gains nothing.
+fn place(key: u128) -> usize {
+    let mixed = ((key >> 64) as u64 ^ key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> (u64::BITS - EMPTY.ilog2())) as usize
 }
 
 /// An IPv4 address or an IPv6 /64, in ranges that do not meet.
