@@ -18,7 +18,8 @@ pub struct Limits {
     /// Addresses of genuine initiations that are remembered, so that a flood does not drown the next one.
     pub known_sources: usize,
     /// Under load, datagrams that must have come for each handshake message that is looked at; the rest is dropped
-    /// unread.
+    /// unread. Here and below a data message counts once more for every 96 bytes in it, so a large one counts sixteen
+    /// times.
     pub datagrams_per_check: u32,
     /// How many handshake messages may be looked at in a row before more datagrams must come.
     pub checks_at_once: u32,
@@ -31,7 +32,8 @@ pub struct Limits {
     /// How many cookie replies may be sent in a row before more datagrams must come.
     pub cookies_at_once: u32,
     /// Datagrams that must have come for each handshake message that is worked on, while more wait. A handshake
-    /// costs as much as a hundred data packets, so that this bounds handshakes to a small share of the time.
+    /// costs as much as a hundred and fifty large data messages, so that this bounds handshakes to a small share of the
+    /// time.
     pub datagrams_per_handshake: u32,
     /// Handshake messages worked on in one call while nothing else waits, and the most that datagrams can pay for in
     /// advance.
@@ -55,13 +57,13 @@ impl Default for Limits {
             under_load: 4096 / 8,
             rate_limited_sources: 8192,
             known_sources: 1 << 16,
-            datagrams_per_check: 16,
+            datagrams_per_check: 512,
             checks_at_once: 16,
-            datagrams_per_known_check: 4,
-            datagrams_per_cookie: 64,
-            datagrams_per_known_cookie: 16,
+            datagrams_per_known_check: 256,
+            datagrams_per_cookie: 2048,
+            datagrams_per_known_cookie: 1024,
             cookies_at_once: 4,
-            datagrams_per_handshake: 4096,
+            datagrams_per_handshake: 1 << 15,
             handshakes_per_idle_poll: 4,
             peers: 1 << 20,
             allowed_ips: 1 << 22,

@@ -99,7 +99,8 @@ with_one_and_four_shards! {
     }
 
     fn who_forges_a_peers_address_spends_no_handshake_of_it(shards) {
-        let mut network = Network::of(shards, &[busy()], MTU);
+        let limits = Limits { datagrams_per_known_check: 4, datagrams_per_known_cookie: 16, ..busy() };
+        let mut network = Network::of(shards, &[limits], MTU);
         let mut author = known_author(&mut network, 99);
         network.now += Duration::from_secs(1);
         let flood = forgeries(&mut author, &network, 1000);
@@ -204,6 +205,50 @@ with_one_and_four_shards! {
             assert_eq!(network.counter(0, event), 3);
             stranger = Author::new(99, secret(50).public());
         }
+    }
+
+    fn what_is_done_for_a_flood_is_bounded_by_the_data_that_came_with_it(shards) {
+        let mut network = Network::connected(shards);
+        let mut stranger = Author::new(99, network.nodes[1].key);
+        let genuine = stranger.initiation(network.moment());
+        let mut forged = genuine.clone();
+        let mac1 = forged.len() - 32;
+        forged[mac1..].fill(0x77);
+        let source = |number: u32| ([198, 18, (number >> 8) as u8, number as u8], 9).into();
+        let limits = Limits::default();
+        // The queue is filled until the flood is noticed.
+        for number in 0..limits.under_load as u32 {
+            network.deliver(1, source(number), std::slice::from_ref(&genuine));
+        }
+        network.handshakes(1, true);
+        let [checks, cookies, handshakes] = [Event::BadMac1, Event::CookieSent, Event::UnknownPeer]
+            .map(|event| network.counter(1, event));
+        let (mut datagrams, mut bytes) = (0, 0);
+        for round in 0..400 {
+            let packet = ipv4(network.nodes[0].inner, network.nodes[1].inner, &[0; 1400]);
+            network.send_packets(0, &vec![packet; 16]);
+            for data in network.intercept() {
+                bytes += data.bytes.len();
+                datagrams += 1;
+                network.deliver(1, data.from, &[data.bytes]);
+            }
+            for number in 0..128 {
+                network.deliver(1, source(round * 128 + number), &[genuine.clone(), forged.clone()]);
+                datagrams += 2;
+            }
+            network.handshakes(1, true);
+            network.intercept();
+        }
+        assert_eq!(network.payloads(1).len(), 400 * 16);
+        let paid = datagrams + bytes as u64 / 96;
+        let bound = |price: u32, at_once: u32| paid / u64::from(price) + u64::from(at_once);
+        let done = |event, before| network.counter(1, event) - before;
+        assert!(done(Event::BadMac1, checks) <= bound(limits.datagrams_per_check, limits.checks_at_once));
+        assert!(done(Event::CookieSent, cookies) <= bound(limits.datagrams_per_cookie, limits.cookies_at_once));
+        assert!(done(Event::UnknownPeer, handshakes) <= bound(limits.datagrams_per_handshake, limits.handshakes_per_idle_poll));
+        // The bounds are no walls: something is done for those who are not known yet.
+        assert!(done(Event::CookieSent, cookies) >= paid / u64::from(limits.datagrams_per_cookie) / 2);
+        assert!(done(Event::UnknownPeer, handshakes) >= paid / u64::from(limits.datagrams_per_handshake));
     }
 
     fn established_sessions_do_not_notice_a_flood(shards) {

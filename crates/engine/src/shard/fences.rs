@@ -4,7 +4,8 @@
 //!
 //! A handshake costs as much as a hundred data messages, and only to look at a handshake message costs about half of
 //! one. So under load looking has its price as well: each received datagram pays a little into a [`Purse`] for
-//! checking MACs and into one for cookie replies, and what they do not hold is dropped unread.
+//! checking MACs and into one for cookie replies, data messages pay most, and what the purses do not hold is dropped
+//! unread.
 //!
 //! A flood from forged addresses empties both purses, and a genuine initiation would be read by luck only. Some
 //! messages therefore do not depend on them:
@@ -34,9 +35,13 @@ use super::purse::Purse;
 use super::{Moment, Shard, peer_at};
 use crate::batch::Batch;
 use crate::counters::Event;
+use crate::job::OpenJob;
 use crate::limits::Limits;
 use crate::output::Output;
 use crate::peer::Endpoint;
+
+/// A data message pays once more for each so many bytes, so that a large one pays sixteen times what a small one does.
+const DATA_BYTES: u32 = 96;
 
 /// A handshake message that waits for its turn.
 pub(super) struct Waiting {
@@ -66,7 +71,7 @@ pub(super) struct Allowance {
     under_load: bool,
     strangers: Purses,
     known: Purses,
-    /// Received since the pace was last told.
+    /// What was paid in since the pace was last told.
     datagrams: u32,
 }
 
@@ -92,7 +97,7 @@ impl Allowance {
         }
     }
 
-    /// How many datagrams were received since the last call.
+    /// What datagrams paid in since the last call.
     pub(super) fn take_datagrams(&mut self) -> u32 {
         core::mem::take(&mut self.datagrams)
     }
@@ -121,6 +126,12 @@ impl<R: CryptoRng> Shard<R> {
         self.allowance.under_load = self.load.observe(at.now, self.handshakes_waiting(), &self.limits);
     }
 
+    /// After a received batch: what do the data messages in it pay in besides?
+    pub(super) fn end_batch(&mut self, job: &OpenJob) {
+        let bytes: u32 = job.packets.iter().map(|packet| packet.len).sum();
+        self.allowance.earn(bytes / DATA_BYTES);
+    }
+
     /// Puts an initiation or a response into the queue, if it passes the fences.
     pub(super) fn enqueue_handshake(
         &mut self,
@@ -146,11 +157,15 @@ impl<R: CryptoRng> Shard<R> {
         } else {
             Some(Event::BadMac1)
         };
-        match (refusal, Waiting::new(bytes, path)) {
-            (Some(event), _) => self.counters.add(event, 1),
-            (None, Some(waiting)) if under_load => self.proven.push_back(waiting),
-            (None, Some(waiting)) => self.waiting.push_back(waiting),
-            (None, None) => (),
+        if let Some(event) = refusal {
+            self.counters.add(event, 1);
+        } else if let Some(waiting) = Waiting::new(bytes, path) {
+            let queue = if under_load {
+                &mut self.proven
+            } else {
+                &mut self.waiting
+            };
+            queue.push_back(waiting);
         }
     }
 
