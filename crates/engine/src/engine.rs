@@ -154,7 +154,7 @@ impl<R: CryptoRng> Engine<R> {
         let datagrams = shards
             .map(|shard| shard.begin_handshakes(busy))
             .fold(0, u32::saturating_add);
-        self.pace.begin(busy, datagrams);
+        self.pace.begin(at.now, busy, datagrams);
         while self.has_handshakes() && self.pace.spend() {
             let count = self.shards.len();
             let next = (self.turn..self.turn + count)
@@ -172,6 +172,19 @@ impl<R: CryptoRng> Engine<R> {
     #[must_use]
     pub fn has_handshakes(&self) -> bool {
         self.shards.iter().any(Shard::has_handshakes)
+    }
+
+    /// When [`Engine::handshakes`] wants to be called at the latest, if handshake messages wait: at once, or when time
+    /// has paid for the next one.
+    #[must_use]
+    pub fn handshakes_due(&self) -> Option<Instant> {
+        self.has_handshakes().then(|| self.pace.due())
+    }
+
+    /// Whether no data came within the last ten milliseconds; see [`Shard::is_quiet`].
+    #[must_use]
+    pub fn is_quiet(&self, now: Instant) -> bool {
+        self.shards.iter().all(|shard| shard.is_quiet(now))
     }
 
     /// Sends a batch of plaintext packets.

@@ -1,5 +1,7 @@
 //! Every bound of an interface in one place.
 
+use core::time::Duration;
+
 /// Bounds that hold for each shard, unless said otherwise. Memory follows from them: see "Budgets" in
 /// `ARCHITECTURE.md`.
 #[derive(Clone, Debug)]
@@ -35,6 +37,8 @@ pub struct Limits {
     /// costs as much as a hundred and fifty large data messages, so that this bounds handshakes to a small share of the
     /// time.
     pub datagrams_per_handshake: u32,
+    /// Time that pays as much as a datagram, so that handshakes go on where hardly any data comes.
+    pub time_per_datagram: Duration,
     /// Handshake messages worked on in one call while nothing else waits, and the most that datagrams can pay for in
     /// advance.
     pub handshakes_per_idle_poll: u32,
@@ -64,6 +68,7 @@ impl Default for Limits {
             datagrams_per_known_cookie: 1024,
             cookies_at_once: 4,
             datagrams_per_handshake: 1 << 15,
+            time_per_datagram: Duration::from_nanos(250),
             handshakes_per_idle_poll: 4,
             peers: 1 << 20,
             allowed_ips: 1 << 22,

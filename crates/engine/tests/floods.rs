@@ -251,6 +251,39 @@ with_one_and_four_shards! {
         assert!(done(Event::UnknownPeer, handshakes) >= paid / u64::from(limits.datagrams_per_handshake));
     }
 
+    fn a_shard_is_quiet_when_no_data_came_for_ten_milliseconds(shards) {
+        let mut network = Network::connected(shards);
+        let quiet = |network: &Network| network.nodes[1].engine.is_quiet(network.moment().now);
+        assert!(quiet(&network));
+        let mut stranger = Author::new(99, network.nodes[1].key);
+        let flood = vec![stranger.initiation(network.moment()); 10];
+        network.deliver(1, stranger.address, &flood);
+        assert!(quiet(&network), "what is no data disturbs nobody");
+        network.send(0, 1, b"data");
+        network.run(LATENCY);
+        assert!(!quiet(&network));
+        network.now += Duration::from_millis(10);
+        assert!(quiet(&network));
+    }
+
+    fn who_waits_for_a_handshake_is_told_when_time_has_paid_for_it(shards) {
+        let mut network = Network::new(1, shards);
+        let mut stranger = Author::new(99, network.nodes[0].key);
+        assert_eq!(network.nodes[0].engine.handshakes_due(), None);
+        let initiations: Vec<Vec<u8>> = (0..10).map(|_| stranger.initiation(network.moment())).collect();
+        network.deliver(0, stranger.address, &initiations);
+        network.handshakes(0, true);
+        let worked_on = network.counter(0, Event::UnknownPeer);
+        let due = Duration::from_nanos(network.nodes[0].engine.handshakes_due().unwrap().as_nanos());
+        assert!(due > network.now);
+        network.now = due - Duration::from_micros(1);
+        network.handshakes(0, true);
+        assert_eq!(network.counter(0, Event::UnknownPeer), worked_on);
+        network.now = due;
+        network.handshakes(0, true);
+        assert_eq!(network.counter(0, Event::UnknownPeer), worked_on + 1);
+    }
+
     fn established_sessions_do_not_notice_a_flood(shards) {
         let mut network = Network::connected(shards);
         let mut stranger = Author::new(99, network.nodes[1].key);

@@ -294,10 +294,9 @@ impl<I: Interface> Shared<I> {
             state.engine.receive(at, batch, &mut state.output);
             state.deliver(at);
         }
-        // More than a full round waits: handshakes must not take the time of established sessions.
-        state
-            .engine
-            .handshakes(at, received.batches == RECEIVE_BATCHES, &mut state.output);
+        // More than a full round waits, or data is on its way: handshakes must not take the time of established sessions.
+        let busy = received.batches == RECEIVE_BATCHES || !state.engine.is_quiet(at.now);
+        state.engine.handshakes(at, busy, &mut state.output);
         state.engine.tick(at, &mut state.output);
         state.deliver(at);
         let more = state.collect(at);
@@ -306,10 +305,13 @@ impl<I: Interface> Shared<I> {
         if state.interface.has_events() {
             self.user.wake();
         }
+        // Handshakes that must wait for their time are no reason to stay awake.
+        let handshakes = state.engine.handshakes_due();
+        let deadline = earlier(state.engine.deadline(), state.interface.deadline());
         Some(Round {
             at: at.now,
-            deadline: earlier(state.engine.deadline(), state.interface.deadline()),
-            busy: more || state.engine.has_handshakes(),
+            deadline: earlier(deadline, handshakes),
+            busy: more || handshakes.is_some_and(|due| due <= at.now),
         })
     }
 

@@ -29,9 +29,9 @@
 //! load may be the flood itself.
 
 use rand_core::CryptoRng;
-use wirewright_protocol::{Initiation, Message};
+use wirewright_protocol::{Initiation, Instant, Message};
 
-use super::purse::Purse;
+use super::purse::{Purse, QUIET, Wages};
 use super::{Moment, Shard, peer_at};
 use crate::batch::Batch;
 use crate::counters::Event;
@@ -71,8 +71,10 @@ pub(super) struct Allowance {
     under_load: bool,
     strangers: Purses,
     known: Purses,
-    /// What was paid in since the pace was last told.
+    wages: Wages,
+    /// What datagrams paid in since the pace was last told.
     datagrams: u32,
+    last_data: Option<Instant>,
 }
 
 /// What pays for looking at handshake messages.
@@ -93,8 +95,16 @@ impl Allowance {
                 checks: Purse::new(limits.datagrams_per_known_check, limits.checks_at_once),
                 cookies: Purse::new(limits.datagrams_per_known_cookie, limits.cookies_at_once),
             },
+            wages: Wages::new(limits),
             datagrams: 0,
+            last_data: None,
         }
+    }
+
+    /// Whether no data came lately.
+    pub(super) fn is_quiet(&self, now: Instant) -> bool {
+        self.last_data
+            .is_none_or(|last| now.saturating_since(last) >= QUIET)
     }
 
     /// What datagrams paid in since the last call.
@@ -102,7 +112,7 @@ impl Allowance {
         core::mem::take(&mut self.datagrams)
     }
 
-    /// Nothing else waits, so the time is free.
+    /// Nobody waits for data, so the time is free.
     pub(super) fn idle(&mut self) {
         for purses in [&mut self.strangers, &mut self.known] {
             purses.checks.fill();
@@ -110,8 +120,13 @@ impl Allowance {
         }
     }
 
+    /// Datagrams came, or what data messages pay besides.
     fn earn(&mut self, datagrams: u32) {
         self.datagrams = self.datagrams.saturating_add(datagrams);
+        self.put(datagrams);
+    }
+
+    fn put(&mut self, datagrams: u32) {
         for purses in [&mut self.strangers, &mut self.known] {
             purses.checks.earn(datagrams);
             purses.cookies.earn(datagrams);
@@ -123,11 +138,14 @@ impl<R: CryptoRng> Shard<R> {
     /// Before a received batch: is the shard under load, and what do its datagrams pay in?
     pub(super) fn begin_batch(&mut self, at: Moment, batch: &Batch) {
         self.allowance.earn(batch.packets().count() as u32);
+        let wages = self.allowance.wages.until(at.now);
+        self.allowance.put(wages);
         self.allowance.under_load = self.load.observe(at.now, self.handshakes_waiting(), &self.limits);
     }
 
     /// After a received batch: what do the data messages in it pay in besides?
-    pub(super) fn end_batch(&mut self, job: &OpenJob) {
+    pub(super) fn end_batch(&mut self, at: Moment, job: &OpenJob) {
+        self.allowance.last_data = Some(at.now);
         let bytes: u32 = job.packets.iter().map(|packet| packet.len).sum();
         self.allowance.earn(bytes / DATA_BYTES);
     }

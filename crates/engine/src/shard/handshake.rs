@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use rand_core::CryptoRng;
 use wirewright_protocol::{
-    Cause, CookieReply, HandshakeError, Initiation, Message, OpenedInitiation, Response,
+    Cause, CookieReply, HandshakeError, Initiation, Instant, Message, OpenedInitiation, Response,
 };
 
 use super::fences::Waiting;
@@ -15,18 +15,32 @@ use crate::output::{Handover, Notice, Output};
 use crate::peer::Endpoint;
 
 impl<R: CryptoRng> Shard<R> {
-    /// Works on handshake messages that wait, for a shard with a thread of its own. `busy` says that more datagrams
-    /// wait for that thread, in its socket or handed over: then only as many are worked on as the datagrams that came
-    /// pay for, so that a flood of handshakes cannot take the time of established sessions.
+    /// Works on handshake messages that wait, for a shard with a thread of its own. `busy` says that somebody waits for
+    /// data: more datagrams are in the thread's socket or handed over, or the shard is not [quiet](Self::is_quiet).
+    /// Then only as many are worked on as datagrams and time pay for, so that a flood of handshakes cannot take the
+    /// time of established sessions.
     pub fn handshakes(&mut self, at: Moment, busy: bool, output: &mut Output) {
         let datagrams = self.begin_handshakes(busy);
-        self.pace.begin(busy, datagrams);
+        self.pace.begin(at.now, busy, datagrams);
         while self.has_handshakes() && self.pace.spend() {
             self.next_handshake(at, output);
         }
     }
 
-    /// Before handshake messages are worked on: how many datagrams were received since the last time.
+    /// When [`Shard::handshakes`] wants to be called at the latest, if handshake messages wait.
+    #[must_use]
+    pub fn handshakes_due(&self) -> Option<Instant> {
+        self.has_handshakes().then(|| self.pace.due())
+    }
+
+    /// Whether no data came within the last ten milliseconds. While it comes, more of it is on its way, even if none
+    /// waits at the moment.
+    #[must_use]
+    pub fn is_quiet(&self, now: Instant) -> bool {
+        self.allowance.is_quiet(now)
+    }
+
+    /// Before handshake messages are worked on: what did datagrams pay in since the last time?
     pub(crate) fn begin_handshakes(&mut self, busy: bool) -> u32 {
         if !busy {
             self.allowance.idle();

@@ -54,7 +54,7 @@ impl<R: CryptoRng> Shard<R> {
             self.recycle(job.batch);
             return None;
         }
-        self.end_batch(&job);
+        self.end_batch(at, &job);
         job.number = self.opening.issue();
         Some(job)
     }
