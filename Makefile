@@ -46,7 +46,7 @@ test-all: rust-tests interop-peers $(STAMPS)/test $(STAMPS)/core-test ## Everyth
 lint: $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/core-test ## Formatting, clippy, ruff, mypy, layers, stubs, file sizes
 	$(PY) scripts/lint.py
 
-bench: $(STAMPS)/runtime $(STAMPS)/bench $(STAMPS)/core-bench ## Measure the core beside its rivals; table here, JSON in bench/results
+bench: interop-peers $(STAMPS)/runtime $(STAMPS)/bench $(STAMPS)/core-bench ## Measure the core beside its rivals; table here, JSON in bench/results
 	$(PY) bench/run.py
 
 docs: $(STAMPS)/docs ## Build the documentation into docs/_build/html; warnings are errors
