@@ -7,6 +7,7 @@
 
 use alloc::boxed::Box;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 
 use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::{AeadInOut, KeyInit, XChaCha20Poly1305};
@@ -107,6 +108,10 @@ impl core::fmt::Debug for CookieIssuer {
     }
 }
 
+/// How long a received cookie is used. Its secret may have been made with it, and a message takes time to arrive
+/// (the kernel's `COOKIE_SECRET_MAX_AGE - COOKIE_SECRET_LATENCY`).
+const COOKIE_USE: Duration = COOKIE_LIFETIME.saturating_sub(COOKIE_LATENCY);
+
 const EPOCH_NANOS: u64 = COOKIE_LIFETIME.as_nanos() as u64;
 
 const fn epoch(now: Instant) -> u64 {
@@ -134,7 +139,7 @@ impl CookieJar {
         if self
             .cookie
             .as_ref()
-            .is_some_and(|cookie| now.saturating_since(cookie.received) >= COOKIE_LIFETIME)
+            .is_some_and(|cookie| now.saturating_since(cookie.received) >= COOKIE_USE)
         {
             self.cookie = None;
         }

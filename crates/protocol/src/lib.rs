@@ -68,9 +68,10 @@ pub mod constants {
     pub const REKEY_ON_RECEIVE_AFTER_TIME: Duration = Duration::from_secs(165);
     /// Idle time after the last derived session at which every key is wiped.
     pub const ZERO_KEYS_AFTER_TIME: Duration = Duration::from_secs(540);
-    /// Lifetime of a cookie secret, and of a received cookie (section 5.4.7).
+    /// Lifetime of a cookie secret (section 5.4.7).
     pub const COOKIE_LIFETIME: Duration = Duration::from_secs(120);
-    /// How long a cookie of the previous secret is still taken, for packets under way at the turn.
+    /// How long a cookie of the previous secret is still taken, for packets under way at the turn; and how much
+    /// sooner than the secret a received cookie ends, for the same reason.
     pub const COOKIE_LATENCY: Duration = Duration::from_secs(5);
     /// Least time between two initiations consumed from one peer.
     pub const INITIATION_INTERVAL: Duration = Duration::from_millis(20);

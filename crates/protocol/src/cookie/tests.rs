@@ -104,13 +104,13 @@ fn shards_with_one_seed_agree_and_others_do_not() {
 }
 
 #[test]
-fn a_cookie_is_used_until_it_is_120_seconds_old() {
+fn a_cookie_is_used_until_it_is_115_seconds_old() {
     let mut jar = jar_with_cookie(at(10), source());
     assert_ne!(
-        signed(&mut jar, Instant::from_nanos(130 * SECOND - 1))[Initiation::LEN - 16..],
+        signed(&mut jar, Instant::from_nanos(125 * SECOND - 1))[Initiation::LEN - 16..],
         [0; 16]
     );
-    assert_eq!(signed(&mut jar, at(130))[Initiation::LEN - 16..], [0; 16]);
+    assert_eq!(signed(&mut jar, at(125))[Initiation::LEN - 16..], [0; 16]);
 }
 
 #[test]

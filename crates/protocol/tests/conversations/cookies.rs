@@ -104,20 +104,20 @@ fn a_tampered_cookie_reply_is_refused_and_the_genuine_one_still_accepted() {
 }
 
 #[test]
-fn a_cookie_serves_several_handshakes_until_it_is_120_s_old() {
+fn a_cookie_serves_several_handshakes_until_it_is_115_s_old() {
     let mut pair = Pair::new();
     pair.bob.under_load = true;
     pair.begin(Alice);
     pair.run_for(LATENCY + LATENCY);
     let received = pair.now;
     pair.bob.under_load = false;
-    pair.run_for(seconds(118));
+    pair.run_for(seconds(114));
     pair.mark();
     pair.begin(Alice);
-    pair.run_for(seconds(10));
+    pair.run_for(seconds(5));
     pair.begin(Alice);
     let initiations = pair.datagrams(Alice, Kind::Initiation);
-    assert!(pair.now.saturating_since(received) > seconds(120));
+    assert!((seconds(115)..seconds(120)).contains(&pair.now.saturating_since(received)));
     assert_ne!(mac2(&initiations[0]), [0; 16]);
     assert_eq!(mac2(&initiations[1]), [0; 16]);
 }
