@@ -14,6 +14,11 @@
 //! if only by an empty packet; so a sender who hears nothing for 15 s knows that the session is broken on the
 //! other side. Empty packets ask for no answer, or two peers would keep each other awake for ever.
 //!
+//! What counts attempts is the *request*, not the initiation: each packet without a session and each keepalive begins
+//! the count anew, also within the 5 s gate that keeps it from sending an initiation of its own (as in the kernel's
+//! `wg_packet_send_queued_handshake_initiation`). So initiations go on, one in 5 s, for as long as somebody wants the
+//! session; giving up takes about 100 s in which nobody asked. Under persistent keepalive below that, it never comes.
+//!
 //! Three refinements, each where following the kernel's order of operations would lose a packet:
 //! the keepalive that is armed again is armed *behind* the empty packet that expiry sends, not cancelled by it,
 //! while a packet sent earlier takes "another" with it, for it answered all data received so far;
@@ -28,7 +33,7 @@ use rand_core::CryptoRng;
 use crate::constants::{
     KEEPALIVE_TIMEOUT, MAX_HANDSHAKE_ATTEMPTS, MAX_JITTER, REKEY_TIMEOUT, ZERO_KEYS_AFTER_TIME,
 };
-use crate::conversation::{Cause, Timeout};
+use crate::conversation::Timeout;
 use crate::time::Instant;
 
 /// When a timer expires, if it is armed.
@@ -59,7 +64,7 @@ pub(crate) struct Timers {
     zero_keys: Alarm,
     persistent: Alarm,
     persistent_interval: Option<Duration>,
-    /// Expiries of `retransmit` since the last fresh initiation.
+    /// Expiries of `retransmit` since a handshake was last asked for.
     attempts: u8,
     /// Data was received while `keepalive` was armed.
     another: bool,
@@ -98,10 +103,12 @@ impl Timers {
         self.persistent_interval = interval;
     }
 
-    pub(crate) fn initiation_sent(&mut self, now: Instant, cause: Cause, jitter: Duration) {
-        if cause == Cause::Fresh {
-            self.attempts = 0;
-        }
+    /// Somebody asked for a session, whether or not an initiation follows at once.
+    pub(crate) fn handshake_requested(&mut self) {
+        self.attempts = 0;
+    }
+
+    pub(crate) fn initiation_sent(&mut self, now: Instant, jitter: Duration) {
         self.authenticated_sent(now);
         self.retransmit.arm(now + REKEY_TIMEOUT + jitter);
     }

@@ -131,7 +131,7 @@ impl<R: CryptoRng> Shard<R> {
         let Some(peer) = peer_at(&mut self.peers, slot) else {
             return;
         };
-        if !peer.conversation.may_initiate(at.now) {
+        if !peer.conversation.request_handshake(at.now, cause) {
             return;
         }
         let Some(path) = peer.endpoint else {

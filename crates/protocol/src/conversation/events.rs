@@ -6,7 +6,7 @@ use crate::conversation::Conversation;
 /// Why an initiation is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// Somebody wants a session; the count of attempts begins anew.
+    /// Somebody wants a session; the count of attempts begins anew, even if no initiation may be sent yet.
     Fresh,
     /// The last initiation was not answered ([`Timeout::RetryHandshake`]).
     Retry,
@@ -33,7 +33,7 @@ pub enum Received {
 /// What sending asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wants {
-    /// The session should be replaced: initiate afresh if [`Conversation::may_initiate`].
+    /// The session should be replaced: initiate afresh if [`Conversation::request_handshake`] allows it.
     pub handshake: bool,
 }
 
@@ -42,7 +42,8 @@ pub struct Wants {
 pub struct ReceivedOutcome {
     /// The session was confirmed and is now sent under: send what is staged.
     pub confirmed: bool,
-    /// The session should be replaced: initiate afresh if [`Conversation::may_initiate`]. Said once a session.
+    /// The session should be replaced: initiate afresh if [`Conversation::request_handshake`] allows it. Said once
+    /// a session.
     pub handshake: bool,
 }
 

@@ -29,10 +29,22 @@ impl Conversation {
         self.gate() <= now
     }
 
-    /// Makes an initiation, which replaces a pending one, and arms the timer that repeats it.
+    /// Notes that a handshake is asked for, and says whether an initiation may be sent now.
+    ///
+    /// A [fresh](Cause::Fresh) request begins the count of attempts anew, even within the 5 s gate: somebody
+    /// still wants the session, so the attempts under way go on for its sake.
+    pub fn request_handshake(&mut self, now: Instant, cause: Cause) -> bool {
+        if cause == Cause::Fresh {
+            self.timers.handshake_requested();
+        }
+        self.may_initiate(now)
+    }
+
+    /// Makes an initiation, which replaces a pending one, and arms the timer that repeats it. It is itself a
+    /// [request](Self::request_handshake).
     ///
     /// Draws 32 bytes, the ephemeral key, then 4 bytes, the jitter (a little-endian fraction of 2^32). On error
-    /// nothing is drawn or changed, and `local_index` is still the caller's.
+    /// nothing is drawn or changed but the count of attempts, and `local_index` is still the caller's.
     ///
     /// # Errors
     /// [`HandshakeError::TooSoon`] within the 5 s gate; [`HandshakeError::LowOrderKey`] if the peer's key is.
@@ -50,7 +62,7 @@ impl Conversation {
         cause: Cause,
         retired: &mut Vec<u32>,
     ) -> Result<Initiation, HandshakeError> {
-        if !self.may_initiate(now) {
+        if !self.request_handshake(now, cause) {
             return Err(HandshakeError::TooSoon);
         }
         let peer = self.peer;
@@ -69,7 +81,7 @@ impl Conversation {
         self.drop_initiated(retired);
         self.initiated = Some(initiated);
         self.last_sent = Some(now);
-        self.timers.initiation_sent(now, cause, jitter(rng));
+        self.timers.initiation_sent(now, jitter(rng));
         Ok(message)
     }
 
@@ -164,7 +176,7 @@ impl Conversation {
         Ok(())
     }
 
-    /// Accepts a cookie; handshake messages carry a mac2 while it is younger than 120 s. The pending
+    /// Accepts a cookie; handshake messages carry a mac2 while it is younger than 115 s. The pending
     /// initiation is not repeated before its timer says so.
     ///
     /// # Errors

@@ -111,7 +111,7 @@ impl Host {
     }
 
     pub(crate) fn begin(&mut self, now: Instant, cause: Cause, out: &mut Vec<Vec<u8>>) {
-        if !self.conversation.may_initiate(now) {
+        if !self.conversation.request_handshake(now, cause) {
             return;
         }
         match self.initiate(now, cause) {

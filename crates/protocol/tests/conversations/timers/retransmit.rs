@@ -163,6 +163,27 @@ fn a_fresh_initiation_counts_its_attempts_anew() {
 }
 
 #[test]
+fn a_fresh_request_within_the_gate_counts_attempts_anew() {
+    // Every 3 s, so that the gate is closed for each packet, or the initiation sent is a retry.
+    let mut pair = Pair::new();
+    pair.lose_everything();
+    for _ in 0..100 {
+        pair.send(Alice, b"is anybody there?");
+        pair.run_for(seconds(3));
+    }
+    assert!(
+        !pair
+            .timeouts_of(Alice)
+            .iter()
+            .any(|timeout| timeout.1 == Timeout::GiveUp)
+    );
+    assert!(pair.times_of(Alice, Kind::Initiation).len() >= 300 * 3 / 16);
+    // Once nobody asks any more, the attempts are used up.
+    pair.run_for(seconds(300));
+    assert_eq!(pair.timeouts_of(Alice).last().unwrap().1, Timeout::GiveUp);
+}
+
+#[test]
 fn a_retry_does_not_count_its_attempts_anew() {
     let mut pair = Pair::new();
     pair.lose_everything();
