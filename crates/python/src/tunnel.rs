@@ -20,9 +20,10 @@ use crate::event::{self, Ident};
 use crate::handle::{Handle, closed};
 use crate::key::{PresharedKey, PublicKey, SecretKey};
 use crate::listener::Listener;
+use crate::peer::interval;
 use crate::refusal::{self, Refusal};
+use crate::shards;
 use crate::status;
-use crate::virtual_device::interval;
 
 /// A tunnel in user space with its own TCP/IP stack; packets stay on the core's threads.
 ///
@@ -45,11 +46,7 @@ impl RootlessTunnel {
         mtu: usize,
         shards: u8,
     ) -> PyResult<Self> {
-        if shards == 0 || shards > 64 {
-            return Err(PyValueError::new_err(format!(
-                "shards must be between 1 and 64, not {shards}"
-            )));
-        }
+        let shards = shards::checked(shards)?;
         let addresses = addresses
             .iter()
             .map(|text| address(text))

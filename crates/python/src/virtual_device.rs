@@ -6,7 +6,6 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -17,6 +16,8 @@ use wirewright_protocol::{Instant, WallTime};
 use zeroize::Zeroizing;
 
 use crate::key::{PresharedKey, PublicKey, SecretKey};
+use crate::peer::interval;
+use crate::shards;
 use crate::status;
 
 /// A WireGuard interface in virtual time. `now` is monotonic time and `wall` Unix time, both in nanoseconds.
@@ -33,11 +34,7 @@ impl VirtualDevice {
     #[new]
     #[pyo3(signature = (random, *, shards = 1, mtu = 1420))]
     fn new(py: Python<'_>, random: Py<PyAny>, shards: u8, mtu: usize) -> PyResult<Self> {
-        if shards == 0 || shards > 64 {
-            return Err(PyValueError::new_err(format!(
-                "shards must be between 1 and 64, not {shards}"
-            )));
-        }
+        let shards = shards::checked(shards)?;
         if !(576..=65_475).contains(&mtu) {
             return Err(PyValueError::new_err(format!(
                 "mtu must be between 576 and 65475, not {mtu}"
@@ -299,9 +296,4 @@ fn moment(now: u64, wall: u64) -> Moment {
         now: Instant::from_nanos(now),
         wall,
     }
-}
-
-/// A keepalive interval in seconds, of which 0 means none.
-pub(crate) fn interval(seconds: u16) -> Option<Duration> {
-    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
 }
