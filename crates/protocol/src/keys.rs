@@ -19,6 +19,50 @@ mod tests;
 /// Characters of 32 bytes in base64, the final `=` included.
 const BASE64_LEN: usize = 44;
 
+/// What secret and preshared keys have in common: 32 bytes in a box, read and written as base64, compared in constant
+/// time, not shown.
+macro_rules! hidden_key {
+    ($key:ident) => {
+        impl $key {
+            /// Reads 44 characters of base64.
+            ///
+            /// # Errors
+            /// [`KeyError`] if the text is anything else, surrounding space included.
+            pub fn from_base64(text: &str) -> Result<Self, KeyError> {
+                let mut key = Self(Box::default());
+                decode_base64(text, &mut key.0)?;
+                Ok(key)
+            }
+
+            /// 44 characters of base64, wiped on drop.
+            #[must_use]
+            pub fn to_base64(&self) -> Zeroizing<String> {
+                Zeroizing::new(Base64::encode_string(&*self.0))
+            }
+
+            /// The key's 32 bytes.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+        }
+
+        impl PartialEq for $key {
+            fn eq(&self, other: &Self) -> bool {
+                self.0.ct_eq(&*other.0).into()
+            }
+        }
+
+        impl Eq for $key {}
+
+        impl fmt::Debug for $key {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($key), "(..)"))
+            }
+        }
+    };
+}
+
 /// A Curve25519 secret key. Wiped on drop, compared in constant time, not shown by `Debug`.
 ///
 /// It stays in one heap allocation, so that moving it leaves no copy behind.
@@ -43,33 +87,11 @@ impl SecretKey {
         Self(Box::new(bytes))
     }
 
-    /// Reads 44 characters of base64.
-    ///
-    /// # Errors
-    /// [`KeyError`] if the text is anything else, surrounding space included.
-    pub fn from_base64(text: &str) -> Result<Self, KeyError> {
-        let mut key = Self(Box::default());
-        decode_base64(text, &mut key.0)?;
-        Ok(key)
-    }
-
     /// The public half of the pair.
     #[must_use]
     pub fn public(&self) -> PublicKey {
         let multiply = || x25519_dalek::PublicKey::from(&StaticSecret::from(*self.0)).to_bytes();
         PublicKey(on_wiped_stack(multiply))
-    }
-
-    /// 44 characters of base64, wiped on drop.
-    #[must_use]
-    pub fn to_base64(&self) -> Zeroizing<String> {
-        Zeroizing::new(Base64::encode_string(&*self.0))
-    }
-
-    /// The key's 32 bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
     }
 
     /// X25519. Section 5.4 leaves the check to the reader; the kernel refuses an all-zero result, which any
@@ -84,19 +106,7 @@ impl SecretKey {
     }
 }
 
-impl PartialEq for SecretKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&*other.0).into()
-    }
-}
-
-impl Eq for SecretKey {}
-
-impl fmt::Debug for SecretKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretKey(..)")
-    }
-}
+hidden_key!(SecretKey);
 
 /// A Curve25519 public key, the name of a peer. Shown in base64.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -191,28 +201,6 @@ impl PresharedKey {
         Self(Box::new(bytes))
     }
 
-    /// Reads 44 characters of base64.
-    ///
-    /// # Errors
-    /// [`KeyError`] if the text is anything else, surrounding space included.
-    pub fn from_base64(text: &str) -> Result<Self, KeyError> {
-        let mut key = Self::default();
-        decode_base64(text, &mut key.0)?;
-        Ok(key)
-    }
-
-    /// 44 characters of base64, wiped on drop.
-    #[must_use]
-    pub fn to_base64(&self) -> Zeroizing<String> {
-        Zeroizing::new(Base64::encode_string(&*self.0))
-    }
-
-    /// The key's 32 bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
     /// Whether the key is all zeros, which the protocol takes for no preshared key.
     #[must_use]
     pub fn is_none(&self) -> bool {
@@ -220,19 +208,7 @@ impl PresharedKey {
     }
 }
 
-impl PartialEq for PresharedKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&*other.0).into()
-    }
-}
-
-impl Eq for PresharedKey {}
-
-impl fmt::Debug for PresharedKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PresharedKey(..)")
-    }
-}
+hidden_key!(PresharedKey);
 
 fn decode_base64(text: &str, key: &mut [u8; 32]) -> Result<(), KeyError> {
     if text.len() != BASE64_LEN {
