@@ -13,64 +13,81 @@ use wirewright_protocol::{self as protocol, KeyError};
 
 use crate::secret_io;
 
-/// A Curve25519 secret key that stays in the core's memory and is wiped with its last handle.
-#[pyclass(module = "wirewright._core", frozen, eq)]
-#[derive(PartialEq)]
-pub(crate) struct SecretKey(pub(crate) protocol::SecretKey);
+/// A handle to a key that is not shown: what those of secret and preshared keys have in common, and what one has alone.
+macro_rules! hidden_key {
+    ($(#[$doc:meta])* $key:ident { $($own:tt)* }) => {
+        $(#[$doc])*
+        #[pyclass(module = "wirewright._core", frozen, eq)]
+        #[derive(PartialEq)]
+        pub(crate) struct $key(pub(crate) protocol::$key);
 
-#[pymethods]
-impl SecretKey {
-    /// Draw a new key from the operating system's random source.
-    #[staticmethod]
-    fn generate() -> PyResult<Self> {
-        Ok(Self(protocol::SecretKey::generate(&mut random()?)))
-    }
+        #[pymethods]
+        impl $key {
+            /// Draw a new key from the operating system's random source.
+            #[staticmethod]
+            fn generate() -> PyResult<Self> {
+                Ok(Self(protocol::$key::generate(&mut random()?)))
+            }
 
-    /// Read 44 characters of base64; CPython cannot wipe the text it is given.
-    #[staticmethod]
-    fn from_base64(text: &str) -> PyResult<Self> {
-        protocol::SecretKey::from_base64(text).map(Self).map_err(bad_key)
-    }
+            /// Read 44 characters of base64; CPython cannot wipe the text it is given.
+            #[staticmethod]
+            fn from_base64(text: &str) -> PyResult<Self> {
+                protocol::$key::from_base64(text).map(Self).map_err(bad_key)
+            }
 
-    /// Read the one key that a file descriptor gives, without passing it through Python.
-    #[staticmethod]
-    fn read(py: Python<'_>, descriptor: RawFd) -> PyResult<Self> {
-        secret_io::read_key(py, descriptor, protocol::SecretKey::from_base64).map(Self)
-    }
+            /// Copy the key into a Python string, which CPython cannot wipe.
+            fn expose<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+                PyString::new(py, &self.0.to_base64())
+            }
 
-    /// The public half of the pair, reckoned anew each time.
-    #[getter]
-    fn public_key(&self) -> PublicKey {
-        PublicKey(self.0.public())
-    }
+            /// Write the key in base64 and a line feed to a file descriptor, without passing it through Python.
+            fn write(&self, py: Python<'_>, descriptor: RawFd) -> PyResult<()> {
+                secret_io::write_line(py, descriptor, &self.0.to_base64())
+            }
 
-    /// Copy the key into a Python string, which CPython cannot wipe.
-    fn expose<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        PyString::new(py, &self.0.to_base64())
-    }
+            fn __repr__(&self) -> &'static str {
+                concat!(stringify!($key), "(hidden)")
+            }
 
-    /// Write the key in base64 and a line feed to a file descriptor, without passing it through Python.
-    fn write(&self, py: Python<'_>, descriptor: RawFd) -> PyResult<()> {
-        secret_io::write_line(py, descriptor, &self.0.to_base64())
-    }
+            fn __copy__(handle: Bound<'_, Self>) -> Bound<'_, Self> {
+                handle
+            }
 
-    fn __repr__(&self) -> &'static str {
-        "SecretKey(hidden)"
-    }
+            #[pyo3(signature = (memo, /))]
+            fn __deepcopy__<'py>(handle: Bound<'py, Self>, memo: &Bound<'py, PyAny>) -> Bound<'py, Self> {
+                let _ = memo;
+                handle
+            }
 
-    fn __copy__(handle: Bound<'_, Self>) -> Bound<'_, Self> {
-        handle
-    }
+            fn __reduce__(&self) -> PyResult<()> {
+                Err(not_pickled(stringify!($key)))
+            }
 
-    #[pyo3(signature = (memo, /))]
-    fn __deepcopy__<'py>(handle: Bound<'py, Self>, memo: &Bound<'py, PyAny>) -> Bound<'py, Self> {
-        let _ = memo;
-        handle
-    }
+            $($own)*
+        }
+    };
+}
 
-    fn __reduce__(&self) -> PyResult<()> {
-        Err(not_pickled("SecretKey"))
+hidden_key! {
+    /// A Curve25519 secret key that stays in the core's memory and is wiped with its last handle.
+    SecretKey {
+        /// Read the one key that a file descriptor gives, without passing it through Python.
+        #[staticmethod]
+        fn read(py: Python<'_>, descriptor: RawFd) -> PyResult<Self> {
+            secret_io::read_key(py, descriptor, protocol::SecretKey::from_base64).map(Self)
+        }
+
+        /// The public half of the pair, reckoned anew each time.
+        #[getter]
+        fn public_key(&self) -> PublicKey {
+            PublicKey(self.0.public())
+        }
     }
+}
+
+hidden_key! {
+    /// A preshared key that stays in the core's memory and is wiped with its last handle.
+    PresharedKey {}
 }
 
 /// A Curve25519 public key, the name of a peer. `str()` is its base64.
@@ -113,56 +130,6 @@ impl PublicKey {
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let read = PyType::new::<Self>(py).getattr("from_base64")?;
         (read, (self.0.to_string(),)).into_pyobject(py)
-    }
-}
-
-/// A preshared key that stays in the core's memory and is wiped with its last handle.
-#[pyclass(module = "wirewright._core", frozen, eq)]
-#[derive(PartialEq)]
-pub(crate) struct PresharedKey(pub(crate) protocol::PresharedKey);
-
-#[pymethods]
-impl PresharedKey {
-    /// Draw a new key from the operating system's random source.
-    #[staticmethod]
-    fn generate() -> PyResult<Self> {
-        Ok(Self(protocol::PresharedKey::generate(&mut random()?)))
-    }
-
-    /// Read 44 characters of base64; CPython cannot wipe the text it is given.
-    #[staticmethod]
-    fn from_base64(text: &str) -> PyResult<Self> {
-        protocol::PresharedKey::from_base64(text)
-            .map(Self)
-            .map_err(bad_key)
-    }
-
-    /// Copy the key into a Python string, which CPython cannot wipe.
-    fn expose<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        PyString::new(py, &self.0.to_base64())
-    }
-
-    /// Write the key in base64 and a line feed to a file descriptor, without passing it through Python.
-    fn write(&self, py: Python<'_>, descriptor: RawFd) -> PyResult<()> {
-        secret_io::write_line(py, descriptor, &self.0.to_base64())
-    }
-
-    fn __repr__(&self) -> &'static str {
-        "PresharedKey(hidden)"
-    }
-
-    fn __copy__(handle: Bound<'_, Self>) -> Bound<'_, Self> {
-        handle
-    }
-
-    #[pyo3(signature = (memo, /))]
-    fn __deepcopy__<'py>(handle: Bound<'py, Self>, memo: &Bound<'py, PyAny>) -> Bound<'py, Self> {
-        let _ = memo;
-        handle
-    }
-
-    fn __reduce__(&self) -> PyResult<()> {
-        Err(not_pickled("PresharedKey"))
     }
 }
 
