@@ -29,7 +29,6 @@ extern crate std;
 
 pub mod allowed_ips;
 pub mod deadlines;
-pub mod redact;
 pub mod table;
 
 mod batch;

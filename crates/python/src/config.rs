@@ -8,7 +8,7 @@ use pyo3::{
     types::{PyBytes, PyTuple},
 };
 use subtle::ConstantTimeEq;
-use wirewright_engine::redact::{self, MAX_TEXT, is_space};
+use wirewright_config::redact::{self, MAX_TEXT, is_space};
 use wirewright_protocol::{self as protocol, KeyError};
 use wirewright_runtime::secret_file;
 use zeroize::Zeroizing;

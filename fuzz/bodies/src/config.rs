@@ -1,6 +1,6 @@
 //! The redactor of configuration files.
 
-use wirewright_engine::redact::{redact, splice};
+use wirewright_config::redact::{redact, splice};
 
 /// Cuts the keys out of a text and puts them back.
 ///
