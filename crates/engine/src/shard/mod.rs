@@ -12,6 +12,7 @@
 
 mod command;
 mod fences;
+mod handover;
 mod handshake;
 mod indices;
 mod purse;
@@ -92,6 +93,7 @@ struct Scratch {
     groups: Vec<send::Group>,
     heard: Vec<receive::Heard>,
     slots: Vec<u32>,
+    homes: Vec<u8>,
 }
 
 impl<R: CryptoRng> Shard<R> {
