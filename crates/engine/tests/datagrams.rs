@@ -13,6 +13,8 @@ use wirewright_engine::{Batch, Endpoint, Event, Limits, PeerConfig};
 const SECOND: Duration = Duration::from_secs(1);
 /// The longest UDP datagram, but for the headers that a real one would lose to IP and UDP.
 const LONGEST: usize = 65535;
+/// Lengths that no UDP datagram has over IP, but a jumbogram or another outer transport may.
+const LONGER: [usize; 4] = [65_536, 65_537, 70_000, 300_000];
 /// What remains of the longest UDP payload over IPv4 without header and tag.
 const JUMBO: usize = 65507 - 32;
 
@@ -99,6 +101,58 @@ with_one_and_four_shards! {
         assert_eq!(network.status(0, &network.nodes[1].key).endpoint, Some(network.nodes[1].address));
         network.inject(0, genuine.from, &genuine.bytes);
         assert_eq!(network.payloads(0), [b"genuine".to_vec()]);
+    }
+
+    fn a_datagram_over_64_kib_is_refused_like_any_other(shards) {
+        let mut network = Network::connected(shards);
+        network.send(1, 0, b"genuine");
+        let genuine = network.intercept().pop().unwrap();
+        let mut datagrams = Vec::new();
+        for len in LONGER {
+            for kind in 0..6_u8 {
+                let mut bytes = vec![0xaa; len];
+                bytes[..4].copy_from_slice(&[kind, 0, 0, 0]);
+                datagrams.push(bytes);
+            }
+            // What a session would take, and more behind it.
+            let mut bytes = genuine.bytes.clone();
+            bytes.resize(len, 0);
+            datagrams.push(bytes);
+        }
+        for (before, bytes) in datagrams.iter().enumerate() {
+            network.inject(0, elsewhere(), bytes);
+            assert_eq!(counted(&network, 0), before as u64 + 1, "type {}, {} bytes", bytes[0], bytes.len());
+        }
+        network.deliver(0, elsewhere(), &datagrams);
+        assert_eq!(counted(&network, 0), 2 * datagrams.len() as u64);
+        assert!(network.nodes[0].inbox.is_empty());
+        assert_eq!(network.status(0, &network.nodes[1].key).endpoint, Some(network.nodes[1].address));
+        network.inject(0, genuine.from, &genuine.bytes);
+        assert_eq!(network.payloads(0), [b"genuine".to_vec()]);
+    }
+
+    fn what_a_peer_seals_over_64_kib_is_cut_to_the_length_that_it_says(shards) {
+        let mut network = Network::new(1, shards);
+        let mut authors: Vec<Author> = (0..4).map(|number| Author::connected(&mut network, 0, 90 + number)).collect();
+        for len in LONGER {
+            let mut datagrams = Vec::new();
+            let mut expected = Vec::new();
+            for author in &mut authors {
+                let packet = ipv4(author.inner, [10, 0, 0, 1].into(), &vec![len as u8; LONGEST - 20]);
+                let mut text = packet.clone();
+                text.resize(len, 0);
+                datagrams.push(author.seal(&text));
+                expected.push(packet);
+            }
+            // One by one, then in a batch that has to be taken apart.
+            network.inject(0, authors[0].address, &datagrams[0]);
+            network.deliver(0, authors[1].address, &datagrams[1..]);
+            let mut inbox = std::mem::take(&mut network.nodes[0].inbox);
+            inbox.sort();
+            expected.sort();
+            assert!(inbox == expected, "{len} bytes");
+        }
+        assert_eq!(counted(&network, 0), 0);
     }
 
     fn a_bad_datagram_does_not_harm_its_batch(shards) {
