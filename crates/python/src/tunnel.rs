@@ -9,7 +9,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use rand_core::Rng;
-use wirewright_engine::{Engine, Limits, PeerConfig};
+use wirewright_engine::{ConfigureError, Control, Engine, Limits, PeerConfig};
 use wirewright_netstack::{Config, Netstack, Rootless};
 use wirewright_runtime::{OsRandom, Shell, UdpSockets};
 
@@ -151,16 +151,20 @@ impl RootlessTunnel {
                 }
             }
         }
-        let known = self.0.look(py, |_, state| {
-            state.engine.control().peer(&public_key.0).is_some()
-        })?;
-        if !known {
-            return Err(PyValueError::new_err(format!(
-                "no peer of this tunnel has the key {}",
-                public_key.0
-            )));
-        }
-        self.set_peer(py, public_key, config)
+        let key = public_key.0;
+        // To look first and to change then would bring back a peer that was removed in between.
+        self.0
+            .with(py, move |at, state| {
+                let update = |control: &mut Control| control.update_peer(key, config);
+                state.engine.configure(at, update, &mut state.output)
+            })?
+            .map(|_| ())
+            .map_err(|error| match error {
+                ConfigureError::UnknownPeer => {
+                    PyValueError::new_err(format!("no peer of this tunnel has the key {key}"))
+                }
+                error => PyValueError::new_err(error.to_string()),
+            })
     }
 
     fn remove_peer(&self, py: Python<'_>, public_key: &PublicKey) -> PyResult<bool> {
