@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use wirewright_protocol::wire::DATA_OVERHEAD;
 use zeroize::Zeroize;
 
+use crate::directory::PeerRef;
 use crate::peer::Endpoint;
 
 /// Where one packet lies in its slot of a [`Batch`], and where it came from or goes to.
@@ -24,6 +25,9 @@ pub struct Slot {
     /// The datagram's remote address, and the local address that it came to or must leave from. It has a
     /// meaning for datagrams only.
     pub path: Endpoint,
+    /// The peer that the datagram goes to, so that its fate can be told of the peer ([`crate::Engine::refused`]). `None`
+    /// for what was received, for plaintext, and for what goes to an address that may be anybody's.
+    pub peer: Option<PeerRef>,
 }
 
 /// A slab of packets at a stride.
@@ -116,6 +120,7 @@ impl Batch {
                 start: 0,
                 len: size as u32,
                 path,
+                peer: None,
             });
             offset += size;
         }
@@ -198,6 +203,7 @@ impl Batch {
             start: start as u32,
             len: len as u32,
             path,
+            peer: None,
         });
         fill(self.packet_mut(self.slots.len() - 1));
         true

@@ -103,10 +103,18 @@ events! {
     JobsFull = "jobs_full",
     /// A batch was handed over for a peer or shard that is gone.
     HandoverStale = "handover_stale",
-    /// The operating system refused a datagram.
+    /// Packets found that the session has no counters left, and wait for the next one.
+    NonceExhausted = "nonce_exhausted",
+    /// The operating system refused a datagram, for a cause that none of the following names.
     SendError = "send_error",
     /// A datagram was longer than the way to its destination takes.
     SendTooLong = "send_too_long",
+    /// No route leads to a datagram's destination, or none from an address of this machine.
+    SendUnreachable = "send_unreachable",
+    /// A firewall or a policy of this machine forbade a datagram.
+    SendForbidden = "send_forbidden",
+    /// The operating system had no room for a datagram.
+    SendNoRoom = "send_no_room",
     // The outer sockets.
     /// A socket failed to receive, for a cause that passes.
     ReceiveError = "receive_error",

@@ -10,7 +10,7 @@ use core::net::IpAddr;
 use rand_core::CryptoRng;
 use wirewright_protocol::{Instant, Message, PublicKey, SecretKey};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Slot};
 use crate::control::{ConfigureError, Control, PeerConfig};
 use crate::counters::{Counters, Event};
 use crate::directory::PeerRef;
@@ -243,6 +243,23 @@ impl<R: CryptoRng> Engine<R> {
     pub fn count(&mut self, event: Event, by: u64) {
         if let Some(shard) = self.shards.first_mut() {
             shard.count(event, by);
+        }
+    }
+
+    /// Counts a datagram that the operating system refused, in the shard that sent it; see [`Shard::refused`].
+    pub fn refused(&mut self, datagram: &Slot, event: Event) {
+        let shard = datagram.peer.map_or(0, |peer| peer.shard);
+        if let Some(shard) = self.shards.get_mut(usize::from(shard)) {
+            shard.refused(datagram, event);
+        }
+    }
+
+    /// Leaves out counters of a peer's session; see [`Shard::skip_counters`].
+    pub fn skip_counters(&mut self, key: &PublicKey, packets: u64) {
+        if let Some(peer) = self.control.peer(key)
+            && let Some(shard) = self.shards.get_mut(usize::from(peer.shard))
+        {
+            shard.skip_counters(peer, packets);
         }
     }
 

@@ -35,7 +35,17 @@ impl Output {
 }
 
 impl Output {
-    /// Adds a message that is sealed already: a handshake message or a keepalive.
+    /// Adds a message to a peer that is sealed already: a handshake message or a keepalive.
+    pub(crate) fn signal_to(&mut self, peer: PeerRef, path: Endpoint, message: &[u8]) {
+        self.signal(path, message);
+        if let Some(batch) = self.datagrams.last_mut()
+            && let Some(slot) = batch.len().checked_sub(1).and_then(|last| batch.slot_mut(last))
+        {
+            slot.peer = Some(peer);
+        }
+    }
+
+    /// Adds a message to an address that may be anybody's: a cookie reply.
     pub(crate) fn signal(&mut self, path: Endpoint, message: &[u8]) {
         let room = self
             .datagrams

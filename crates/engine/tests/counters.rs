@@ -67,7 +67,13 @@ fn scenario(event: Event) -> (Provoke, Seen) {
         Event::Oversize => (a_waiting_packet_longer_than_the_mtu, PEER),
         Event::JobsFull => (a_packet_when_no_job_may_be_out, DEVICE),
         Event::HandoverStale => (an_initiation_handed_over_for_a_peer_that_is_gone, DEVICE),
-        Event::SendError | Event::SendTooLong | Event::ReceiveError => (what_only_the_shell_sees, DEVICE),
+        Event::ReceiveError => (what_only_the_shell_sees, DEVICE),
+        Event::NonceExhausted => (a_packet_for_a_session_without_counters, PEER),
+        Event::SendError
+        | Event::SendTooLong
+        | Event::SendUnreachable
+        | Event::SendForbidden
+        | Event::SendNoRoom => (an_initiation_that_the_system_refused, PEER),
     }
 }
 
@@ -118,19 +124,6 @@ with_one_and_four_shards! {
             assert_eq!(network.status(0, &author.key).counters.get(Event::AuthenticationFailed), count);
         }
         assert_eq!(network.counter(0, Event::AuthenticationFailed), 1 + 2 + 3 + 4);
-    }
-
-    fn nothing_is_counted_while_all_goes_well(shards) {
-        let mut network = Network::connected(shards);
-        for _ in 0..300 {
-            network.send(0, 1, b"there");
-            network.send(1, 0, b"and back");
-            network.run(Duration::from_secs(1));
-        }
-        network.run(Duration::from_secs(1000));
-        for node in &network.nodes {
-            assert!(node.engine.counters().iter().all(|(_, count)| count == 0), "{:?}", node.engine.counters());
-        }
     }
 }
 
@@ -526,6 +519,23 @@ fn what_only_the_shell_sees(event: Event, shards: u8) -> Seen {
     let mut network = Network::new(1, shards);
     network.nodes[0].engine.count(event, 1);
     at_device(&network, event)
+}
+
+fn a_packet_for_a_session_without_counters(event: Event, shards: u8) -> Seen {
+    let mut network = Network::connected(shards);
+    let peer = network.nodes[1].key;
+    network.nodes[0].engine.skip_counters(&peer, u64::MAX);
+    network.send(0, 1, b"one too many");
+    at_node_1(&network, event)
+}
+
+fn an_initiation_that_the_system_refused(event: Event, shards: u8) -> Seen {
+    let mut network = Network::pair(shards);
+    let (at, peer) = (network.moment(), network.nodes[1].key);
+    let node = &mut network.nodes[0];
+    node.engine.initiate(at, &peer, &mut node.output);
+    node.refuse(event);
+    at_node_1(&network, event)
 }
 
 fn a_packet_to_a_peer_without_a_private_key(event: Event, shards: u8) -> Seen {

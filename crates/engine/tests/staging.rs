@@ -132,6 +132,18 @@ with_one_and_four_shards! {
         assert_eq!(dropped, network.peer_counter(0, 1, Event::StagedOverflow) + network.peer_counter(0, 2, Event::StagedOverflow));
     }
 
+    fn packets_outlive_the_counters_of_their_session(shards) {
+        let mut network = Network::connected(shards);
+        network.run(Duration::from_secs(5));
+        let peer = network.nodes[1].key;
+        network.nodes[0].engine.skip_counters(&peer, u64::MAX);
+        network.send(0, 1, b"too late for the old session");
+        assert_eq!(network.peer_counter(0, 1, Event::NonceExhausted), 1);
+        network.run(Duration::from_secs(1));
+        assert_eq!(network.payloads(1), [b"too late for the old session".to_vec()]);
+        assert_eq!(network.sent(0, 1), 2, "one handshake more");
+    }
+
     fn a_peer_that_leaves_takes_along_what_waited_for_it(shards) {
         let mut network = Network::pair(shards);
         network.filter = Box::new(|_| false);

@@ -9,6 +9,19 @@ use support::{Network, ipv4, secret};
 use wirewright_engine::{Event, Notice, PeerConfig};
 
 with_one_and_four_shards! {
+    fn nothing_is_counted_while_all_goes_well(shards) {
+        let mut network = Network::connected(shards);
+        for _ in 0..300 {
+            network.send(0, 1, b"there");
+            network.send(1, 0, b"and back");
+            network.run(Duration::from_secs(1));
+        }
+        network.run(Duration::from_secs(1000));
+        for node in &network.nodes {
+            assert!(node.engine.counters().iter().all(|(_, count)| count == 0), "{:?}", node.engine.counters());
+        }
+    }
+
     fn the_first_packet_waits_for_the_handshake_and_then_arrives(shards) {
         let mut network = Network::pair(shards);
         network.send(0, 1, b"hello");

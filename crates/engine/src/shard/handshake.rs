@@ -99,7 +99,7 @@ impl<R: CryptoRng> Shard<R> {
                 }
                 peer.received_bytes += size_of::<Initiation>() as u64;
                 peer.sent_bytes += size_of::<Response>() as u64;
-                output.signal(path, response.as_bytes());
+                output.signal_to(id, path, response.as_bytes());
                 if opener == self.id {
                     self.known_sources.note(path.remote, &self.limits);
                 } else {
@@ -151,7 +151,7 @@ impl<R: CryptoRng> Shard<R> {
         match initiation {
             Ok(initiation) => {
                 peer.sent_bytes += size_of::<Initiation>() as u64;
-                output.signal(path, initiation.as_bytes());
+                output.signal_to(peer.id, path, initiation.as_bytes());
             }
             Err(_) => {
                 self.indices.release(index);

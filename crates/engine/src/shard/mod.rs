@@ -33,7 +33,7 @@ pub(crate) use self::command::PeerUpdate;
 use self::fences::{Allowance, Waiting};
 pub(crate) use self::indices::Indices;
 pub(crate) use self::purse::Pace;
-use crate::batch::{Batch, Pool};
+use crate::batch::{Batch, Pool, Slot};
 use crate::counters::{Counters, Event};
 use crate::deadlines::Deadlines;
 use crate::directory::{Directory, PeerRef};
@@ -205,6 +205,23 @@ impl<R: CryptoRng> Shard<R> {
     /// Counts an event that the shell saw, such as a datagram that the operating system refused.
     pub fn count(&mut self, event: Event, by: u64) {
         self.counters.add(event, by);
+    }
+
+    /// Counts a datagram of this shard that the operating system refused, for its peer, too, if that is known. `event`
+    /// says why, as far as a remedy depends on it: [`Event::SendError`] or one of its kind.
+    pub fn refused(&mut self, datagram: &Slot, event: Event) {
+        match datagram.peer.filter(|peer| self.peer(*peer).is_some()) {
+            Some(peer) => self.count_peer(peer.slot, event, 1),
+            None => self.count(event, 1),
+        }
+    }
+
+    /// Leaves out counters of a home peer's session, as if so many packets had been sent; see
+    /// [`wirewright_protocol::Conversation::skip_counters`].
+    pub fn skip_counters(&mut self, id: PeerRef, packets: u64) {
+        if let Some(peer) = self.peer_mut(id) {
+            peer.conversation.skip_counters(packets);
+        }
     }
 
     /// All home peers, in the order of their slots.

@@ -15,6 +15,7 @@ use wirewright_protocol::{Cause, DataHeader, Sent};
 use super::{Moment, Shard, peer_at};
 use crate::batch::Batch;
 use crate::counters::Event;
+use crate::directory::PeerRef;
 use crate::job::{SealJob, SealKey};
 use crate::output::{Handover, Output};
 use crate::packet::IpHeader;
@@ -34,6 +35,7 @@ struct Sending {
     counter: u64,
     remote_index: u32,
     path: Endpoint,
+    peer: PeerRef,
 }
 
 /// What a data message adds to its packet: header and tag.
@@ -101,6 +103,7 @@ impl<R: CryptoRng> Shard<R> {
             return;
         };
         let Some(reservation) = peer.conversation.reserve(at.now, 1) else {
+            self.count_exhausted(at, slot, 1);
             self.begin_handshake(at, slot, Cause::Fresh, output);
             return;
         };
@@ -113,7 +116,7 @@ impl<R: CryptoRng> Shard<R> {
         }
         peer.sent_bytes += message.len() as u64;
         let wants = peer.conversation.sent(at.now, &mut self.rng, Sent::Keepalive);
-        output.signal(path, &message);
+        output.signal_to(peer.id, path, &message);
         if wants.handshake {
             self.begin_handshake(at, slot, Cause::Fresh, output);
         }
@@ -197,14 +200,27 @@ impl<R: CryptoRng> Shard<R> {
     fn reserve(&mut self, at: Moment, group: &Group, job: &mut SealJob) -> Option<Sending> {
         let peer = peer_at(&mut self.peers, group.slot)?;
         let path = peer.endpoint?;
-        let reservation = peer.conversation.reserve(at.now, group.packets)?;
+        let Some(reservation) = peer.conversation.reserve(at.now, group.packets) else {
+            self.count_exhausted(at, group.slot, group.packets);
+            return None;
+        };
+        let peer = peer.id;
         job.keys.push(SealKey(reservation.keys));
         Some(Sending {
             key: (job.keys.len() - 1) as u16,
             counter: reservation.first_counter,
             remote_index: reservation.remote_index,
             path,
+            peer,
         })
+    }
+
+    /// After a reservation was refused: counts the packets if the session has no counters left for them.
+    fn count_exhausted(&mut self, at: Moment, slot: u32, packets: u32) {
+        if peer_at(&mut self.peers, slot).is_some_and(|peer| peer.conversation.is_exhausted(at.now, packets))
+        {
+            self.count_peer(slot, Event::NonceExhausted, packets.into());
+        }
     }
 
     /// The third pass: a header before the packet, or the packet to those that wait.
@@ -243,6 +259,7 @@ impl<R: CryptoRng> Shard<R> {
             slot.start = 0;
             slot.len = (padded + OVERHEAD) as u32;
             slot.path = sending.path;
+            slot.peer = Some(sending.peer);
         }
         group.bytes += (padded - len + OVERHEAD) as u64;
     }

@@ -307,6 +307,15 @@ impl Node {
             notices: Vec::new(),
         }
     }
+
+    /// All datagrams that the node wants to be sent are refused.
+    pub fn refuse(&mut self, event: Event) {
+        for batch in self.output.datagrams.drain(..) {
+            for (slot, _) in batch.packets() {
+                self.engine.refused(slot, event);
+            }
+        }
+    }
 }
 
 pub fn secret(number: u8) -> SecretKey {

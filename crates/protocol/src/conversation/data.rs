@@ -7,7 +7,8 @@ use rand_core::CryptoRng;
 
 use super::{Conversation, Received, ReceivedOutcome, Sent, Wants};
 use crate::constants::{
-    REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES, REKEY_AFTER_TIME, REKEY_ON_RECEIVE_AFTER_TIME,
+    REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME, REKEY_AFTER_MESSAGES, REKEY_AFTER_TIME,
+    REKEY_ON_RECEIVE_AFTER_TIME,
 };
 use crate::session::{Reservation, Session};
 use crate::time::Instant;
@@ -34,6 +35,29 @@ impl Conversation {
             remote_index: session.remote_index,
             first_counter,
         })
+    }
+
+    /// Whether it is for want of counters that [`reserve`](Self::reserve) refuses `packets` of them: there is a session
+    /// to send under, and it is young enough.
+    #[must_use]
+    pub fn is_exhausted(&self, now: Instant, packets: u32) -> bool {
+        self.slots.current().is_some_and(|session| {
+            let age = now.saturating_since(session.created);
+            age < REJECT_AFTER_TIME
+                && session
+                    .next_counter
+                    .checked_add(packets.into())
+                    .is_none_or(|next| next > REJECT_AFTER_MESSAGES)
+        })
+    }
+
+    /// Leaves out counters of the session to send under, as if so many packets had been sent, up to the last. They are
+    /// never given out: skipping is always safe. What happens after 2^60 and 2^64 packets can be tried this way.
+    pub fn skip_counters(&mut self, packets: u64) {
+        if let Some(session) = self.slots.current_mut() {
+            let next = session.next_counter.saturating_add(packets);
+            session.next_counter = next.min(REJECT_AFTER_MESSAGES);
+        }
     }
 
     /// The session that the peer addresses by `local_index`.

@@ -4,7 +4,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use super::*;
-use crate::constants::REJECT_AFTER_MESSAGES;
+use crate::constants::{REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME};
 use crate::error::HandshakeError;
 use crate::identity::Identity;
 use crate::keys::SecretKey;
@@ -33,7 +33,8 @@ fn handshake() -> (Conversation, Conversation) {
 }
 
 fn wants_handshake_at_counter(conversation: &mut Conversation, counter: u64) -> bool {
-    conversation.slots.current_mut().unwrap().next_counter = counter;
+    let before = conversation.sending_session(NOW).unwrap().next_counter();
+    conversation.skip_counters(counter - before);
     conversation
         .sent(NOW, &mut ChaCha20Rng::from_seed([1; 32]), Sent::Data)
         .handshake
@@ -55,8 +56,9 @@ fn both_roles_ask_for_a_handshake_after_2_to_the_60_packets() {
 #[test]
 fn no_counter_is_given_out_from_the_message_limit_on() {
     let (mut alice, _) = handshake();
-    alice.slots.current_mut().unwrap().next_counter = REJECT_AFTER_MESSAGES - 3;
+    alice.skip_counters(REJECT_AFTER_MESSAGES - 3);
     assert!(alice.reserve(NOW, 4).is_none());
+    assert!(alice.is_exhausted(NOW, 4) && !alice.is_exhausted(NOW, 3));
     assert_eq!(
         alice.reserve(NOW, 2).unwrap().first_counter,
         REJECT_AFTER_MESSAGES - 3
@@ -68,6 +70,21 @@ fn no_counter_is_given_out_from_the_message_limit_on() {
     assert!(alice.reserve(NOW, 1).is_none());
     assert!(alice.sending_session(NOW).is_none());
     assert!(alice.reserve(NOW, u32::MAX).is_none());
+    alice.skip_counters(u64::MAX);
+    assert!(alice.reserve(NOW, 1).is_none() && alice.is_exhausted(NOW, 1));
+}
+
+#[test]
+fn only_a_young_session_without_counters_is_exhausted() {
+    let (mut alice, bob) = handshake();
+    assert!(
+        !bob.is_exhausted(NOW, u32::MAX),
+        "it has no session to send under yet"
+    );
+    let old = NOW + REJECT_AFTER_TIME;
+    assert!(alice.reserve(old, 1).is_none() && !alice.is_exhausted(old, 1));
+    alice.skip_counters(u64::MAX);
+    assert!(!alice.is_exhausted(old, 1));
 }
 
 #[test]
