@@ -203,6 +203,14 @@ impl<R: CryptoRng> Engine<R> {
         self.carry_over(at, output);
     }
 
+    /// The machine was suspended until now: wipes the keys of all sessions and handshakes; see [`Shard::suspended`].
+    pub fn suspended(&mut self, at: Moment, output: &mut Output) {
+        for shard in &mut self.shards {
+            shard.suspended(at, output);
+        }
+        self.carry_over(at, output);
+    }
+
     /// When [`Engine::tick`] wants to be called at the latest.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

@@ -107,7 +107,7 @@ impl Conversation {
     }
 
     /// Wipes handshake, sessions and the static shared secret, and opens the 5 s gate: to be called when the
-    /// device's identity changes, when the peer is removed, and when the host was suspended.
+    /// device's identity changes, when the peer is removed, and after the machine was suspended.
     ///
     /// Timestamps stay: an initiation from before is still a replay.
     pub fn forget(&mut self, retired: &mut Vec<u32>) {

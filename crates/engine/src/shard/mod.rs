@@ -18,6 +18,7 @@ mod indices;
 mod purse;
 mod receive;
 mod send;
+mod suspend;
 mod timers;
 
 use alloc::boxed::Box;
