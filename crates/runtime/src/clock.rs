@@ -1,6 +1,6 @@
 //! The clocks of the machine.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 use wirewright_engine::Moment;
@@ -15,9 +15,7 @@ pub fn now() -> Moment {
     const CLOCK: ClockId = ClockId::Boottime;
     #[cfg(not(target_os = "linux"))]
     const CLOCK: ClockId = ClockId::Monotonic;
-    let time = clock_gettime(CLOCK);
-    let nanos =
-        u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0);
+    let nanos = u64::try_from(read(CLOCK).as_nanos()).unwrap_or(u64::MAX);
     // A clock set before 1970 gives zero: handshakes then fail with an old timestamp, which is the truth.
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Moment {
@@ -27,6 +25,25 @@ pub fn now() -> Moment {
             nanos: wall.subsec_nanos(),
         },
     }
+}
+
+/// How long the machine was suspended since it was booted; too little if the thread is held up meanwhile, never too much.
+#[cfg(target_os = "linux")]
+pub(crate) fn asleep() -> Duration {
+    let boot = read(ClockId::Boottime);
+    boot.saturating_sub(read(ClockId::Monotonic))
+}
+
+/// Elsewhere there are no two clocks that differ in this.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn asleep() -> Duration {
+    Duration::ZERO
+}
+
+fn read(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), nanos)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod secret_file;
 mod alarm;
 mod random;
 mod shell;
+mod suspend;
 mod udp;
 mod waker;
 

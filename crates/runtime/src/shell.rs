@@ -25,6 +25,7 @@ use crate::alarm::{Alarm, Timer};
 use crate::clock;
 use crate::fork::{self, Forkable};
 use crate::random::OsRandom;
+use crate::suspend::SuspendWatch;
 use crate::udp::{Received, Receiving, Sending, UdpSockets, Unsent};
 use crate::waker::Waker;
 
@@ -185,6 +186,7 @@ struct Worker {
     datagrams: Vec<Batch>,
     receiving: Receiving,
     sending: Sending,
+    suspend: SuspendWatch,
 }
 
 /// What a round of the state machines leaves to the thread.
@@ -206,6 +208,7 @@ impl Worker {
             datagrams: Vec::new(),
             receiving: Receiving::default(),
             sending: Sending::default(),
+            suspend: SuspendWatch::new(clock::asleep()),
         })
     }
 
@@ -282,6 +285,9 @@ impl<I: Interface> Shared<I> {
         let mut guard = self.state.lock();
         let state = guard.as_mut()?;
         let at = clock::now();
+        if worker.suspend.was_suspended(clock::asleep()) {
+            state.engine.suspended(at, &mut state.output);
+        }
         if received.errors > 0 {
             state.engine.count(Event::ReceiveError, received.errors);
         }
