@@ -63,7 +63,6 @@ pub(crate) struct Connection {
     send_queue: usize,
     verdict: Option<CloseReason>,
     soft_error: Option<Unreachable>,
-    initial_sequence: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +168,6 @@ impl Connection {
             send_queue: 0,
             verdict: None,
             soft_error: None,
-            initial_sequence: 0,
         }
     }
 
@@ -195,11 +193,7 @@ impl Connection {
 
     /// Sends what there is to send, for one turn.
     pub(crate) fn egress(&mut self, now: Instant, sink: &mut impl PacketSink) -> (Egress, Sent) {
-        let (outcome, sent) = self.machine.egress(now, sink);
-        if sent.packets > 0 && self.phase == Phase::Connecting {
-            self.initial_sequence = sent.last.sequence.wrapping_sub(1);
-        }
-        (outcome, sent)
+        self.machine.egress(now, sink)
     }
 
     /// Ends what has taken too long.
@@ -457,7 +451,7 @@ impl Connection {
 
     /// Whether a quoted SYN in an ICMP error is the one it sent (RFC 5927 4.1).
     pub(crate) fn awaits_answer_to(&self, sequence: u32) -> bool {
-        self.phase == Phase::Connecting && self.initial_sequence == sequence
+        self.phase == Phase::Connecting && self.machine.initial_sequence == sequence
     }
 
     pub(crate) fn note_unreachable(&mut self, kind: Unreachable) {

@@ -14,6 +14,7 @@ use crate::buffers::SocketWithBuffers;
 use crate::config::{Limits, Timing};
 use crate::demux::{Segment, Tuple};
 use crate::device::{PacketSink, Port, Sent};
+use crate::generator;
 use crate::outbox::Outbox;
 use crate::sender::{Advice, SHOWN_LEN, Sender, Shown};
 use crate::time::{from_smoltcp, to_smoltcp};
@@ -32,11 +33,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) mtu: usize,
     pub(crate) limits: &'a Limits,
     pub(crate) timing: &'a Timing,
-    /// The seed of smoltcp's generator, from which it takes the initial sequence number. The generator is a PCG,
-    /// whose outputs betray its state; drawing the seed from a CSPRNG for each connection, which has one initial
-    /// sequence number only, leaves nothing to learn from (RFC 6528 asks that other connections' numbers tell
-    /// nothing about this one's). IPv4 identifications are zero with "don't fragment" set (RFC 6864 4.1).
-    pub(crate) seed: u64,
+    /// The sequence number of its SYN.
+    pub(crate) initial_sequence: u32,
 }
 
 /// How sending ended.
@@ -52,6 +50,7 @@ pub(crate) enum Egress {
 
 pub(crate) struct Machine {
     pub(crate) tuple: Tuple,
+    pub(crate) initial_sequence: u32,
     mtu: usize,
     interface: Interface,
     socket: SocketWithBuffers,
@@ -98,7 +97,8 @@ impl Machine {
         let mut nowhere = Nowhere;
         let mut port = Port::new(None, &mut nowhere, setup.mtu, None);
         let mut config = Config::new(HardwareAddress::Ip);
-        config.random_seed = setup.seed;
+        // Nothing else comes of it: IPv4 identifications are zero, with "don't fragment" set (RFC 6864 4.1).
+        config.random_seed = generator::seed_for(setup.initial_sequence);
         let mut interface = Interface::new(config, &mut port, to_smoltcp(now));
         let local = IpAddress::from(tuple.local.ip());
         let (prefix, header) = if tuple.local.is_ipv4() {
@@ -114,6 +114,7 @@ impl Machine {
         let segment = setup.mtu - header - TCP_HEADER_LEN;
         Ok(Self {
             tuple,
+            initial_sequence: setup.initial_sequence,
             mtu: setup.mtu,
             interface,
             socket,

@@ -25,10 +25,12 @@ use crate::deadlines::Deadlines;
 use crate::demux::{Discard, IpPacket, Protocol, TupleKey};
 use crate::device::{PacketSink, Sent};
 use crate::hash::KeyedHash;
+use crate::initial_sequence::InitialSequences;
 use crate::limiter::Limiter;
 use crate::listener::Listeners;
 use crate::outbox::Outbox;
 use crate::ping::Pings;
+use crate::ports::ConnectionPorts;
 use crate::slots::{Handle, Slots};
 use crate::time_wait::TimeWait;
 
@@ -42,6 +44,8 @@ pub struct Netstack {
     timing: Timing,
     counters: Counters,
     rng: ChaCha20Rng,
+    initial_sequences: InitialSequences,
+    ports: ConnectionPorts,
 
     connections: Slots<Box<Connection>>,
     by_tuple: HashMap<TupleKey, Handle, KeyedHash>,
@@ -88,6 +92,8 @@ impl Netstack {
         let mut rng = ChaCha20Rng::from_seed(seed);
         let by_tuple = HashMap::with_hasher(KeyedHash::new(&mut rng));
         let time_wait = TimeWait::new(limits.connections / 4, KeyedHash::new(&mut rng));
+        let initial_sequences = InitialSequences::new(&mut rng);
+        let ports = ConnectionPorts::new(&mut rng);
         let [identifier, ..] = random_pair(&mut rng);
         Ok(Self {
             own: LocalAddresses::new(addresses),
@@ -106,6 +112,8 @@ impl Netstack {
             limiter: Limiter::new(limits.error_replies),
             events: VecDeque::new(),
             rng,
+            initial_sequences,
+            ports,
             limits,
             timing,
         })

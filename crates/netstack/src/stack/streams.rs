@@ -2,7 +2,6 @@
 
 use core::net::SocketAddr;
 
-use rand_core::Rng;
 use wirewright_protocol::Instant;
 
 use super::{Netstack, make_ready};
@@ -12,7 +11,6 @@ use crate::demux::Tuple;
 use crate::error::{ConnectError, WriteError};
 use crate::event::CloseReason;
 use crate::machine::Setup;
-use crate::ports;
 use crate::slots::ConnectionId;
 
 /// What a read found.
@@ -30,8 +28,8 @@ pub enum Read {
 
 impl Netstack {
     /// Begins a connection to `remote`. Without `local`, or with port 0 in it, the address nearest to the remote
-    /// and a random port are chosen. `Event::Connected` or `Event::ConnectFailed` tells how it went; the name is
-    /// to be released either way.
+    /// and a port not used lately are chosen. `Event::Connected` or `Event::ConnectFailed` tells how it went; the
+    /// name is to be released either way.
     pub fn connect(
         &mut self,
         now: Instant,
@@ -52,7 +50,7 @@ impl Netstack {
             mtu: self.mtu,
             limits: &self.limits,
             timing: &self.timing,
-            seed: self.rng.next_u64(),
+            initial_sequence: self.initial_sequences.number(&tuple, now),
         };
         let connection = Connection::connect(&setup, tuple, now).map_err(|_| ConnectError::OutOfMemory)?;
         let handle = self
@@ -151,10 +149,12 @@ impl Netstack {
             by_tuple.contains_key(&key) || time_wait.contains(&key)
         };
         let port = match local.map_or(0, |local| local.port()) {
-            0 => ports::choose(&mut self.rng, &self.limits.ephemeral_ports, |port| {
-                is_taken(port) || listeners.find(address, port).is_some()
-            })
-            .ok_or(ConnectError::PortsExhausted)?,
+            0 => self
+                .ports
+                .choose(address, remote, &self.limits.ephemeral_ports, |port| {
+                    is_taken(port) || listeners.find(address, port).is_some()
+                })
+                .ok_or(ConnectError::PortsExhausted)?,
             port if is_taken(port) => return Err(ConnectError::AddressInUse),
             port => port,
         };

@@ -1,6 +1,5 @@
 //! Segments to connections, and connections' turns.
 
-use rand_core::Rng;
 use smoltcp::wire::{IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
 use wirewright_protocol::Instant;
 
@@ -74,7 +73,7 @@ impl Netstack {
             mtu: self.mtu,
             limits: &self.limits,
             timing: &self.timing,
-            seed: self.rng.next_u64(),
+            initial_sequence: self.initial_sequences.number(&segment.tuple, now),
         };
         let Ok(connection) = Connection::listen(&setup, segment.tuple, listening, now) else {
             self.counters.connections_overflow += 1;
