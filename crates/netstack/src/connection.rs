@@ -386,23 +386,44 @@ impl Connection {
         }
     }
 
+    /// Whether it is over, or only waits in TIME-WAIT.
+    pub(crate) fn is_past(&mut self, now: Instant) -> bool {
+        self.has_left(now) || self.waits()
+    }
+
+    /// Gives its 4-tuple up, and says what is left to remember if it was in TIME-WAIT. What it received can still be
+    /// read.
+    pub(crate) fn leave(&mut self, now: Instant) -> Option<Rest> {
+        let until = self.phase_until.filter(|until| *until > now && self.waits());
+        self.reachable = false;
+        self.phase_until = Some(now);
+        until.map(|until| self.rest_until(until))
+    }
+
     /// What is left of it if nobody holds it and it only waits in TIME-WAIT, and has done so for long enough that
     /// the last acknowledgement has left.
     pub(crate) fn rest(&mut self, now: Instant, timing: &Timing) -> Option<Rest> {
-        if self.rest_from(timing)? > now {
+        if !self.reachable || self.rest_from(timing)? > now {
             return None;
         }
+        self.phase_until.map(|until| self.rest_until(until))
+    }
+
+    fn rest_until(&mut self, until: Instant) -> Rest {
         let (send_next, receive_next) = self.machine.rest();
-        Some(Rest {
+        Rest {
             send_next,
             receive_next,
-            until: self.phase_until?,
-        })
+            until,
+        }
+    }
+
+    fn waits(&mut self) -> bool {
+        self.entered_time_wait.is_some() && self.machine.state() == State::TimeWait
     }
 
     fn rest_from(&mut self, timing: &Timing) -> Option<Instant> {
-        let waits = self.released && self.machine.state() == State::TimeWait;
-        let entered = self.entered_time_wait.filter(|_| waits)?;
+        let entered = self.entered_time_wait.filter(|_| self.released && self.waits())?;
         Some(entered + timing.ack_delay + IDLE_RETRY)
     }
 

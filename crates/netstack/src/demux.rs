@@ -79,6 +79,13 @@ pub(crate) struct Segment {
     pub(crate) payload_len: usize,
 }
 
+impl Segment {
+    /// Whether it is what a connection begins with: a SYN that answers nothing.
+    pub(crate) fn is_first(&self) -> bool {
+        self.syn && !self.ack && !self.rst
+    }
+}
+
 /// A UDP datagram whose checksum is right.
 pub(crate) struct Udp<'a> {
     pub(crate) source: SocketAddr,

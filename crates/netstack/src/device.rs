@@ -24,6 +24,8 @@ pub(crate) struct Port<'a, S> {
 }
 
 const TCP_HEADER_LEN: usize = 20;
+const RST: u8 = 4;
+const ACK: u8 = 16;
 
 /// What went out through a port.
 #[derive(Clone, Copy, Default)]
@@ -42,7 +44,7 @@ pub(crate) struct SentSegment {
     /// Bytes of payload.
     pub(crate) len: u32,
     pub(crate) fin: bool,
-    /// It takes no sequence numbers.
+    /// It takes no sequence numbers, and its own says only how far we are.
     is_empty: bool,
 }
 
@@ -203,12 +205,14 @@ impl SentSegment {
         let headers = ip + usize::from(packet.get(ip + 12)? >> 4) * 4;
         let flags = *packet.get(ip + 13)?;
         let (syn, fin) = (flags >> 1 & 1, flags & 1);
+        // Its number is the one that it answers (RFC 9293 3.10.7.3).
+        let is_answer = flags & (RST | ACK) == RST;
         let len = u32::try_from(packet.len().checked_sub(headers)?).ok()?;
         Some(Self {
             sequence: u32::from_be_bytes(sequence).wrapping_add(syn.into()),
             len,
             fin: fin != 0,
-            is_empty: len == 0 && syn + fin == 0,
+            is_empty: len == 0 && syn + fin == 0 && !is_answer,
         })
     }
 }

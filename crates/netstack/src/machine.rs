@@ -64,6 +64,8 @@ pub(crate) struct Machine {
     read_up_to: u32,
     /// The sending side was closed, perhaps before smoltcp was told.
     closing: bool,
+    /// A SYN was sent before its time, see [`Self::refuse_older`].
+    hurried: bool,
 }
 
 impl Machine {
@@ -124,6 +126,7 @@ impl Machine {
             unacknowledged: 0,
             read_up_to: 0,
             closing: false,
+            hurried: false,
         })
     }
 
@@ -240,7 +243,11 @@ impl Machine {
 
     fn take(&mut self, now: Instant, packet: &[u8], segment: &Segment, outbox: &mut Outbox) {
         let state = self.state();
-        if segment.rst && self.is_doubtful_reset(state, segment) {
+        if self.is_of_older(state, segment) {
+            self.refuse_older(now, packet, outbox);
+            return;
+        }
+        if self.is_doubtful_reset(state, segment) || self.is_doubtful_syn(state, segment) {
             self.ask_whether(state, now, outbox);
             return;
         }
@@ -343,11 +350,34 @@ impl Machine {
             && segment.sequence == self.receive_next(state)
     }
 
+    /// Whether a segment answers something else than our SYN: the remote side still has an older connection between
+    /// these ports.
+    fn is_of_older(&self, state: State, segment: &Segment) -> bool {
+        let denied = segment.ack && segment.ack_number != self.initial_sequence.wrapping_add(1);
+        state == State::SynSent && denied && !segment.rst
+    }
+
+    /// Answers it with a reset, as smoltcp does (RFC 9293 3.10.7.3). That ends the older connection, so that the next
+    /// SYN will be welcome: the first time that one need not wait, since it was no loss that held the last one up.
+    fn refuse_older(&mut self, now: Instant, packet: &[u8], outbox: &mut Outbox) {
+        self.feed(packet, now, outbox);
+        if !core::mem::replace(&mut self.hurried, true) {
+            self.ahead += BEYOND_ANY_TIMEOUT;
+        }
+    }
+
     /// Whether a reset is not the very next segment expected. It may be in the window all the same, where smoltcp
     /// would believe it, and a guess among millions suffices for that (RFC 5961 3.2).
     fn is_doubtful_reset(&mut self, state: State, segment: &Segment) -> bool {
         let synchronized = !matches!(state, State::Listen | State::SynSent | State::Closed);
-        synchronized && segment.sequence != self.receive_next(state)
+        segment.rst && synchronized && segment.sequence != self.receive_next(state)
+    }
+
+    /// Whether a SYN comes in the midst of a connection. Whoever sent it may have forgotten the connection, and says so
+    /// when asked; smoltcp would not ask (RFC 9293 3.10.7.4, RFC 5961 4.2).
+    fn is_doubtful_syn(&self, state: State, segment: &Segment) -> bool {
+        let opening = [State::Listen, State::SynSent, State::SynReceived, State::Closed];
+        segment.is_first() && !opening.contains(&state)
     }
 
     /// Sends the remote side an acknowledgement, at most one a second. If it is really gone, it answers with a reset

@@ -19,7 +19,8 @@ pub(crate) struct Rest {
 /// What a segment for such a connection is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing: it may even be a reset, which must not end TIME-WAIT (RFC 1337).
+    /// Nothing. It may even be a reset, which must not end TIME-WAIT (RFC 1337) unless it answers what a SYN got for an
+    /// answer: then the remote side has nothing any more but a new connection to begin (RFC 9293 3.10.7.3).
     Ignore,
     /// The last acknowledgement again: it was lost.
     Acknowledge(Rest),
@@ -27,8 +28,15 @@ pub(crate) enum Verdict {
     Reopen,
 }
 
+#[derive(Clone, Copy)]
+struct Waiting {
+    rest: Rest,
+    /// A SYN was answered with an acknowledgement.
+    challenged: bool,
+}
+
 pub(crate) struct TimeWait {
-    by_tuple: HashMap<TupleKey, Rest, KeyedHash>,
+    by_tuple: HashMap<TupleKey, Waiting, KeyedHash>,
     /// In the order of their ends.
     order: VecDeque<(Instant, TupleKey)>,
     limit: usize,
@@ -49,7 +57,13 @@ impl TimeWait {
         if forgets {
             self.forget_oldest();
         }
-        self.by_tuple.insert(key, rest);
+        self.by_tuple.insert(
+            key,
+            Waiting {
+                rest,
+                challenged: false,
+            },
+        );
         self.order.push_back((rest.until, key));
         forgets
     }
@@ -71,14 +85,22 @@ impl TimeWait {
             return None;
         }
         let key = segment.tuple.key();
-        let rest = *self.by_tuple.get(&key)?;
-        let is_newer = matches!(segment.sequence.wrapping_sub(rest.receive_next), 0..0x8000_0000);
-        if rest.until <= now || (segment.syn && !segment.ack && !segment.rst && is_newer) {
+        let waiting = self.by_tuple.get_mut(&key)?;
+        let rest = waiting.rest;
+        let is_newer = segment.sequence.wrapping_sub(rest.receive_next) < 0x8000_0000;
+        if rest.until <= now || (segment.is_first() && is_newer) {
             self.by_tuple.remove(&key);
             return Some(Verdict::Reopen);
         }
-        let is_plain_ack = segment.segment_len == 0 && segment.sequence == rest.receive_next;
-        Some(if segment.rst || is_plain_ack {
+        let is_next = segment.sequence == rest.receive_next;
+        if segment.rst {
+            if waiting.challenged && is_next {
+                self.by_tuple.remove(&key);
+            }
+            return Some(Verdict::Ignore);
+        }
+        waiting.challenged |= segment.is_first();
+        Some(if is_next && segment.segment_len == 0 {
             Verdict::Ignore
         } else {
             Verdict::Acknowledge(rest)
@@ -90,7 +112,11 @@ impl TimeWait {
         let Some((until, key)) = self.order.pop_front() else {
             return;
         };
-        if self.by_tuple.get(&key).is_some_and(|rest| rest.until == until) {
+        if self
+            .by_tuple
+            .get(&key)
+            .is_some_and(|waiting| waiting.rest.until == until)
+        {
             self.by_tuple.remove(&key);
         }
     }
@@ -174,6 +200,24 @@ mod tests {
         syn.sequence = 1_001;
         assert_eq!(waiting.judge(&syn, at(5)), Some(Verdict::Reopen));
         assert_eq!(waiting.judge(&syn, at(5)), None);
+    }
+
+    #[test]
+    fn a_reset_makes_room_only_if_it_answers_what_a_syn_got() {
+        let mut waiting = waiting(4, 1..=1);
+        let mut reset = segment(1, 1_000);
+        (reset.rst, reset.ack) = (true, false);
+        waiting.judge(&reset, at(5));
+        assert!(waiting.contains(&tuple(1).key()), "nothing was asked");
+        let mut syn = segment(1, 600);
+        (syn.syn, syn.ack, syn.segment_len) = (true, false, 1);
+        waiting.judge(&syn, at(5));
+        reset.sequence = 1_001;
+        waiting.judge(&reset, at(5));
+        assert!(waiting.contains(&tuple(1).key()), "another number was told");
+        reset.sequence = 1_000;
+        assert_eq!(waiting.judge(&reset, at(5)), Some(Verdict::Ignore));
+        assert!(!waiting.contains(&tuple(1).key()));
     }
 
     #[test]

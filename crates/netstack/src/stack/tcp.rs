@@ -15,7 +15,9 @@ use crate::time_wait::Verdict;
 impl Netstack {
     pub(super) fn receive_segment(&mut self, now: Instant, packet: &IpPacket<'_>) -> Result<(), Discard> {
         let segment = packet.segment()?;
-        if let Some(&handle) = self.by_tuple.get(&segment.tuple.key()) {
+        if let Some(&handle) = self.by_tuple.get(&segment.tuple.key())
+            && !self.gives_way(handle, now, &segment)
+        {
             self.feed(handle, now, packet, &segment);
             return Ok(());
         }
@@ -33,12 +35,35 @@ impl Netstack {
                 return Ok(());
             }
         }
-        if segment.syn && !segment.ack && !segment.rst {
+        if segment.is_first() {
             self.offer(now, packet, &segment);
         } else {
             self.reset(now, &segment);
         }
         Ok(())
+    }
+
+    /// Takes its 4-tuple from a connection that is past when another seems to begin: [`TimeWait`] judges whether it
+    /// does, which smoltcp would not.
+    ///
+    /// [`TimeWait`]: crate::time_wait::TimeWait
+    fn gives_way(&mut self, handle: Handle, now: Instant, segment: &Segment) -> bool {
+        if !segment.is_first() {
+            return false;
+        }
+        let Some(connection) = self.connections.get_mut(handle) else {
+            return false;
+        };
+        if !connection.is_past(now) {
+            return false;
+        }
+        let (key, rest) = (segment.tuple.key(), connection.leave(now));
+        make_ready(connection, handle, &mut self.ready);
+        self.by_tuple.remove(&key);
+        if let Some(rest) = rest {
+            self.counters.time_wait_evicted += u64::from(self.time_wait.insert(key, rest));
+        }
+        true
     }
 
     fn feed(&mut self, handle: Handle, now: Instant, packet: &IpPacket<'_>, segment: &Segment) {
