@@ -37,6 +37,7 @@
 //! | replies and datagrams on their way out | `outbox` | 1 MiB |
 //! | unanswered echo requests | `pings` | 1,024 |
 //! | events | one of a kind for each connection, listener, socket and ping | |
+//! | notices of the engine | the newest of each peer | |
 //!
 //! Buffers come from anonymous mappings: pages that no byte reached cost nothing, and they return to the system
 //! when the connection is freed.
@@ -62,6 +63,7 @@ mod initial_sequence;
 mod limiter;
 mod listener;
 mod machine;
+mod notices;
 mod outbox;
 mod ping;
 mod ports;

@@ -1,19 +1,16 @@
 //! The plaintext side of a rootless tunnel: a [`Netstack`] where a system tunnel has its TUN.
 
-use std::collections::VecDeque;
-
 use wirewright_engine::{Batch, Moment, Notice};
 use wirewright_offload::coalesce::Coalescer;
 use wirewright_protocol::Instant;
 use wirewright_runtime::Interface;
 
+use crate::notices::Notices;
 use crate::{Netstack, PacketSink};
 
 /// Flows whose segments are joined at a time, and the size of a joined segment.
 const FLOWS: usize = 8;
 const JOINED: usize = 65_535;
-/// Notices that wait for the user; the oldest give way.
-const NOTICES: usize = 1024;
 
 /// A user-space host behind a tunnel, with what its user has not fetched yet.
 pub struct Rootless {
@@ -21,7 +18,7 @@ pub struct Rootless {
     pub netstack: Netstack,
     /// Segments of one flow are joined first, so that the stack pays once for many.
     coalescer: Coalescer,
-    notices: VecDeque<Notice>,
+    notices: Notices,
     stopped: Option<String>,
 }
 
@@ -32,14 +29,14 @@ impl Rootless {
         Self {
             netstack,
             coalescer: Coalescer::new(FLOWS, JOINED),
-            notices: VecDeque::new(),
+            notices: Notices::default(),
             stopped: None,
         }
     }
 
-    /// The next notice of the engine.
+    /// The next notice of the engine: of each peer the newest, and none of endpoints.
     pub fn next_notice(&mut self) -> Option<Notice> {
-        self.notices.pop_front()
+        self.notices.pop()
     }
 
     /// Why the tunnel ended by itself, once.
@@ -72,10 +69,7 @@ impl Interface for Rootless {
     }
 
     fn notice(&mut self, notice: Notice) {
-        if self.notices.len() >= NOTICES {
-            self.notices.pop_front();
-        }
-        self.notices.push_back(notice);
+        self.notices.push(notice);
     }
 
     fn stopped(&mut self, reason: &str) {
