@@ -1,5 +1,5 @@
-//! Notices that wait for the user: of each peer the newest, so that nobody's is lost, and there are no more than peers (those
-//! included that were removed since the user last looked).
+//! Notices that wait for the user: of each peer the newest, so that nobody's is lost, and there are no more than peers
+//! (those that were removed since the user last looked included).
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
