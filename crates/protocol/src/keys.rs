@@ -90,8 +90,12 @@ impl SecretKey {
     /// The public half of the pair.
     #[must_use]
     pub fn public(&self) -> PublicKey {
-        let multiply = || x25519_dalek::PublicKey::from(&StaticSecret::from(*self.0)).to_bytes();
-        PublicKey(on_wiped_stack(multiply))
+        on_wiped_stack(|| self.multiply_base_point())
+    }
+
+    /// [`public`](Self::public) for a step whose caller wipes the stack.
+    pub(crate) fn multiply_base_point(&self) -> PublicKey {
+        PublicKey(x25519_dalek::PublicKey::from(&StaticSecret::from(*self.0)).to_bytes())
     }
 
     /// X25519. Section 5.4 leaves the check to the reader; the kernel refuses an all-zero result, which any

@@ -32,7 +32,7 @@ pub(crate) struct Author<'a> {
 
 /// Writes the message, its MACs still zero.
 pub(crate) fn write(author: Author<'_>) -> Result<(Box<Initiated>, Initiation), HandshakeError> {
-    let ephemeral_public = *author.ephemeral.public().as_bytes();
+    let ephemeral_public = *author.ephemeral.multiply_base_point().as_bytes();
     let mut state = Symmetric::new(author.peer);
     state.mix_ephemeral(&ephemeral_public);
 

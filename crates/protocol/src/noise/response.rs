@@ -21,7 +21,7 @@ pub(crate) fn write(
     let (initiator_ephemeral, initiator) = (initiation.ephemeral, initiation.peer);
     let state: &mut Symmetric = &mut initiation.state;
 
-    let ephemeral_public = *ephemeral.public().as_bytes();
+    let ephemeral_public = *ephemeral.multiply_base_point().as_bytes();
     state.mix_ephemeral(&ephemeral_public);
     state.mix_secret(ephemeral.diffie_hellman(&initiator_ephemeral)?.as_bytes());
     state.mix_secret(ephemeral.diffie_hellman(&initiator)?.as_bytes());

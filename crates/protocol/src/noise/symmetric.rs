@@ -3,6 +3,7 @@
 use blake2::{Blake2s256, Digest};
 use wirewright_aead as aead;
 use wirewright_aead::Verdict;
+use zerocopy::IntoBytes;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::error::HandshakeError;
@@ -12,8 +13,16 @@ use crate::session::SessionKeys;
 #[cfg(test)]
 mod tests;
 
-const CONSTRUCTION: &[u8] = b"Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s";
-const IDENTIFIER: &[u8] = b"WireGuard v1 zx2c4 Jason@zx2c4.com";
+/// Hash of the construction's name, `Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s`.
+const INITIAL_CHAINING_KEY: [u8; 32] = [
+    0x60, 0xe2, 0x6d, 0xae, 0xf3, 0x27, 0xef, 0xc0, 0x2e, 0xc3, 0x35, 0xe2, 0xa0, 0x25, 0xd2, 0xd0, 0x16,
+    0xeb, 0x42, 0x06, 0xf8, 0x72, 0x77, 0xf5, 0x2d, 0x38, 0xd1, 0x98, 0x8b, 0x78, 0xcd, 0x36,
+];
+/// Hash of that and of the identifier, `WireGuard v1 zx2c4 Jason@zx2c4.com`.
+const INITIAL_HASH: [u8; 32] = [
+    0x22, 0x11, 0xb3, 0x61, 0x08, 0x1a, 0xc5, 0x66, 0x69, 0x12, 0x43, 0xdb, 0x45, 0x8a, 0xd5, 0x32, 0x2d,
+    0x9c, 0x6c, 0x66, 0x22, 0x93, 0xe8, 0xb7, 0x0e, 0xe1, 0x9c, 0x65, 0xba, 0x07, 0x9e, 0xf3,
+];
 
 /// A key derived within a handshake, wiped on drop.
 pub(crate) type HandshakeKey = Zeroizing<[u8; 32]>;
@@ -28,10 +37,9 @@ pub(crate) struct Symmetric {
 impl Symmetric {
     /// The state before the first message to the owner of `responder`.
     pub(crate) fn new(responder: &PublicKey) -> Self {
-        let chaining_key = hash(&[CONSTRUCTION]);
         let mut state = Self {
-            chaining_key,
-            hash: hash(&[&chaining_key, IDENTIFIER]),
+            chaining_key: INITIAL_CHAINING_KEY,
+            hash: INITIAL_HASH,
         };
         state.mix_hash(responder.as_bytes());
         state
@@ -120,20 +128,21 @@ pub(crate) fn hash(parts: &[&[u8]]) -> [u8; 32] {
 
 /// HMAC (RFC 2104) over BLAKE2s. The `hmac` crate's would serve, but it leaves its padded key in memory.
 fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> HandshakeKey {
+    // In words, because wiping takes a store for each element.
     let padded = |pad: u8| {
-        let mut block = Zeroizing::new([pad; 64]);
-        for (byte, key) in block.iter_mut().zip(key) {
-            *byte ^= key;
+        let mut block = Zeroizing::new([u64::from_ne_bytes([pad; 8]); 8]);
+        for (word, key) in block.iter_mut().zip(key.as_chunks().0) {
+            *word ^= u64::from_ne_bytes(*key);
         }
         block
     };
     let mut inner = Blake2s256::new();
-    inner.update(*padded(0x36));
+    inner.update(padded(0x36).as_bytes());
     for part in parts {
         inner.update(part);
     }
     let inner: HandshakeKey = Zeroizing::new(inner.finalize().into());
-    Zeroizing::new(hash(&[&*padded(0x5c), &*inner]))
+    Zeroizing::new(hash(&[padded(0x5c).as_bytes(), &*inner]))
 }
 
 /// HKDF (RFC 5869) with `N` outputs, called KDF1 to KDF3 in section 5.4.

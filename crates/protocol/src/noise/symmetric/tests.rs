@@ -69,14 +69,13 @@ fn the_kdf_takes_an_empty_input() {
 }
 
 #[test]
-fn the_construction_hashes_to_the_published_initial_chaining_key() {
-    let chaining_key = hash(&[CONSTRUCTION]);
+fn a_handshake_begins_with_the_hashes_of_its_names() {
+    let chaining_key = hash(&[b"Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s"]);
+    assert_eq!(INITIAL_CHAINING_KEY, chaining_key);
     assert_eq!(
-        chaining_key,
-        hex("60e26daef327efc02ec335e2a025d2d016eb4206f87277f52d38d1988b78cd36")
+        INITIAL_HASH,
+        hash(&[&chaining_key, b"WireGuard v1 zx2c4 Jason@zx2c4.com"])
     );
-    let expected: [u8; 32] = hex("2211b361081ac566691243db458ad5322d9c6c662293e8b70ee19c65ba079ef3");
-    assert_eq!(hash(&[&chaining_key, IDENTIFIER]), expected);
 }
 
 #[test]
