@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, Tag, UnboundKey};
 use wirewright_aead::{KEY_LEN, Key, Packet, Slab, TAG_LEN, Verdict};
+use wirewright_bench::median;
 
 const SIZES: [usize; 7] = [64, 256, 512, 1024, 1440, 4096, 9000];
 /// One 64 KiB super-packet, cut into segments that fill 1440 bytes each, is 45 packets.
@@ -180,9 +181,4 @@ impl Bench {
         }
         black_box(&mut self.bytes);
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
