@@ -316,7 +316,7 @@ impl<I: Interface> Shared<I> {
         let deadline = earlier(state.engine.deadline(), state.interface.deadline());
         Some(Round {
             at: at.now,
-            deadline: earlier(deadline, handshakes),
+            deadline: earlier(deadline, handshakes.map(coarse)),
             busy: more || handshakes.is_some_and(|due| due <= at.now),
         })
     }
@@ -327,6 +327,13 @@ impl<I: Interface> Shared<I> {
             state.engine.count(Event::SendTooLong, unsent.too_long);
         }
     }
+}
+
+/// The next of moments that lie 8 ms apart. When a handshake has been paid for changes with each datagram, and to set a
+/// timer for each would cost more than to read it.
+fn coarse(due: Instant) -> Instant {
+    const STEP: u64 = 1 << 23;
+    Instant::from_nanos(due.as_nanos().checked_next_multiple_of(STEP).unwrap_or(u64::MAX))
 }
 
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
