@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -43,3 +44,12 @@ def test_every_ww_command_that_a_document_names_exists() -> None:
     for path, command in sorted(calls):
         outcome = subprocess.run([*WW, command, "--help"], capture_output=True, text=True, check=False)
         assert outcome.returncode == 0, f"{path.relative_to(ROOT)}: ww {command}: {outcome.stderr}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_that_a_document_names_exists(path: Path) -> None:
+    named = re.findall(r"`([\w-]+(?:/[\w.-]+)+\.(?:rs|py|md|toml))`", path.read_text())
+    # A guide to adding something names files that are still to be made.
+    wanted = [name for name in named if Path(name).stem != "example"]
+    houses = (ROOT, ROOT / "crates", ROOT / "src")
+    assert [name for name in wanted if not any((house / name).is_file() for house in houses)] == []

@@ -7,6 +7,8 @@ import tomllib
 
 import pytest
 
+from wirewright.tunnel import errors
+
 from .text import ROOT
 
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
@@ -45,12 +47,29 @@ def test_a_document_lists_the_layers_in_their_order(document: str) -> None:
     assert arrows[: len(wanted)] == wanted
 
 
+def budgets() -> str:
+    """The chapter on what everything may take."""
+    return (ROOT / "ARCHITECTURE.md").read_text().partition("\n## Budgets")[2].partition("\n## ")[0]
+
+
 @pytest.mark.parametrize("source", ["engine/src/limits.rs", "netstack/src/config.rs"])
 def test_the_budgets_name_every_limit(source: str) -> None:
     code = (ROOT / "crates" / source).read_text()
     fields = re.search(r"^pub struct Limits \{\n(.*?)^\}", code, re.MULTILINE | re.DOTALL)
     assert fields is not None
     names = re.findall(r"^    pub (\w+):", fields.group(1), re.MULTILINE)
-    budgets = (ROOT / "ARCHITECTURE.md").read_text().partition("## Budgets")[2].partition("\n## ")[0]
     assert names
-    assert [name for name in names if f"`{name}`" not in budgets] == []
+    assert [name for name in names if f"`{name}`" not in budgets()] == []
+
+
+def test_the_budget_of_a_peers_counters_is_a_u64_for_each_event() -> None:
+    code = (ROOT / "crates/engine/src/counters.rs").read_text()
+    events = re.findall(r"^    [A-Z]\w+ = \"\w+\",$", code, re.MULTILINE)
+    assert f"| counters, once something was dropped | one | {8 * len(events)} B |" in budgets()
+
+
+def test_the_guide_to_tunnels_names_every_error() -> None:
+    guide = (ROOT / "docs/tunnel.md").read_text().partition("\n## Errors")[2].partition("\n## ")[0]
+    kinds = {kind for kind in vars(errors).values() if isinstance(kind, type)}
+    names = {kind.__name__ for kind in kinds if issubclass(kind, errors.TunnelError)} - {"TunnelError"}
+    assert {name for name in names if f"`{name}`" not in guide} == set()
