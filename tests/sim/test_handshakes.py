@@ -3,7 +3,8 @@
 import pytest
 
 from tests.sim.conftest import Pair
-from wirewright.keys import PresharedKey, SecretKey
+from wirewright.keys import PresharedKey, PublicKey, SecretKey
+from wirewright.sim.node import ipv4
 
 ELSEWHERE = ("203.0.113.9", 4242)
 
@@ -38,6 +39,17 @@ def test_two_initiations_within_twenty_milliseconds_are_a_flood(pair: Pair) -> N
     network.run(0.006)
     network.inject(bob, second, alice.outer)
     assert len(network.sent(bob, 2)) == 2
+
+
+def test_no_initiation_within_five_seconds_of_the_last(pair: Pair) -> None:
+    pair.network.passes = lambda _: False
+    pair.network.send(pair.alice, pair.bob, b"hello")
+    pair.network.run(3)
+    pair.network.send(pair.alice, pair.bob, b"are you there?")
+    pair.network.run(1.9)
+    assert len(pair.network.sent(pair.alice, 1)) == 1
+    pair.network.run(0.5)
+    assert len(pair.network.sent(pair.alice, 1)) == 2
 
 
 def test_no_initiation_within_five_seconds_of_a_response(connected: Pair) -> None:
@@ -81,6 +93,52 @@ def test_a_replayed_response_changes_nothing(pair: Pair) -> None:
     pair.network.send(pair.alice, pair.bob, b"still here")
     pair.network.run(1)
     assert pair.bob.payloads == [b"hello", b"still here"]
+
+
+def test_when_both_begin_at_the_same_time_both_are_heard(pair: Pair) -> None:
+    network, alice, bob = pair.network, pair.alice, pair.bob
+    network.introduce(bob, alice)
+    network.send(alice, bob, b"from alice")
+    network.send(bob, alice, b"from bob")
+    network.run(12)
+    assert (alice.payloads, bob.payloads) == ([b"from bob"], [b"from alice"])
+
+
+def test_a_responders_new_session_evicts_the_previous_one(connected: Pair) -> None:
+    network, alice, bob = connected.network, connected.alice, connected.bob
+    network.send(alice, bob, b"under the first session")
+    first = network.sent(alice, 4)[-1].payload
+    network.run(121)
+    network.send(alice, bob, b"time for a second one")
+    network.run(121)
+    second = network.sent(alice, 4)[-1].payload
+    network.passes = lambda datagram: datagram.kind != 4
+    network.send(alice, bob, b"time for a third one, which is not confirmed")
+    network.run(1)
+    assert len(network.sent(bob, 2)) == 2
+    network.inject(bob, first, alice.outer)
+    assert (connected.count(bob, "no_session"), connected.count(bob, "session_expired")) == (1, 0)
+    network.inject(bob, second, alice.outer)
+    assert connected.count(bob, "replay_duplicate") == 1
+
+
+def test_another_private_key_ends_all_sessions(connected: Pair) -> None:
+    network, alice, bob = connected.network, connected.alice, connected.bob
+    bob.device.set_private_key(*network.clocks, SecretKey.generate())
+    assert (connected.peer(bob)["has_session"], bob.device.indices_in_use) == (False, 0)
+    network.send(alice, bob, b"too late")
+    network.run(1)
+    assert (bob.payloads, connected.count(bob, "no_session")) == ([], 1)
+
+
+def test_no_handshake_with_a_key_of_low_order_succeeds(pair: Pair) -> None:
+    network, alice = pair.network, pair.alice
+    nobody = PublicKey.from_hex("00" * 32)
+    alice.device.set_peer(*network.clocks, nobody, endpoint=ELSEWHERE, allowed_ips=["10.9.0.0/16"])
+    alice.device.send(*network.clocks, ipv4(alice.inner, "10.9.0.1", b"is anybody there?"))
+    network.run(1)
+    assert network.sent(alice, 1) == []
+    assert pair.count(alice, "handshake_impossible") == 1
 
 
 @pytest.mark.parametrize("same", [True, False], ids=["the same key", "different keys"])
