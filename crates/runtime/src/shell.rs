@@ -26,7 +26,7 @@ use crate::clock;
 use crate::fork::{self, Forkable};
 use crate::random::OsRandom;
 use crate::suspend::SuspendWatch;
-use crate::udp::{Received, Receiving, Sending, UdpSockets, Unsent};
+use crate::udp::{Received, Receiving, Sending, UdpSockets};
 use crate::waker::Waker;
 
 /// The plaintext side of an interface.
@@ -213,12 +213,10 @@ impl Worker {
     }
 
     /// Sends what the state machines made.
-    fn send(&mut self, at: Instant) -> Unsent {
-        let mut unsent = Unsent::default();
+    fn send(&mut self, at: Instant) {
         for batch in &self.datagrams {
-            unsent += self.sockets.send(batch, &mut self.sending, at);
+            self.sockets.send(batch, &mut self.sending, at);
         }
-        unsent
     }
 
     /// Sleeps until a socket is readable, `kick` is woken or the deadline is there.
@@ -269,9 +267,9 @@ impl<I: Interface> Shared<I> {
             let Some(round) = self.round(worker, received) else {
                 return Ok(());
             };
-            let unsent = worker.send(round.at);
-            if !unsent.is_none() {
-                self.count_unsent(unsent);
+            worker.send(round.at);
+            if !worker.sending.unsent.is_empty() {
+                self.count_unsent(&mut worker.sending);
             }
             if !round.busy && received.batches < RECEIVE_BATCHES {
                 worker.sleep(&self.kick, round.deadline)?;
@@ -321,10 +319,11 @@ impl<I: Interface> Shared<I> {
         })
     }
 
-    fn count_unsent(&self, unsent: Unsent) {
+    fn count_unsent(&self, sending: &mut Sending) {
         if let Some(state) = self.state.lock().as_mut() {
-            state.engine.count(Event::SendError, unsent.refused);
-            state.engine.count(Event::SendTooLong, unsent.too_long);
+            for (datagram, cause) in sending.unsent.drain(..) {
+                state.engine.refused(&datagram, cause);
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ mod refusals;
 mod send;
 
 pub(crate) use receive::{Received, Receiving};
-pub(crate) use send::{Sending, Unsent};
+pub(crate) use send::Sending;
 
 /// The outer sockets of an interface.
 pub struct UdpSockets {
@@ -94,8 +94,9 @@ impl UdpSockets {
         receive::receive(&self.sockets, batches, receiving, clock)
     }
 
-    /// Sends all datagrams of a batch; `now` is for what is remembered of destinations.
-    pub(crate) fn send(&self, batch: &Batch, sending: &mut Sending, now: Instant) -> Unsent {
-        send::send(&self.sockets, batch, sending, now)
+    /// Sends all datagrams of a batch; those that were not taken stand in `sending` afterwards. `now` is for what is
+    /// remembered of destinations.
+    pub(crate) fn send(&self, batch: &Batch, sending: &mut Sending, now: Instant) {
+        send::send(&self.sockets, batch, sending, now);
     }
 }

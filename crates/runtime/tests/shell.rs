@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use wirewright_engine::{Batch, Engine, Event, Limits, Moment, Notice, PeerConfig};
 use wirewright_protocol::{Instant, SecretKey};
-use wirewright_runtime::{Interface, OsRandom, Shell, UdpSockets};
+use wirewright_runtime::{Interface, OsRandom, Shell, State, UdpSockets};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -171,7 +171,7 @@ fn a_closed_shell_answers_nothing_and_wakes_its_user() {
 }
 
 #[test]
-fn a_datagram_that_cannot_be_sent_is_counted() {
+fn a_datagram_that_cannot_be_sent_is_counted_for_its_peer_by_cause() {
     let shell = start(6, 1);
     let config = PeerConfig {
         // Nothing is bound for IPv6 here.
@@ -191,11 +191,11 @@ fn a_datagram_that_cannot_be_sent_is_counted() {
         .with(|_, state| state.interface.to_send.push(packet(1)))
         .unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while shell
-        .look(|_, state| state.engine.counters().get(Event::SendError))
-        .unwrap()
-        == 0
-    {
+    let counted = |at: Moment, state: &mut State<Mailbox>| {
+        let status = state.engine.status(&key(7).public(), at.now);
+        status.unwrap().counters.get(Event::SendUnreachable)
+    };
+    while shell.look(counted).unwrap() == 0 {
         assert!(std::time::Instant::now() < deadline, "the error was not counted");
         std::thread::yield_now();
     }

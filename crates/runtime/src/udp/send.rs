@@ -1,10 +1,10 @@
 //! How a batch of datagrams leaves: in trains, where the way takes them, else one by one.
 
 use std::io::{self, ErrorKind};
-use std::ops::{AddAssign, Range};
+use std::ops::Range;
 
 use rustix::io::Errno;
-use wirewright_engine::{Batch, Endpoint};
+use wirewright_engine::{Batch, Endpoint, Event, Slot};
 use wirewright_offload::segments::{MAX_BYTES, Outgoing, runs};
 use wirewright_protocol::Instant;
 
@@ -15,6 +15,8 @@ use super::refusals::Refusals;
 pub(crate) struct Sending {
     train: Vec<u8>,
     refusals: Refusals,
+    /// Datagrams that were not sent, and why; whoever sends takes them out and has them counted.
+    pub(crate) unsent: Vec<(Slot, Event)>,
 }
 
 impl Default for Sending {
@@ -22,44 +24,17 @@ impl Default for Sending {
         Self {
             train: Vec::with_capacity(MAX_BYTES),
             refusals: Refusals::default(),
+            unsent: Vec::new(),
         }
-    }
-}
-
-/// Datagrams that were not sent, by cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Unsent {
-    /// Longer than the way to their destination takes.
-    pub(crate) too_long: u64,
-    /// Refused for any other cause.
-    pub(crate) refused: u64,
-}
-
-impl Unsent {
-    /// Whether all were sent.
-    pub(crate) fn is_none(self) -> bool {
-        self == Self::default()
-    }
-}
-
-impl AddAssign for Unsent {
-    fn add_assign(&mut self, more: Self) {
-        self.too_long += more.too_long;
-        self.refused += more.refused;
     }
 }
 
 /// The system takes nothing more.
 struct Full;
 
-/// Sends all datagrams of a batch.
-pub(super) fn send<L: Link>(links: &[L], batch: &Batch, sending: &mut Sending, now: Instant) -> Unsent {
-    let mut departure = Departure {
-        batch,
-        sending,
-        now,
-        unsent: Unsent::default(),
-    };
+/// Sends all datagrams of a batch; those that were not taken stand in `sending` afterwards.
+pub(super) fn send<L: Link>(links: &[L], batch: &Batch, sending: &mut Sending, now: Instant) {
+    let mut departure = Departure { batch, sending, now };
     let outgoing = |index: usize| {
         let slot = batch.slot(index).filter(|slot| slot.len > 0)?;
         Some(Outgoing {
@@ -74,27 +49,33 @@ pub(super) fn send<L: Link>(links: &[L], batch: &Batch, sending: &mut Sending, n
         let (path, segment) = (first.path, first.len as usize);
         let wants_ipv6 = path.remote.is_ipv6();
         let Some(link) = links.iter().find(|link| link.is_ipv6() == wants_ipv6) else {
-            departure.unsent.refused += run.len() as u64;
+            departure.keep(run, Event::SendUnreachable);
             continue;
         };
         if let Err((Full, next)) = departure.run(link, path, run, segment) {
             // To wait for each of the rest would keep receiving and timers waiting.
-            let rest = (next..batch.len()).filter(|index| !batch.packet(*index).is_empty());
-            departure.unsent.refused += rest.count() as u64;
+            departure.keep(next..batch.len(), Event::SendNoRoom);
             break;
         }
     }
-    departure.unsent
 }
 
 struct Departure<'a> {
     batch: &'a Batch,
     sending: &'a mut Sending,
     now: Instant,
-    unsent: Unsent,
 }
 
 impl Departure<'_> {
+    /// Remembers datagrams that were not sent.
+    fn keep(&mut self, range: Range<usize>, event: Event) {
+        let slots = range.filter_map(|index| self.batch.slot(index));
+        let datagrams = slots.filter(|slot| slot.len > 0);
+        self.sending
+            .unsent
+            .extend(datagrams.map(|datagram| (*datagram, event)));
+    }
+
     /// Sends datagrams of `segment` bytes that go the same way. If the system is full, gives the first that was not sent.
     fn run<L: Link>(
         &mut self,
@@ -123,7 +104,7 @@ impl Departure<'_> {
                             self.sending.refusals.remember(destination, self.now);
                         }
                     }
-                    Err(_) => self.unsent.refused += (end - start) as u64,
+                    Err(error) => self.keep(start..end, cause(&error)),
                 }
             }
             start = end;
@@ -144,8 +125,7 @@ impl Departure<'_> {
             match on_path(link, path, datagram, datagram.len()) {
                 Ok(()) => taken += 1,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Err((Full, index)),
-                Err(error) if is(&error, Errno::MSGSIZE) => self.unsent.too_long += 1,
-                Err(_) => self.unsent.refused += 1,
+                Err(error) => self.keep(index..index + 1, cause(&error)),
             }
         }
         Ok(taken)
@@ -166,13 +146,21 @@ fn on_path<L: Link>(link: &L, path: Endpoint, contents: &[u8], segment: usize) -
 /// What Linux says of a train that it cannot cut: `EIO` or `EINVAL` where the device computes no checksums, `EMSGSIZE` where
 /// its datagrams are longer than the route's MTU (udp_send_skb()).
 fn refuses_trains(error: &io::Error) -> bool {
-    [Errno::IO, Errno::INVAL, Errno::MSGSIZE]
-        .into_iter()
-        .any(|errno| is(error, errno))
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|errno| [Errno::IO, Errno::INVAL, Errno::MSGSIZE].contains(&errno))
 }
 
-fn is(error: &io::Error, errno: Errno) -> bool {
-    Errno::from_io_error(error) == Some(errno)
+/// Why the system refused a datagram, as far as a remedy depends on it.
+fn cause(error: &io::Error) -> Event {
+    match Errno::from_io_error(error) {
+        Some(Errno::MSGSIZE) => Event::SendTooLong,
+        Some(Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::NETDOWN | Errno::ADDRNOTAVAIL) => {
+            Event::SendUnreachable
+        }
+        Some(Errno::PERM | Errno::ACCESS) => Event::SendForbidden,
+        Some(Errno::NOBUFS | Errno::NOMEM) => Event::SendNoRoom,
+        _ => Event::SendError,
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::os::fd::AsRawFd;
 use rustix::io::Errno;
 use wirewright_protocol::Instant;
 
-use super::super::send::{Sending, Unsent, send};
+use super::super::send::{Sending, send};
 use super::*;
 
 const NOW: Instant = Instant::from_nanos(1);
@@ -40,10 +40,9 @@ fn a_source_address_that_is_gone_does_not_keep_a_datagram_back() {
     };
     let mut batch = Batch::new(1, 64);
     batch.push_datagram(path, 5, |bytes| bytes.copy_from_slice(b"hello"));
-    assert_eq!(
-        send(&[from], &batch, &mut Sending::default(), NOW),
-        Unsent::default()
-    );
+    let mut sending = Sending::default();
+    send(&[from], &batch, &mut sending, NOW);
+    assert!(sending.unsent.is_empty());
     assert_eq!(received(&to).packet(0), b"hello");
 }
 
@@ -79,8 +78,8 @@ fn one_refusal_of_the_kernel_does_not_end_trains_for_everybody() {
     };
     forbid_trains(&from, true);
     let links = [from];
-    let outcome = send(&links, &batch(&first), &mut sending, NOW);
-    assert_eq!(outcome, Unsent::default(), "they go one by one");
+    send(&links, &batch(&first), &mut sending, NOW);
+    assert!(sending.unsent.is_empty(), "they go one by one");
     for _ in 0..3 {
         assert_eq!(received(&first).packet(0), [7; 10]);
     }
@@ -106,8 +105,9 @@ fn a_datagram_that_is_longer_than_the_device_takes_is_cut_on_its_way() {
         let length = if address.is_ipv6() { 65_500 } else { 65_507 };
         let mut batch = Batch::new(1, 65_536);
         batch.push_datagram(path_to(&to), length, |bytes| bytes.fill(3));
-        let outcome = send(&[from], &batch, &mut Sending::default(), NOW);
-        assert_eq!(outcome, Unsent::default(), "{address}");
+        let mut sending = Sending::default();
+        send(&[from], &batch, &mut sending, NOW);
+        assert!(sending.unsent.is_empty(), "{address}");
         assert_eq!(received(&to).packet(0).len(), length, "{address}");
     }
 }

@@ -23,8 +23,10 @@ fn is_train((_, len, segment): Sent) -> bool {
     len > segment
 }
 
-fn unsent(too_long: u64, refused: u64) -> Unsent {
-    Unsent { too_long, refused }
+/// Sends a batch; gives why datagrams were not taken.
+fn offer(link: &Double<'_>, batch: &Batch, sending: &mut Sending, now: Instant) -> Vec<Event> {
+    send(std::slice::from_ref(link), batch, sending, now);
+    sending.unsent.drain(..).map(|(_, cause)| cause).collect()
 }
 
 #[test]
@@ -32,14 +34,13 @@ fn a_destination_that_refuses_trains_gets_datagrams_singly_and_others_go_on_gett
     for errno in [Errno::IO, Errno::INVAL, Errno::MSGSIZE] {
         let refuse = |sent: Sent| (sent.0 == path(1) && is_train(sent)).then_some(errno);
         let (link, mut sending) = (Double::new(&refuse), Sending::default());
-        let mut offer =
-            |to: Endpoint, now| send(std::slice::from_ref(&link), &batch(to, 3), &mut sending, now);
-        assert_eq!(offer(path(1), START), unsent(0, 0));
+        let mut offer = |to: Endpoint, now| offer(&link, &batch(to, 3), &mut sending, now);
+        assert_eq!(offer(path(1), START), []);
         assert_eq!(link.taken(), [10, 10, 10], "{errno}");
-        assert_eq!(offer(path(2), START), unsent(0, 0));
+        assert_eq!(offer(path(2), START), []);
         assert_eq!(link.taken(), [30], "{errno}");
         // It is not asked again, until it may have changed.
-        assert_eq!(offer(path(1), START), unsent(0, 0));
+        assert_eq!(offer(path(1), START), []);
         assert_eq!(link.calls.borrow().len(), 3, "{errno}");
         offer(path(1), START + Duration::from_secs(60));
         assert_eq!(link.calls.borrow().len(), 3 + 4, "{errno}");
@@ -51,10 +52,10 @@ fn who_refuses_single_datagrams_too_is_not_taken_to_refuse_trains() {
     let gone = std::cell::Cell::new(true);
     let refuse = |_| gone.get().then_some(Errno::INVAL);
     let (link, mut sending) = (Double::new(&refuse), Sending::default());
-    let links = std::slice::from_ref(&link);
-    assert_eq!(send(links, &batch(path(1), 3), &mut sending, START), unsent(0, 3));
+    let outcome = offer(&link, &batch(path(1), 3), &mut sending, START);
+    assert_eq!(outcome, [Event::SendError; 3]);
     gone.set(false);
-    assert_eq!(send(links, &batch(path(1), 3), &mut sending, START), unsent(0, 0));
+    assert_eq!(offer(&link, &batch(path(1), 3), &mut sending, START), []);
     assert_eq!(link.taken(), [30]);
 }
 
@@ -62,27 +63,45 @@ fn who_refuses_single_datagrams_too_is_not_taken_to_refuse_trains() {
 fn an_error_that_is_not_about_trains_is_not_answered_with_single_datagrams() {
     let refuse = |_| Some(Errno::NETUNREACH);
     let (link, mut sending) = (Double::new(&refuse), Sending::default());
-    let outcome = send(
-        std::slice::from_ref(&link),
-        &batch(path(1), 3),
-        &mut sending,
-        START,
-    );
-    assert_eq!(outcome, unsent(0, 3));
+    let outcome = offer(&link, &batch(path(1), 3), &mut sending, START);
+    assert_eq!(outcome, [Event::SendUnreachable; 3]);
     assert_eq!(link.calls.borrow().len(), 1);
 }
 
 #[test]
-fn datagrams_that_are_too_long_are_counted_apart() {
-    let refuse = |_| Some(Errno::MSGSIZE);
+fn each_cause_is_told() {
+    for (errno, cause) in [
+        (Errno::MSGSIZE, Event::SendTooLong),
+        (Errno::NETUNREACH, Event::SendUnreachable),
+        (Errno::HOSTUNREACH, Event::SendUnreachable),
+        (Errno::NETDOWN, Event::SendUnreachable),
+        (Errno::ADDRNOTAVAIL, Event::SendUnreachable),
+        (Errno::PERM, Event::SendForbidden),
+        (Errno::ACCESS, Event::SendForbidden),
+        (Errno::NOBUFS, Event::SendNoRoom),
+        (Errno::NOMEM, Event::SendNoRoom),
+        (Errno::CONNREFUSED, Event::SendError),
+    ] {
+        let refuse = |_| Some(errno);
+        let (link, mut sending) = (Double::new(&refuse), Sending::default());
+        for count in [1, 3] {
+            let outcome = offer(&link, &batch(path(1), count), &mut sending, START);
+            assert_eq!(outcome, vec![cause; count], "{errno}");
+        }
+    }
+}
+
+#[test]
+fn what_was_not_sent_is_told_with_where_it_was_to_go() {
+    let refuse = |(to, ..): Sent| (to == path(2)).then_some(Errno::PERM);
     let (link, mut sending) = (Double::new(&refuse), Sending::default());
-    let outcome = send(
-        std::slice::from_ref(&link),
-        &batch(path(1), 3),
-        &mut sending,
-        START,
-    );
-    assert_eq!(outcome, unsent(3, 0));
+    let mut three = Batch::new(3, 64);
+    for last in [1, 2, 3] {
+        three.push_datagram(path(last), 10, |bytes| bytes.fill(1));
+    }
+    send(std::slice::from_ref(&link), &three, &mut sending, START);
+    let told: Vec<Endpoint> = sending.unsent.iter().map(|(datagram, _)| datagram.path).collect();
+    assert_eq!(told, [path(2)]);
 }
 
 #[test]
@@ -93,8 +112,7 @@ fn a_source_that_is_gone_is_not_taken_for_a_refusal_of_trains() {
         source: Some([192, 0, 2, 77].into()),
         ..path(1)
     };
-    let outcome = send(std::slice::from_ref(&link), &batch(from, 3), &mut sending, START);
-    assert_eq!(outcome, unsent(0, 0));
+    assert_eq!(offer(&link, &batch(from, 3), &mut sending, START), []);
     assert_eq!(link.taken(), [30]);
 }
 
@@ -106,8 +124,8 @@ fn a_system_that_takes_nothing_more_is_not_asked_for_the_rest_of_a_batch() {
     for last in [1, 1, 2, 3, 4] {
         more.push_datagram(path(last), 10, |bytes| bytes.fill(1));
     }
-    let outcome = send(std::slice::from_ref(&link), &more, &mut sending, START);
-    assert_eq!(outcome, unsent(0, 5));
+    let outcome = offer(&link, &more, &mut sending, START);
+    assert_eq!(outcome, [Event::SendNoRoom; 5]);
     assert_eq!(link.calls.borrow().len(), 1);
 }
 
@@ -116,6 +134,6 @@ fn what_has_no_socket_of_its_family_is_refused() {
     let refuse = |_| None;
     let (link, mut sending) = (Double::new(&refuse), Sending::default());
     let there = Endpoint::new("[2001:db8::1]:9".parse().unwrap());
-    let outcome = send(std::slice::from_ref(&link), &batch(there, 2), &mut sending, START);
-    assert_eq!(outcome, unsent(0, 2));
+    let outcome = offer(&link, &batch(there, 2), &mut sending, START);
+    assert_eq!(outcome, [Event::SendUnreachable; 2]);
 }
