@@ -295,6 +295,10 @@ impl<I: Interface> Shared<I> {
         for place in worker.batches.iter_mut().take(received.batches) {
             let fresh = state.engine.receive_batch(RECEIVE_BYTES);
             let batch = std::mem::replace(place, fresh);
+            if batch.is_empty() {
+                // A datagram without a byte is a message of no length, which the engine does not see.
+                state.engine.count(Event::BadLength, 1);
+            }
             state.engine.receive(at, batch, &mut state.output);
             state.deliver(at);
         }

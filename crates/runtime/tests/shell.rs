@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -109,6 +109,15 @@ fn wait(shell: &Shell<Mailbox>) {
     shell.user().rest();
 }
 
+/// Waits until so many of `event` were counted, ten seconds at most.
+fn wait_for_count(shell: &Shell<Mailbox>, event: Event, count: u64) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while shell.look(|_, state| state.engine.counters().get(event)).unwrap() < count {
+        assert!(std::time::Instant::now() < deadline, "not counted: {event:?}");
+        std::thread::yield_now();
+    }
+}
+
 fn packet(payload: u8) -> Vec<u8> {
     let mut packet = vec![0; 60];
     packet[0] = 0x45;
@@ -199,4 +208,13 @@ fn a_datagram_that_cannot_be_sent_is_counted_for_its_peer_by_cause() {
         assert!(std::time::Instant::now() < deadline, "the error was not counted");
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn a_datagram_without_a_byte_is_counted() {
+    let (shell, sender) = (start(8, 1), UdpSocket::bind((LOOPBACK, 0)).unwrap());
+    for _ in 0..3 {
+        sender.send_to(&[], (LOOPBACK, shell.port())).unwrap();
+    }
+    wait_for_count(&shell, Event::BadLength, 3);
 }
