@@ -66,6 +66,8 @@ pub struct Counters {
 
     /// Echo requests answered.
     pub echo_requests: u64,
+    /// Echo requests not answered because the reply would be longer than the MTU.
+    pub echo_requests_too_long: u64,
     /// Echo replies that belonged to a ping of ours.
     pub echo_replies: u64,
     /// Echo replies that did not.
@@ -122,6 +124,7 @@ impl Counters {
             datagrams_unclaimed,
             port_unreachables_sent,
             echo_requests,
+            echo_requests_too_long,
             echo_replies,
             echo_replies_unmatched,
             pings_expired,

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{A4, A6, B4, B6, MTU, Packets, Pair, Weather, at, config, fix_v4, ip, pattern};
+use common::{A4, A6, B4, B6, MTU, Packets, Pair, Weather, at, config, fix_v4, ip, packet_v4, pattern};
 use wirewright_netstack::{BindError, ConnectFailure, Event, PingError, SendError, Unreachable};
 
 #[test]
@@ -326,4 +326,17 @@ fn host_unreachable(about: &[u8]) -> Vec<u8> {
     packet.extend(quote);
     fix_v4(&mut packet);
     packet
+}
+
+#[test]
+fn an_echo_request_whose_reply_would_be_too_long_is_counted() {
+    let mut pair = Pair::new();
+    for (payload, answered) in [(MTU - 28, 1), (MTU - 27, 0)] {
+        let mut request = vec![8, 0, 0, 0, 0, 0, 0, 0];
+        request.resize(8 + payload, 7);
+        pair.b.stack.receive(pair.now, &packet_v4(1, &request));
+        let counters = pair.counters().1;
+        let counts = (counters.echo_requests, counters.echo_requests_too_long);
+        assert_eq!(counts, (1, 1 - answered));
+    }
 }

@@ -63,6 +63,8 @@ impl Netstack {
                 if reply.len() <= self.mtu {
                     self.outbox.packet(reply.len(), |buffer| reply.emit(buffer));
                     self.counters.echo_requests += 1;
+                } else {
+                    self.counters.echo_requests_too_long += 1;
                 }
             }
             Message::EchoReply {
