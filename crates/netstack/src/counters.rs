@@ -37,7 +37,7 @@ pub struct Counters {
     pub connections_reset: u64,
     /// Established connections given up because no answer came.
     pub connections_timed_out: u64,
-    /// Handshakes with a listener that were not completed in time, or were reset.
+    /// Handshakes with a listener that were not completed in time, were reset, or made room for another address.
     pub half_open_dropped: u64,
     /// SYNs dropped because the listener's backlog was full.
     pub backlog_overflow: u64,

@@ -1,7 +1,7 @@
 //! Listening sockets: who listens where, and the connections nobody accepted yet.
 
 use core::net::IpAddr;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::slots::{Handle, Slots};
 
@@ -9,11 +9,13 @@ use crate::slots::{Handle, Slots};
 ///
 /// `backlog` bounds half-open and established connections together. A SYN above it is dropped, not reset: the
 /// client sends it again a second later, when there may be room (RFC 9293 leaves the choice; Linux does the same).
+/// But whoever sends SYNs without end and never answers must not keep others out, so a full backlog makes room for
+/// a newcomer at the cost of the address that has most half-open connections ([`HalfOpen::crowding_out`]).
 pub(crate) struct Listener {
     local: Option<IpAddr>,
     port: u16,
     backlog: usize,
-    half_open: usize,
+    half_open: HalfOpen,
     established: VecDeque<Handle>,
     /// Whether it stands in the queue of events.
     pub(crate) listed: bool,
@@ -21,24 +23,78 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) fn has_room(&self) -> bool {
-        self.half_open + self.established.len() < self.backlog
+        self.half_open.len + self.established.len() < self.backlog
     }
 
-    pub(crate) fn begun(&mut self) {
-        self.half_open += 1;
+    pub(crate) fn begun(&mut self, source: IpAddr, connection: Handle) {
+        self.half_open.insert(source, connection);
     }
 
-    pub(crate) fn dropped(&mut self) {
-        self.half_open = self.half_open.saturating_sub(1);
+    pub(crate) fn dropped(&mut self, source: IpAddr, connection: Handle) {
+        self.half_open.remove(source, connection);
     }
 
-    pub(crate) fn established(&mut self, connection: Handle) {
-        self.dropped();
+    pub(crate) fn established(&mut self, source: IpAddr, connection: Handle) {
+        self.dropped(source, connection);
         self.established.push_back(connection);
+    }
+
+    /// If there is no room for a newcomer: which half-open connection should make some.
+    pub(crate) fn crowding_out(&self, newcomer: IpAddr) -> Option<Handle> {
+        if self.has_room() {
+            return None;
+        }
+        self.half_open.crowding_out(newcomer)
     }
 
     pub(crate) fn accept(&mut self) -> Option<Handle> {
         self.established.pop_front()
+    }
+}
+
+/// Half-open connections by the address that they come from, each address's oldest first.
+#[derive(Default)]
+struct HalfOpen {
+    by_source: BTreeMap<IpAddr, VecDeque<Handle>>,
+    /// How many each address has.
+    ranks: BTreeSet<(usize, IpAddr)>,
+    len: usize,
+}
+
+impl HalfOpen {
+    fn insert(&mut self, source: IpAddr, connection: Handle) {
+        let queue = self.by_source.entry(source).or_default();
+        self.ranks.remove(&(queue.len(), source));
+        queue.push_back(connection);
+        self.ranks.insert((queue.len(), source));
+        self.len += 1;
+    }
+
+    fn remove(&mut self, source: IpAddr, connection: Handle) {
+        let Some(queue) = self.by_source.get_mut(&source) else {
+            return;
+        };
+        // What takes too long is at the front.
+        let Some(at) = queue.iter().position(|known| *known == connection) else {
+            return;
+        };
+        self.ranks.remove(&(queue.len(), source));
+        queue.remove(at);
+        self.len -= 1;
+        if queue.is_empty() {
+            self.by_source.remove(&source);
+        } else {
+            self.ranks.insert((queue.len(), source));
+        }
+    }
+
+    /// The oldest of the address that has most, if it would still have as many as the newcomer's address
+    /// (compare RFC 4987 3.3, which takes the oldest of all: a flood drives out everybody that way).
+    fn crowding_out(&self, newcomer: IpAddr) -> Option<Handle> {
+        let (most, source) = self.ranks.last()?;
+        let has = self.by_source.get(&newcomer).map_or(0, VecDeque::len);
+        let crowd = self.by_source.get(source).filter(|_| has + 1 < *most)?;
+        crowd.front().copied()
     }
 }
 
@@ -73,7 +129,7 @@ impl Listeners {
             local,
             port,
             backlog,
-            half_open: 0,
+            half_open: HalfOpen::default(),
             established: VecDeque::new(),
             listed: false,
         };

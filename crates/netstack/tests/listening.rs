@@ -6,7 +6,7 @@ mod common;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use common::{A4, A6, B4, B6, Packets, Pair, Weather, at, config, ip};
+use common::{A4, A6, B4, B6, Packets, Pair, Weather, at, config, fix_v4, ip, packet_v4};
 use wirewright_netstack::{CloseReason, ConnectFailure, Event, ListenError};
 
 const LONG: Duration = Duration::from_secs(600);
@@ -243,4 +243,46 @@ fn a_flood_of_syns_from_nowhere_costs_no_more_than_the_backlog() {
     }
     assert_eq!(pair.b.stack.connection_count(), 16);
     assert_eq!(pair.counters().1.backlog_overflow, 1_984);
+}
+
+/// A SYN from a host that answers nothing.
+fn syn_from(host: u8, port: u16) -> Vec<u8> {
+    let mut body = port.to_be_bytes().to_vec();
+    body.extend([0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 255, 255, 0, 0, 0, 0]);
+    let mut packet = packet_v4(6, &body);
+    packet[15] = host;
+    fix_v4(&mut packet);
+    packet
+}
+
+#[test]
+fn a_flood_of_syns_from_one_address_keeps_nobody_else_out() {
+    let mut pair = Pair::new();
+    let listener = pair.b.stack.listen(None, 80, 16).unwrap();
+    for port in 1..=1_000 {
+        pair.b.stack.receive(pair.now, &syn_from(3, port));
+    }
+    let clients: Vec<_> = (0..8)
+        .map(|_| pair.a.stack.connect(pair.now, at(B4, 80), None).unwrap())
+        .collect();
+    pair.pass(Duration::from_millis(50));
+    for client in clients {
+        assert!(pair.a.events.contains(&Event::Connected(client)));
+        assert!(pair.b.stack.accept(listener).is_some());
+    }
+    let b = pair.counters().1;
+    assert_eq!((b.half_open_dropped, b.backlog_overflow), (8, 984));
+}
+
+#[test]
+fn addresses_with_as_many_half_open_connections_do_not_drive_each_other_out() {
+    let mut pair = Pair::new();
+    pair.b.stack.listen(None, 80, 4).unwrap();
+    for round in 0..10 {
+        for host in 3..=6 {
+            pair.b.stack.receive(pair.now, &syn_from(host, 100 + round));
+        }
+    }
+    let b = pair.counters().1;
+    assert_eq!((b.connections_offered, b.half_open_dropped), (4, 0));
 }

@@ -11,7 +11,8 @@ use crate::slots::{ConnectionId, Handle, ListenerId};
 impl Netstack {
     /// Listens on a port of one of the tunnel's addresses, or of all of both families with `None`. Port 0 chooses
     /// one. At most `backlog` connections wait, half-open and established together; a SYN above that is dropped
-    /// and counted, and the client's next one may find room.
+    /// and counted, and the client's next one may find room; but an address with fewer half-open ones than another
+    /// takes the place of one of the other's.
     pub fn listen(
         &mut self,
         local: Option<IpAddr>,
@@ -79,11 +80,11 @@ impl Netstack {
         }
     }
 
-    pub(super) fn queue_for_accept(&mut self, listening: Handle, connection: Handle) {
+    pub(super) fn queue_for_accept(&mut self, listening: Handle, source: IpAddr, connection: Handle) {
         let Some(listener) = self.listeners.get_mut(listening) else {
             return;
         };
-        listener.established(connection);
+        listener.established(source, connection);
         if !listener.listed {
             listener.listed = true;
             self.events.push_back(events::Source::Listener(listening));

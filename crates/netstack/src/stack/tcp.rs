@@ -83,6 +83,11 @@ impl Netstack {
             self.reset(now, segment);
             return;
         };
+        let source = segment.tuple.remote.ip();
+        let crowd = self.listeners.get_mut(listening);
+        if let Some(victim) = crowd.and_then(|listener| listener.crowding_out(source)) {
+            self.drop_half_open(victim, now);
+        }
         let Some(listener) = self.listeners.get_mut(listening) else {
             return;
         };
@@ -107,10 +112,19 @@ impl Netstack {
         let Some(handle) = self.connections.insert(Box::new(connection)) else {
             return;
         };
-        listener.begun();
+        listener.begun(source, handle);
         self.counters.connections_offered += 1;
         self.by_tuple.insert(segment.tuple.key(), handle);
         self.feed(handle, now, packet, segment);
+    }
+
+    /// Ends a handshake with a listener, which makes room for another one.
+    fn drop_half_open(&mut self, handle: Handle, now: Instant) {
+        if let Some(connection) = self.connections.get_mut(handle) {
+            connection.abort(CloseReason::Aborted);
+            make_ready(connection, handle, &mut self.ready);
+        }
+        self.after(handle, now);
     }
 
     /// Answers a segment that belongs to nothing (RFC 9293 3.10.7.1).
@@ -231,13 +245,13 @@ impl Netstack {
         };
         let change = connection.observe(now, &self.timing);
         let delivered = connection.take_delivered();
-        let listening = connection.listener;
+        let (listening, source) = (connection.listener, connection.tuple().remote.ip());
         match change {
             Change::None => {}
             Change::Established => {
                 self.counters.connections_established += 1;
                 if let Some(listening) = listening {
-                    self.queue_for_accept(listening, handle);
+                    self.queue_for_accept(listening, source, handle);
                 }
             }
             Change::Failed => self.counters.connections_failed += 1,
@@ -245,7 +259,7 @@ impl Netstack {
                 self.counters.half_open_dropped += 1;
                 connection.released = true;
                 if let Some(listener) = listening.and_then(|handle| self.listeners.get_mut(handle)) {
-                    listener.dropped();
+                    listener.dropped(source, handle);
                 }
             }
             Change::Closed(CloseReason::Reset) => self.counters.connections_reset += 1,
