@@ -2,6 +2,8 @@
 
 import os
 import select
+import subprocess
+import sys
 import threading
 import time
 
@@ -97,3 +99,36 @@ def test_children_find_it_closed_however_busy_the_parent_is_and_the_parent_goes_
     wait_for_pong(left)
     left.close()
     right.close()
+
+
+def run_alone(program: str) -> None:
+    """Run a program that might hang in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", program], timeout=30, check=False, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+CLOSED_BY_OTHERS = """
+import os, threading
+from wirewright._core import RootlessTunnel, SecretKey
+key, stop = SecretKey.generate(), threading.Event()
+
+def come_and_go():
+    while not stop.is_set():
+        RootlessTunnel(key, ["10.0.0.1/24"], listen_address="127.0.0.1").close()
+
+threads = [threading.Thread(target=come_and_go) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for _ in range(200):
+    process = os.fork()
+    if process == 0:
+        os._exit(0)
+    os.waitpid(process, 0)
+stop.set()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_a_fork_does_not_hang_while_other_threads_give_up_tunnels() -> None:
+    run_alone(CLOSED_BY_OTHERS)

@@ -156,8 +156,9 @@ impl<I: Interface> Shell<I> {
 
     /// Ends the thread, wipes all keys and frees the port. Calling it again does nothing.
     pub fn close(&self) {
-        if self.process != std::process::id() {
-            // A forked child: all is wiped, and neither lock nor thread can be waited for.
+        // A forked child: all is wiped, and neither lock nor thread can be waited for. Nor is there anything to wait for
+        // once all is done: the last holder may hold the interpreter, for which a thread that forks waits with the lock.
+        if self.process != std::process::id() || self.is_closed() {
             return;
         }
         self.shared.stop.store(true, Ordering::Release);
@@ -166,8 +167,8 @@ impl<I: Interface> Shell<I> {
         if let Some(thread) = thread {
             let _ = thread.join();
         }
-        self.shared.closed.store(true, Ordering::Release);
         drop(self.shared.state.lock().take());
+        self.shared.closed.store(true, Ordering::Release);
         self.shared.user.wake();
     }
 }
