@@ -107,6 +107,27 @@ def run_alone(program: str) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+GIVEN_UP_BY_A_HOOK = """
+import os
+held = []
+# It comes before ours, and so is called behind it: the locks are taken by then.
+os.register_at_fork(before=held.clear)
+from wirewright._core import RootlessTunnel, SecretKey
+held.append(RootlessTunnel(SecretKey.generate(), ["10.0.0.1/24"], listen_address="127.0.0.1"))
+port = held[0].listen_port
+process = os.fork()
+if process == 0:
+    os._exit(0)
+os.waitpid(process, 0)
+# The tunnel has ended, and its port is free.
+RootlessTunnel(SecretKey.generate(), ["10.0.0.1/24"], listen_address="127.0.0.1", listen_port=port).close()
+"""
+
+
+def test_a_tunnel_that_is_given_up_on_the_way_to_a_fork_ends_after_it() -> None:
+    run_alone(GIVEN_UP_BY_A_HOOK)
+
+
 CLOSED_BY_OTHERS = """
 import os, threading
 from wirewright._core import RootlessTunnel, SecretKey

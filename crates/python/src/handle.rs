@@ -44,7 +44,12 @@ impl Handle {
 /// The last holder ends the tunnel, and must not make other Python threads wait for that.
 impl Drop for Handle {
     fn drop(&mut self) {
-        if Arc::strong_count(&self.0) == 1 && !fork::is_forking() {
+        if Arc::strong_count(&self.0) > 1 {
+            return;
+        }
+        if fork::is_forking() {
+            fork::drop_afterwards(self.0.clone());
+        } else {
             Python::attach(|py| py.detach(|| self.0.close()));
         }
     }

@@ -41,6 +41,8 @@ type Held = (Arc<dyn Forkable>, Box<dyn Any>);
 thread_local! {
     /// What the forking thread holds between [`before`] and what comes after.
     static HELD: RefCell<Vec<Held>> = const { RefCell::new(Vec::new()) };
+    /// What was given up meanwhile.
+    static LEFT: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
 }
 
 pub(crate) fn register<T: Forkable>(shared: &Arc<T>) {
@@ -56,6 +58,12 @@ pub fn is_forking() -> bool {
     HELD.with_borrow(|held| !held.is_empty())
 }
 
+/// Keeps something until this thread no longer [forks](is_forking): to drop it may mean to wait for an interface, which
+/// waits for its lock.
+pub fn drop_afterwards(thing: impl Any) {
+    LEFT.with_borrow_mut(|left| left.push(Box::new(thing)));
+}
+
 /// Before a fork, on the thread that forks: waits until no interface is at work.
 pub fn before() {
     let interfaces: Vec<Arc<dyn Forkable>> = registry().lock().iter().filter_map(Weak::upgrade).collect();
@@ -69,6 +77,7 @@ pub fn before() {
 /// After a fork, in the parent, on the same thread: lets all interfaces go on.
 pub fn after_in_parent() {
     drop(HELD.take());
+    drop(LEFT.take());
 }
 
 /// After a fork, in the child: wipes and closes all interfaces.
@@ -77,6 +86,7 @@ pub fn after_in_child() {
     for (shared, guard) in HELD.take() {
         shared.wipe(guard);
     }
+    drop(LEFT.take());
 }
 
 fn registry() -> &'static Mutex<Registry> {
