@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyList};
 use rand_core::Rng;
 use wirewright_engine::{ConfigureError, Control, Engine, Limits, PeerConfig};
 use wirewright_netstack::{Config, Netstack, Rootless};
-use wirewright_runtime::{OsRandom, Shell, UdpSockets};
+use wirewright_runtime::{OsRandom, Shell, UdpSockets, fork};
 
 use crate::connection::Connection;
 use crate::datagrams::Datagrams;
@@ -58,6 +58,7 @@ impl RootlessTunnel {
         let netstack = Netstack::new(Config::new(addresses, mtu), seed)
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
         let start = || -> io::Result<Shell<Rootless>> {
+            let _made_whole = fork::while_making();
             let sockets = UdpSockets::bind(listen_address, listen_port)?;
             let engine = Engine::new((0..shards).map(|_| OsRandom::new()), &Limits::default(), mtu);
             let shell = Shell::start(engine, Rootless::new(netstack), sockets)?;

@@ -10,6 +10,8 @@
 //! unlock may mean to hand the lock to a thread that waited, and is not there. Locks are taken in the order in which
 //! interfaces were made.
 //!
+//! An interface that is being made has sockets before it is registered, so forks wait until it is whole ([`while_making`]).
+//!
 //! Python calls these from `os.register_at_fork`. A fork that bypasses Python's and at once calls `exec` (as
 //! `subprocess` does) loses the memory anyway; descriptors are closed on exec.
 
@@ -19,7 +21,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use rustix::fs::{Mode, OFlags};
 
 /// Something that must be wiped in a child process.
@@ -32,22 +34,30 @@ pub(crate) trait Forkable: Send + Sync + 'static {
 
 /// The interfaces of this process. A child gets a list of its own: the parent's may be locked, or waited for, by threads
 /// that the child does not have.
-static REGISTRY: AtomicPtr<Mutex<Registry>> = AtomicPtr::new(std::ptr::null_mut());
+static REGISTRY: AtomicPtr<Registry> = AtomicPtr::new(std::ptr::null_mut());
 
-type Registry = Vec<Weak<dyn Forkable>>;
+#[derive(Default)]
+struct Registry {
+    /// Read by who makes an interface, written by who forks: nothing half made gets into a child.
+    making: RwLock<()>,
+    interfaces: Mutex<Vec<Weak<dyn Forkable>>>,
+}
+
 /// An interface and its lock.
 type Held = (Arc<dyn Forkable>, Box<dyn Any>);
 
 thread_local! {
     /// What the forking thread holds between [`before`] and what comes after.
     static HELD: RefCell<Vec<Held>> = const { RefCell::new(Vec::new()) };
+    /// Taken before all of these, and so set as long as this thread forks.
+    static MAKING: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };
     /// What was given up meanwhile.
     static LEFT: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
 }
 
 pub(crate) fn register<T: Forkable>(shared: &Arc<T>) {
     let weak: Weak<T> = Arc::downgrade(shared);
-    let mut registered = registry().lock();
+    let mut registered = registry().interfaces.lock();
     registered.retain(|known| known.strong_count() > 0);
     registered.push(weak);
 }
@@ -55,7 +65,14 @@ pub(crate) fn register<T: Forkable>(shared: &Arc<T>) {
 /// Whether this thread is between [`before`] and what comes after, and so holds the lock of every interface.
 #[must_use]
 pub fn is_forking() -> bool {
-    HELD.with_borrow(|held| !held.is_empty())
+    MAKING.with_borrow(Option::is_some)
+}
+
+/// Keeps forks waiting until it is dropped. To be held from before an interface has sockets until it has its keys, for
+/// what is not registered yet would not be wiped. On a thread that forks itself it does nothing.
+#[must_use]
+pub fn while_making() -> impl Sized {
+    (!is_forking()).then(|| registry().making.read())
 }
 
 /// Keeps something until this thread no longer [forks](is_forking): to drop it may mean to wait for an interface, which
@@ -66,7 +83,10 @@ pub fn drop_afterwards(thing: impl Any) {
 
 /// Before a fork, on the thread that forks: waits until no interface is at work.
 pub fn before() {
-    let interfaces: Vec<Arc<dyn Forkable>> = registry().lock().iter().filter_map(Weak::upgrade).collect();
+    MAKING.set(Some(registry().making.write()));
+    let registered = registry().interfaces.lock();
+    let interfaces: Vec<Arc<dyn Forkable>> = registered.iter().filter_map(Weak::upgrade).collect();
+    drop(registered);
     let held = interfaces.into_iter().map(|shared| {
         let guard = shared.lock();
         (shared, guard)
@@ -77,19 +97,22 @@ pub fn before() {
 /// After a fork, in the parent, on the same thread: lets all interfaces go on.
 pub fn after_in_parent() {
     drop(HELD.take());
+    drop(MAKING.take());
     drop(LEFT.take());
 }
 
 /// After a fork, in the child: wipes and closes all interfaces.
 pub fn after_in_child() {
     REGISTRY.store(new_registry(), Ordering::Release);
+    // Not unlocked either.
+    std::mem::forget(MAKING.take());
     for (shared, guard) in HELD.take() {
         shared.wipe(guard);
     }
     drop(LEFT.take());
 }
 
-fn registry() -> &'static Mutex<Registry> {
+fn registry() -> &'static Registry {
     let mut current = REGISTRY.load(Ordering::Acquire);
     if current.is_null() {
         let fresh = new_registry();
@@ -103,8 +126,8 @@ fn registry() -> &'static Mutex<Registry> {
     unsafe { &*current }
 }
 
-fn new_registry() -> *mut Mutex<Registry> {
-    Box::into_raw(Box::new(Mutex::new(Vec::new())))
+fn new_registry() -> *mut Registry {
+    Box::into_raw(Box::new(Registry::default()))
 }
 
 /// Puts `/dev/null` in the place of a descriptor that the child shares with its parent.
