@@ -69,10 +69,11 @@ pub fn is_forking() -> bool {
 }
 
 /// Keeps forks waiting until it is dropped. To be held from before an interface has sockets until it has its keys, for
-/// what is not registered yet would not be wiped. On a thread that forks itself it does nothing.
+/// what is not registered yet would not be wiped; and while a thread begins or ends, since the standard library has a lock
+/// for that, which would stay locked in the child. On a thread that forks itself it does nothing.
 #[must_use]
 pub fn while_making() -> impl Sized {
-    (!is_forking()).then(|| registry().making.read())
+    (!is_forking()).then(|| registry().making.read_recursive())
 }
 
 /// Keeps something until this thread no longer [forks](is_forking): to drop it may mean to wait for an interface, which

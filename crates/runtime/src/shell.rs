@@ -9,8 +9,8 @@
 //! (see [`crate::fork`]).
 
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{io, iter};
@@ -109,9 +109,16 @@ impl<I: Interface> Shell<I> {
         });
         fork::register(&shared);
         let its = shared.clone();
+        let begun = Arc::new(Barrier::new(2));
+        let its_begun = begun.clone();
         let thread = std::thread::Builder::new()
             .name("wirewright".into())
-            .spawn(move || its.run(&mut worker))?;
+            .spawn(move || {
+                its_begun.wait();
+                its.run(&mut worker);
+            })?;
+        // See `fork::while_making`.
+        begun.wait();
         Ok(Self {
             shared,
             port,
@@ -163,6 +170,7 @@ impl<I: Interface> Shell<I> {
         }
         self.shared.stop.store(true, Ordering::Release);
         self.shared.kick.wake();
+        let _whole = fork::while_making();
         let thread = self.thread.lock().take();
         if let Some(thread) = thread {
             let _ = thread.join();
