@@ -470,6 +470,11 @@ impl Connection {
         }
     }
 
+    /// Why nothing more can be written, if that is decided: it is over, or will be with the next poll.
+    pub(crate) fn doom(&self) -> Option<CloseReason> {
+        self.over().or(self.verdict)
+    }
+
     /// Whether a quoted SYN in an ICMP error is the one it sent (RFC 5927 4.1).
     pub(crate) fn awaits_answer_to(&self, sequence: u32) -> bool {
         self.phase == Phase::Connecting && self.machine.initial_sequence == sequence

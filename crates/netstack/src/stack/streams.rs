@@ -95,12 +95,12 @@ impl Netstack {
     pub fn write(&mut self, id: ConnectionId, bytes: &[u8]) -> Result<usize, WriteError> {
         let gone = WriteError::Closed(CloseReason::Aborted);
         let connection = self.connections.get_mut(id.0).ok_or(gone)?;
-        let over = connection.over();
+        let doom = connection.doom();
         let taken = connection.write(bytes);
         if taken.is_some_and(|taken| taken > 0) {
             make_ready(connection, id.0, &mut self.ready);
         }
-        taken.ok_or(over.map_or(WriteError::ShutDown, WriteError::Closed))
+        taken.ok_or(doom.map_or(WriteError::ShutDown, WriteError::Closed))
     }
 
     /// Ends the sending side behind what was written. Reading goes on.
