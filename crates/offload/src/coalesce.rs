@@ -111,7 +111,7 @@ impl Coalescer {
 }
 
 /// Whether a segment, if its checksums are right, may be part of a joined one.
-fn is_joinable(segment: &Segment<'_>) -> bool {
+pub(crate) fn is_joinable(segment: &Segment<'_>) -> bool {
     let has_ip_options = !segment.is_v6() && segment.ip.len() != 20;
     let reserved = segment.tcp[12] & 0x0f;
     let flags = segment.flags() & !tcp::PSH;
@@ -168,7 +168,7 @@ impl Flow {
         segment.payload.len() <= self.segment_len
             && self.packet.len() + segment.payload.len() <= max_bytes
             && segment.sequence() == first.sequence().wrapping_add(payload.len() as u32)
-            && same_ip_fields(&first, segment, self.last_id)
+            && same_ip_fields(first.ip, segment.ip, self.last_id)
             && same_tcp_fields(first.tcp, segment.tcp)
     }
 
@@ -198,21 +198,21 @@ impl Flow {
     }
 }
 
-/// Of two packets of one flow, so of one version.
-fn same_ip_fields(first: &Segment<'_>, next: &Segment<'_>, last_id: u16) -> bool {
-    if first.is_v6() {
+/// Of the headers of two packets of one flow, so of one version.
+pub(crate) fn same_ip_fields(first: &[u8], next: &[u8], last_id: u16) -> bool {
+    if tcp::is_v6(first) {
         // Version, traffic class and flow label; hop limit.
-        return first.ip[..4] == next.ip[..4] && first.ip[7] == next.ip[7];
+        return first[..4] == next[..4] && first[7] == next[7];
     }
-    let dont_fragment = first.ip[6] & 0x40 != 0;
+    let dont_fragment = first[6] & 0x40 != 0;
     // Version and header length, type of service; flags; TTL.
-    first.ip[..2] == next.ip[..2]
-        && first.ip[6..8] == next.ip[6..8]
-        && first.ip[8] == next.ip[8]
-        && (dont_fragment || next.ipv4_id() == last_id.wrapping_add(1))
+    first[..2] == next[..2]
+        && first[6..8] == next[6..8]
+        && first[8] == next[8]
+        && (dont_fragment || tcp::be16(next, tcp::IPV4_ID) == last_id.wrapping_add(1))
 }
 
-fn same_tcp_fields(first: &[u8], next: &[u8]) -> bool {
+pub(crate) fn same_tcp_fields(first: &[u8], next: &[u8]) -> bool {
     // Acknowledgment, header length; window; urgent pointer, options. What flags there may be is known.
     first[8..13] == next[8..13]
         && first[14..16] == next[14..16]

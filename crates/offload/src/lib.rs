@@ -7,7 +7,9 @@
 //! - [`checksum`]: the internet checksum, whole and incremental.
 //! - [`segments`]: cutting received trains apart and finding trains among outgoing datagrams.
 //! - [`coalesce`]: joining TCP segments of one flow.
-//! - [`split`]: cutting a TCP super-segment into segments.
+//! - [`split`]: cutting a TCP or UDP super-segment into packets.
+//! - [`gather`]: joining without a copy, for a device that takes packets in pieces.
+//! - [`virtio`]: what a TUN device says about a packet in front of it.
 //!
 //! Lengths and offsets are bytes everywhere. Nothing allocates on the path of a packet.
 
@@ -21,6 +23,9 @@ extern crate std;
 
 pub mod checksum;
 pub mod coalesce;
+pub mod gather;
 pub mod segments;
 pub mod split;
 mod tcp;
+mod udp;
+pub mod virtio;

@@ -1,142 +1,182 @@
-//! Cutting a TCP super-segment into segments, as a network card with segmentation offload does.
+//! Cutting a super-segment into packets, as a network card with segmentation offload does.
 
 use core::fmt;
 
 use crate::checksum::Sum;
 use crate::tcp::{self, Class, Segment};
+use crate::udp::{self, Datagram};
 
-/// Where segments are written: segment `i` starts at `bytes[i * stride + start]`.
-#[derive(Debug)]
-pub struct Slots<'a> {
-    /// The memory of all slots.
-    pub bytes: &'a mut [u8],
-    /// Distance between the starts of two slots, in bytes.
-    pub stride: usize,
-    /// Where in its slot a segment starts, in bytes: room for a header in front.
-    pub start: usize,
+/// A TCP or UDP super-segment and how it is to be cut. Nothing is written before [`Split::write`].
+#[derive(Clone, Copy)]
+pub struct Split<'a> {
+    whole: Whole<'a>,
+    segment_len: usize,
+    count: usize,
 }
 
-/// What was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segments {
-    /// How many segments.
-    pub count: usize,
-    /// Length of each packet but the last, in bytes.
-    pub len: usize,
-    /// Length of the last packet, in bytes; not longer than `len`.
-    pub last_len: usize,
+#[derive(Clone, Copy)]
+enum Whole<'a> {
+    Tcp(Segment<'a>),
+    Udp(Datagram<'a>),
 }
 
-/// Why a packet could not be cut. Nothing was written.
+/// Why a packet could not be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SplitError {
     /// The packet is no TCP segment in IPv4 or in IPv6 without extension headers, it is a fragment, or the
     /// length in its IP header is not its length.
     NotTcp,
+    /// Likewise for UDP; or the length in its UDP header is not that of header and payload.
+    NotUdp,
     /// Several segments cannot share a SYN or RST.
     Flags,
     /// Segments without payload have no end.
     ZeroSegment,
-    /// The slab has no room for the segments.
-    NoRoom {
-        /// How many segments there are.
-        count: usize,
-        /// Length of the longest packet, in bytes.
-        len: usize,
-    },
 }
 
 impl fmt::Display for SplitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::NotTcp => f.write_str("the packet is not a whole TCP segment"),
-            Self::Flags => f.write_str("a TCP segment with SYN or RST cannot be cut"),
-            Self::ZeroSegment => f.write_str("the segment size is zero: it must be at least one byte"),
-            Self::NoRoom { count, len } => {
-                write!(
-                    f,
-                    "there is no room for {count} segments of {len} bytes: use a larger slab or stride"
-                )
-            }
-        }
+        f.write_str(match self {
+            Self::NotTcp => "the packet is not a whole TCP segment",
+            Self::NotUdp => "the packet is not a whole UDP datagram",
+            Self::Flags => "a TCP segment with SYN or RST cannot be cut",
+            Self::ZeroSegment => "the segment size is zero: it must be at least one byte",
+        })
     }
 }
 
 impl core::error::Error for SplitError {}
 
-/// Cuts the TCP super-segment `packet` into segments with at most `segment_len` bytes of payload each.
-///
-/// Sequence numbers and IPv4 identifications count on; FIN and PSH stay on the last segment only, CWR on the
-/// first only (RFC 3168, 6.1.2: it answers once); the urgent pointer, which counts from the sequence number,
-/// moves with it. All checksums are computed afresh: that of a super-segment covers at most its pseudo-header.
-///
-/// # Errors
-///
-/// If `packet` cannot be cut, or `slots` have no room; nothing was written then.
-pub fn split(packet: &[u8], segment_len: usize, slots: Slots<'_>) -> Result<Segments, SplitError> {
-    let Class::Tcp(whole) = tcp::classify(packet) else {
-        return Err(SplitError::NotTcp);
-    };
-    if segment_len == 0 {
-        return Err(SplitError::ZeroSegment);
-    }
-    let count = whole.payload.len().div_ceil(segment_len).max(1);
-    if count > 1 && whole.flags() & (tcp::SYN | tcp::RST) != 0 {
-        return Err(SplitError::Flags);
-    }
-    let headers = whole.ip.len() + whole.tcp.len();
-    let len = headers + segment_len.min(whole.payload.len());
-    let last_len = headers + whole.payload.len() - (count - 1) * segment_len;
-    let Slots { bytes, stride, start } = slots;
-    let last_end = (count - 1)
-        .checked_mul(stride)
-        .and_then(|at| at.checked_add(start)?.checked_add(last_len));
-    if start.checked_add(len).is_none_or(|end| end > stride) || last_end.is_none_or(|end| end > bytes.len()) {
-        return Err(SplitError::NoRoom { count, len });
-    }
-    for index in 0..count {
-        let from = index * segment_len;
-        let payload = &whole.payload[from..whole.payload.len().min(from + segment_len)];
-        let at = index * stride + start;
-        let place = Place {
-            index,
-            from,
-            is_last: index + 1 == count,
+impl<'a> Split<'a> {
+    /// Cuts the TCP super-segment `packet` into segments with at most `segment_len` bytes of payload each.
+    ///
+    /// Sequence numbers and IPv4 identifications count on; FIN and PSH stay on the last segment only, CWR on the
+    /// first only (RFC 3168, 6.1.2: it answers once); the urgent pointer, which counts from the sequence number,
+    /// moves with it. All checksums are computed afresh: that of a super-segment covers at most its pseudo-header.
+    ///
+    /// # Errors
+    /// [`SplitError::NotTcp`], [`SplitError::Flags`], [`SplitError::ZeroSegment`].
+    pub fn tcp(packet: &'a [u8], segment_len: usize) -> Result<Self, SplitError> {
+        let Class::Tcp(whole) = tcp::classify(packet) else {
+            return Err(SplitError::NotTcp);
         };
-        write_segment(
-            &whole,
-            payload,
-            place,
-            &mut bytes[at..at + headers + payload.len()],
-        );
+        let count = count(whole.payload.len(), segment_len)?;
+        if count > 1 && whole.flags() & (tcp::SYN | tcp::RST) != 0 {
+            return Err(SplitError::Flags);
+        }
+        Ok(Self {
+            whole: Whole::Tcp(whole),
+            segment_len,
+            count,
+        })
     }
-    Ok(Segments { count, len, last_len })
+
+    /// Cuts the UDP super-datagram `packet` into datagrams of at most `segment_len` bytes of payload each (what Linux
+    /// calls `UDP_SEGMENT`; no fragments). IPv4 identifications count on; all checksums are computed.
+    ///
+    /// # Errors
+    /// [`SplitError::NotUdp`], [`SplitError::ZeroSegment`].
+    pub fn udp(packet: &'a [u8], segment_len: usize) -> Result<Self, SplitError> {
+        let whole = udp::datagram(packet).ok_or(SplitError::NotUdp)?;
+        Ok(Self {
+            whole: Whole::Udp(whole),
+            segment_len,
+            count: count(whole.payload.len(), segment_len)?,
+        })
+    }
+
+    /// How many packets there will be; at least one.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Length of the packet `index`, in bytes. All but the last have the same.
+    #[must_use]
+    pub fn packet_len(&self, index: usize) -> usize {
+        let (ip, transport, payload) = self.parts();
+        let place = self.place(index, payload.len());
+        ip.len() + transport.len() + place.len
+    }
+
+    /// Writes the packet `index` to `packet`, which must be of its length. False if it is not, or if there is no such
+    /// packet.
+    pub fn write(&self, index: usize, packet: &mut [u8]) -> bool {
+        if index >= self.count || packet.len() != self.packet_len(index) {
+            return false;
+        }
+        let (ip_header, transport_header, payload) = self.parts();
+        let place = self.place(index, payload.len());
+        let (ip, rest) = packet.split_at_mut(ip_header.len());
+        let (transport, body) = rest.split_at_mut(transport_header.len());
+        ip.copy_from_slice(ip_header);
+        transport.copy_from_slice(transport_header);
+        body.copy_from_slice(&payload[place.from..place.from + place.len]);
+        // The copy has just been written, so it is summed from the nearest cache.
+        let sum = Sum::new().bytes(body);
+        match self.whole {
+            Whole::Tcp(whole) => {
+                count_identification(ip, whole.is_v6(), index);
+                adjust_tcp(&whole, place, transport);
+                tcp::seal_headers(ip, transport, place.len, sum);
+            }
+            Whole::Udp(whole) => {
+                count_identification(ip, whole.is_v6(), index);
+                udp::seal_headers(ip, transport, place.len, sum);
+            }
+        }
+        true
+    }
+
+    fn parts(&self) -> (&'a [u8], &'a [u8], &'a [u8]) {
+        match self.whole {
+            Whole::Tcp(whole) => (whole.ip, whole.tcp, whole.payload),
+            Whole::Udp(whole) => (whole.ip, whole.udp, whole.payload),
+        }
+    }
+
+    fn place(&self, index: usize, payload_len: usize) -> Place {
+        let from = payload_len.min(index.saturating_mul(self.segment_len));
+        Place {
+            from,
+            len: self.segment_len.min(payload_len - from),
+            is_first: index == 0,
+            is_last: index + 1 == self.count,
+        }
+    }
 }
 
 /// Of a segment in its super-segment.
+#[derive(Clone, Copy)]
 struct Place {
-    index: usize,
     /// Offset of its payload.
     from: usize,
+    len: usize,
+    is_first: bool,
     is_last: bool,
 }
 
-fn write_segment(whole: &Segment<'_>, payload: &[u8], place: Place, packet: &mut [u8]) {
-    let (ip, rest) = packet.split_at_mut(whole.ip.len());
-    let (tcp, body) = rest.split_at_mut(whole.tcp.len());
-    ip.copy_from_slice(whole.ip);
-    tcp.copy_from_slice(whole.tcp);
-    body.copy_from_slice(payload);
-
-    if !whole.is_v6() {
-        tcp::put16(ip, tcp::IPV4_ID, whole.ipv4_id().wrapping_add(place.index as u16));
+fn count(payload_len: usize, segment_len: usize) -> Result<usize, SplitError> {
+    if segment_len == 0 {
+        return Err(SplitError::ZeroSegment);
     }
+    Ok(payload_len.div_ceil(segment_len).max(1))
+}
+
+fn count_identification(ip: &mut [u8], is_v6: bool, index: usize) {
+    if !is_v6 {
+        let first = tcp::be16(ip, tcp::IPV4_ID);
+        tcp::put16(ip, tcp::IPV4_ID, first.wrapping_add(index as u16));
+    }
+}
+
+fn adjust_tcp(whole: &Segment<'_>, place: Place, tcp: &mut [u8]) {
     let sequence = whole.sequence().wrapping_add(place.from as u32);
     tcp[tcp::SEQUENCE..tcp::SEQUENCE + 4].copy_from_slice(&sequence.to_be_bytes());
     if !place.is_last {
         tcp[tcp::FLAGS] &= !(tcp::FIN | tcp::PSH);
     }
-    if place.index > 0 {
+    if !place.is_first {
         tcp[tcp::FLAGS] &= !tcp::CWR;
     }
     if whole.flags() & tcp::URG != 0 {
@@ -146,7 +186,4 @@ fn write_segment(whole: &Segment<'_>, payload: &[u8], place: Place, packet: &mut
         }
         tcp::put16(tcp, tcp::URGENT, urgent.unwrap_or(0) as u16);
     }
-    // The copy has just been written, so it is summed from the nearest cache.
-    let sum = Sum::new().bytes(body);
-    tcp::seal_headers(ip, tcp, body.len(), sum);
 }

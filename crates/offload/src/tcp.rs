@@ -2,8 +2,8 @@
 
 use crate::checksum::{Sum, pseudo_v4, pseudo_v6};
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 
 const IPV4_HEADER: usize = 20;
@@ -46,7 +46,7 @@ pub(crate) struct Segment<'a> {
 }
 
 /// What tells flows apart: version, addresses and ports. A flow has one direction.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FlowKey {
     is_v6: bool,
     addresses: [u8; 32],
@@ -101,23 +101,30 @@ fn segment(packet: &[u8], ip_header_len: usize) -> Class<'_> {
     }
 }
 
+impl FlowKey {
+    /// Of two whole headers.
+    pub(crate) fn of(ip: &[u8], transport: &[u8]) -> Self {
+        let mut addresses = [0; 32];
+        if is_v6(ip) {
+            addresses.copy_from_slice(&ip[8..40]);
+        } else {
+            addresses[..8].copy_from_slice(&ip[12..20]);
+        }
+        Self {
+            is_v6: is_v6(ip),
+            addresses,
+            ports: chunk(transport, 0),
+        }
+    }
+}
+
 impl Segment<'_> {
     pub(crate) fn is_v6(&self) -> bool {
-        self.ip[0] >> 4 == 6
+        is_v6(self.ip)
     }
 
     pub(crate) fn flow(&self) -> FlowKey {
-        let mut addresses = [0; 32];
-        if self.is_v6() {
-            addresses.copy_from_slice(&self.ip[8..40]);
-        } else {
-            addresses[..8].copy_from_slice(&self.ip[12..20]);
-        }
-        FlowKey {
-            is_v6: self.is_v6(),
-            addresses,
-            ports: chunk(self.tcp, 0),
-        }
+        FlowKey::of(self.ip, self.tcp)
     }
 
     pub(crate) fn sequence(&self) -> u32 {
@@ -134,9 +141,8 @@ impl Segment<'_> {
 
     /// Whether both checksums are right, given the sum of the payload.
     pub(crate) fn is_intact(&self, payload: Sum) -> bool {
-        let transport = pseudo_header(self.ip, self.tcp.len() + self.payload.len());
-        (self.is_v6() || Sum::new().bytes(self.ip).is_intact())
-            && transport.bytes(self.tcp).plus(payload).is_intact()
+        let transport = pseudo_header(self.ip, TCP, self.tcp.len() + self.payload.len());
+        ip_is_intact(self.ip) && transport.bytes(self.tcp).plus(payload).is_intact()
     }
 }
 
@@ -144,27 +150,61 @@ impl Segment<'_> {
 /// payload with the sum `payload`. Headers and payload must fit the IP header's length field.
 pub(crate) fn seal_headers(ip: &mut [u8], tcp: &mut [u8], payload_len: usize, payload: Sum) {
     let transport_len = tcp.len() + payload_len;
-    if ip[0] >> 4 == 6 {
-        put16(ip, 4, transport_len as u16);
-    } else {
-        put16(ip, 2, (ip.len() + transport_len) as u16);
-        put16(ip, 10, 0);
-        let checksum = Sum::new().bytes(ip).checksum();
-        put16(ip, 10, checksum);
-    }
+    seal_ip_header(ip, transport_len);
     put16(tcp, CHECKSUM, 0);
-    let checksum = pseudo_header(ip, transport_len)
+    let checksum = pseudo_header(ip, TCP, transport_len)
         .bytes(tcp)
         .plus(payload)
         .checksum();
     put16(tcp, CHECKSUM, checksum);
 }
 
-fn pseudo_header(ip: &[u8], transport_len: usize) -> Sum {
-    if ip[0] >> 4 == 6 {
-        pseudo_v6(chunk(ip, 8), chunk(ip, 24), TCP, transport_len as u32)
+/// Writes the length, and over IPv4 the checksum, of an IP header before `len` bytes.
+pub(crate) fn seal_ip_header(ip: &mut [u8], len: usize) {
+    if is_v6(ip) {
+        put16(ip, 4, len as u16);
     } else {
-        pseudo_v4(chunk(ip, 12), chunk(ip, 16), TCP, transport_len as u16)
+        put16(ip, 2, (ip.len() + len) as u16);
+        put16(ip, 10, 0);
+        let checksum = Sum::new().bytes(ip).checksum();
+        put16(ip, 10, checksum);
+    }
+}
+
+/// The IP header of an unfragmented packet of that protocol, and what is behind it. `None` for anything else, also for
+/// extension headers and a length that is not the packet's.
+pub(crate) fn ip_header_of(packet: &[u8], protocol: u8) -> Option<(&[u8], &[u8])> {
+    match packet.first()? >> 4 {
+        4 => {
+            let fixed = packet.first_chunk::<IPV4_HEADER>()?;
+            let header_len = usize::from(fixed[0] & 0x0f) * 4;
+            let is_whole = be16(fixed, 6) & 0x3fff == 0 && usize::from(be16(fixed, 2)) == packet.len();
+            let fits = fixed[9] == protocol && header_len >= IPV4_HEADER && is_whole;
+            packet.split_at_checked(header_len).filter(|_| fits)
+        }
+        6 => {
+            let fixed = packet.first_chunk::<IPV6_HEADER>()?;
+            let fits = fixed[6] == protocol && IPV6_HEADER + usize::from(be16(fixed, 4)) == packet.len();
+            packet.split_at_checked(IPV6_HEADER).filter(|_| fits)
+        }
+        _ => None,
+    }
+}
+
+pub(crate) fn is_v6(ip: &[u8]) -> bool {
+    ip[0] >> 4 == 6
+}
+
+/// IPv6 has no checksum of its header.
+pub(crate) fn ip_is_intact(ip: &[u8]) -> bool {
+    is_v6(ip) || Sum::new().bytes(ip).is_intact()
+}
+
+pub(crate) fn pseudo_header(ip: &[u8], protocol: u8, transport_len: usize) -> Sum {
+    if is_v6(ip) {
+        pseudo_v6(chunk(ip, 8), chunk(ip, 24), protocol, transport_len as u32)
+    } else {
+        pseudo_v4(chunk(ip, 12), chunk(ip, 16), protocol, transport_len as u16)
     }
 }
 

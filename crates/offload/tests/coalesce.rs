@@ -7,7 +7,7 @@ mod common;
 use common::{ACK, CWR, ECE, FIN, PSH, SEGMENT, SYN, Tcp, URG, checksum, payload};
 use proptest::prelude::*;
 use wirewright_offload::coalesce::{Coalescer, MAX_BYTES};
-use wirewright_offload::split::{Slots, split};
+use wirewright_offload::split::Split;
 
 /// What comes out of a coalescer of `flows` flows, the final flush included.
 fn joined(flows: usize, max_bytes: usize, packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
@@ -131,26 +131,14 @@ fn flow_of(packet: &[u8]) -> Option<&[u8]> {
 
 /// Takes a packet apart into segments of the given payload length, as a receiver of the joined one might.
 fn cut(packet: &[u8], segment_len: usize) -> Vec<Vec<u8>> {
-    let mut bytes = vec![0; 100 * 2048];
-    let Ok(segments) = split(
-        packet,
-        segment_len,
-        Slots {
-            bytes: &mut bytes,
-            stride: 2048,
-            start: 0,
-        },
-    ) else {
+    let Ok(split) = Split::tcp(packet, segment_len) else {
         return vec![];
     };
-    (0..segments.count)
-        .map(|i| {
-            let len = if i + 1 == segments.count {
-                segments.last_len
-            } else {
-                segments.len
-            };
-            bytes[i * 2048..][..len].to_vec()
+    (0..split.count())
+        .map(|index| {
+            let mut bytes = vec![0; split.packet_len(index)];
+            split.write(index, &mut bytes);
+            bytes
         })
         .collect()
 }

@@ -5,10 +5,10 @@
 #[allow(dead_code)]
 mod common;
 
-use common::{ACK, CWR, ECE, FIN, PSH, SEGMENT, SYN, Tcp, URG, payload};
+use common::{ACK, CWR, ECE, FIN, PSH, SEGMENT, SYN, Tcp, URG, Udp, payload};
 use proptest::prelude::*;
 use wirewright_offload::coalesce::{Coalescer, MAX_BYTES};
-use wirewright_offload::split::{Segments, Slots, SplitError, split};
+use wirewright_offload::split::{Split, SplitError};
 
 /// What each segment has to be, by the definition.
 fn oracle(whole: &Tcp, segment_len: usize) -> Vec<Vec<u8>> {
@@ -80,36 +80,59 @@ fn super_segments(flags: impl Strategy<Value = u8>) -> impl Strategy<Value = (Tc
         )
 }
 
+/// All packets, each written to memory of its very length.
+fn cut(packet: &[u8], segment_len: usize) -> Vec<Vec<u8>> {
+    written(&Split::tcp(packet, segment_len).unwrap())
+}
+
+fn written(split: &Split<'_>) -> Vec<Vec<u8>> {
+    (0..split.count())
+        .map(|index| {
+            let mut bytes = vec![0xa5; split.packet_len(index)];
+            assert!(split.write(index, &mut bytes));
+            bytes
+        })
+        .collect()
+}
+
 proptest! {
     #[test]
     fn every_segment_is_what_a_sender_would_have_built(
         (whole, segment_len) in super_segments(any::<u8>().prop_map(|flags| flags & !SYN & !4)),
-        start in 0..40_usize,
-        slack in 0..40_usize,
+    ) {
+        prop_assert!(cut(&whole.build(), segment_len) == oracle(&whole, segment_len));
+    }
+
+    #[test]
+    fn every_datagram_is_what_a_sender_would_have_built(
+        (whole, segment_len) in super_segments(Just(0)),
+    ) {
+        let whole = Udp::of(&whole);
+        let expected: Vec<Vec<u8>> = (0..whole.payload.len().div_ceil(segment_len).max(1))
+            .map(|index| {
+                let from = index * segment_len;
+                let end = whole.payload.len().min(from + segment_len);
+                let id = whole.id.wrapping_add(index as u16);
+                Udp { id, payload: whole.payload[from..end].to_vec(), ..whole.clone() }.build()
+            })
+            .collect();
+        prop_assert!(written(&Split::udp(&whole.build(), segment_len).unwrap()) == expected);
+    }
+
+    #[test]
+    fn memory_of_another_length_and_packets_that_are_not_there_are_refused(
+        (whole, segment_len) in super_segments(Just(ACK)),
+        wrong in 0..3000_usize,
     ) {
         let packet = whole.build();
-        let expected = oracle(&whole, segment_len);
-        let stride = start + expected[0].len() + slack;
-        // Not a byte more than is needed, and canaries in all others.
-        let len = (expected.len() - 1) * stride + start + expected[expected.len() - 1].len();
-        let mut bytes = vec![0xa5; len];
-        let segments = split(&packet, segment_len, Slots { bytes: &mut bytes, stride, start }).unwrap();
-        prop_assert_eq!(segments, Segments {
-            count: expected.len(),
-            len: expected[0].len(),
-            last_len: expected[expected.len() - 1].len(),
-        });
-        let mut picture = vec![0xa5; len];
-        for (i, segment) in expected.iter().enumerate() {
-            picture[i * stride + start..][..segment.len()].copy_from_slice(segment);
+        let split = Split::tcp(&packet, segment_len).unwrap();
+        let mut bytes = vec![0xa5; wrong];
+        if wrong != split.packet_len(0) {
+            prop_assert!(!split.write(0, &mut bytes));
         }
-        prop_assert!(bytes == picture);
-
-        let mut short = vec![0xa5; len - 1];
-        let slots = Slots { bytes: &mut short, stride, start };
-        let refused = SplitError::NoRoom { count: expected.len(), len: expected[0].len() };
-        prop_assert_eq!(split(&packet, segment_len, slots), Err(refused));
-        prop_assert!(short.iter().all(|&byte| byte == 0xa5), "nothing was written");
+        let mut bytes = vec![0xa5; split.packet_len(split.count())];
+        prop_assert!(!split.write(split.count(), &mut bytes));
+        prop_assert!(bytes.iter().all(|&byte| byte == 0xa5), "nothing was written");
     }
 
     #[test]
@@ -134,31 +157,21 @@ proptest! {
         ],
         changes in prop::collection::vec((0..64_usize, any::<u8>()), 0..4),
         segment_len in 0..100_usize,
-        stride in prop_oneof![0..2000_usize, Just(usize::MAX)],
-        start in prop_oneof![0..100_usize, Just(usize::MAX)],
     ) {
         for (at, value) in changes {
             if let Some(byte) = packet.get_mut(at) {
                 *byte = value;
             }
         }
-        let mut bytes = vec![0; 20_000];
-        let _ = split(&packet, segment_len, Slots { bytes: &mut bytes, stride, start });
+        for split in [Split::tcp(&packet, segment_len), Split::udp(&packet, segment_len)].into_iter().flatten() {
+            let index = split.count() - 1;
+            prop_assert!(split.write(index, &mut vec![0; split.packet_len(index)]));
+        }
     }
 }
 
 fn refusal(packet: &[u8], segment_len: usize) -> SplitError {
-    let mut bytes = [0; 4096];
-    split(
-        packet,
-        segment_len,
-        Slots {
-            bytes: &mut bytes,
-            stride: 2048,
-            start: 0,
-        },
-    )
-    .unwrap_err()
+    Split::tcp(packet, segment_len).err().unwrap()
 }
 
 #[test]
@@ -178,10 +191,6 @@ fn what_cannot_be_cut_is_refused() {
             500
         ),
         SplitError::Flags
-    );
-    assert_eq!(
-        refusal(&data.build(), 100),
-        SplitError::NoRoom { count: 10, len: 140 }
     );
     let mut fragment = data.build();
     fragment[6] = 0x20;
@@ -204,16 +213,5 @@ fn a_partial_checksum_is_completed() {
     };
     let mut packet = whole.build();
     packet[36..38].copy_from_slice(&[0x12, 0x34]);
-    let mut bytes = [0; 1024];
-    let segments = split(
-        &packet,
-        1000,
-        Slots {
-            bytes: &mut bytes,
-            stride: 1024,
-            start: 0,
-        },
-    )
-    .unwrap();
-    assert_eq!(bytes[..segments.last_len], whole.build());
+    assert_eq!(cut(&packet, 1000), [whole.build()]);
 }

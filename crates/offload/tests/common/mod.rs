@@ -74,6 +74,14 @@ impl Tcp {
     }
 
     fn ipv4(&self, transport_len: usize) -> (Vec<u8>, Vec<u8>) {
+        self.ipv4_before(6, transport_len)
+    }
+
+    fn ipv6(&self, transport_len: usize) -> (Vec<u8>, Vec<u8>) {
+        self.ipv6_before(6, transport_len)
+    }
+
+    fn ipv4_before(&self, protocol: u8, transport_len: usize) -> (Vec<u8>, Vec<u8>) {
         let mut header = vec![0x45, self.traffic_class];
         header.extend(((20 + transport_len) as u16).to_be_bytes());
         header.extend(self.id.to_be_bytes());
@@ -81,7 +89,7 @@ impl Tcp {
             if self.dont_fragment { 0x40 } else { 0 },
             0,
             self.hop_limit,
-            6,
+            protocol,
             0,
             0,
         ]);
@@ -89,24 +97,72 @@ impl Tcp {
         header.extend(addresses);
         let sum = checksum(&header);
         header[10..12].copy_from_slice(&sum.to_be_bytes());
-        let pseudo = [&addresses[..], &[0, 6], &(transport_len as u16).to_be_bytes()].concat();
+        let pseudo = [&addresses[..], &[0, protocol], &(transport_len as u16).to_be_bytes()].concat();
         (header, pseudo)
     }
 
-    fn ipv6(&self, transport_len: usize) -> (Vec<u8>, Vec<u8>) {
+    fn ipv6_before(&self, protocol: u8, transport_len: usize) -> (Vec<u8>, Vec<u8>) {
         let first = 6 << 28 | u32::from(self.traffic_class) << 20 | self.flow_label;
         let mut header = first.to_be_bytes().to_vec();
         header.extend((transport_len as u16).to_be_bytes());
-        header.extend([6, self.hop_limit]);
+        header.extend([protocol, self.hop_limit]);
         let addresses: Vec<u8> = (0..32).map(|i| i * 7 + 1).collect();
         header.extend(&addresses);
         let pseudo = [
             &addresses[..],
             &(transport_len as u32).to_be_bytes(),
-            &[0, 0, 0, 6],
+            &[0, 0, 0, protocol],
         ]
         .concat();
         (header, pseudo)
+    }
+}
+
+/// A UDP datagram: of the fields of [`Tcp`] those of the IP header, port and payload count.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Udp {
+    pub(crate) id: u16,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) rest: Tcp,
+}
+
+impl Udp {
+    pub(crate) fn of(fields: &Tcp) -> Self {
+        Self {
+            id: fields.id,
+            payload: fields.payload.clone(),
+            rest: Tcp {
+                options: vec![],
+                payload: vec![],
+                ..fields.clone()
+            },
+        }
+    }
+
+    pub(crate) fn build(&self) -> Vec<u8> {
+        let len = 8 + self.payload.len();
+        let fields = Tcp {
+            id: self.id,
+            ..self.rest.clone()
+        };
+        let (mut ip, pseudo) = if fields.v6 {
+            fields.ipv6_before(17, len)
+        } else {
+            fields.ipv4_before(17, len)
+        };
+        let mut udp = vec![];
+        udp.extend(fields.port.to_be_bytes());
+        udp.extend(50_000_u16.to_be_bytes());
+        udp.extend((len as u16).to_be_bytes());
+        udp.extend([0, 0]);
+        udp.extend(&self.payload);
+        let sum = match checksum(&[pseudo, udp.clone()].concat()) {
+            0 => 0xffff,
+            sum => sum,
+        };
+        udp[6..8].copy_from_slice(&sum.to_be_bytes());
+        ip.extend(udp);
+        ip
     }
 }
 
