@@ -110,6 +110,26 @@ impl Control {
         self.identity.as_deref().map(Identity::public)
     }
 
+    pub(crate) fn private_key(&self) -> Option<&SecretKey> {
+        self.identity.as_deref().map(Identity::secret)
+    }
+
+    /// Peers, and at most how many allowed IPs.
+    pub(crate) fn in_use(&self) -> (usize, usize) {
+        (self.peers.len(), self.publisher.allowed_ips_bound())
+    }
+
+    /// Whether an interface may have so many peers and allowed IPs.
+    pub(crate) fn check_room(&self, peers: usize, allowed_ips: usize) -> Result<(), ConfigureError> {
+        if peers > self.limits.peers {
+            Err(ConfigureError::TooManyPeers)
+        } else if allowed_ips > self.limits.allowed_ips {
+            Err(ConfigureError::TooManyAllowedIps)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Adds the peer with this key, or changes it if it is there.
     ///
     /// # Errors
@@ -121,9 +141,17 @@ impl Control {
             _ => 0,
         };
         let kept = self.publisher.allowed_ips_bound().saturating_sub(replaced);
-        if kept + config.allowed_ips.len() > self.limits.allowed_ips {
-            return Err(ConfigureError::TooManyAllowedIps);
-        }
+        let added = usize::from(self.peers.get(&key).is_none());
+        self.check_room(self.peers.len() + added, kept + config.allowed_ips.len())?;
+        self.set_peer_where_there_is_room(key, config)
+    }
+
+    /// [`Control::set_peer`] without its check, for a caller that checked many changes at once.
+    pub(crate) fn set_peer_where_there_is_room(
+        &mut self,
+        key: PublicKey,
+        config: PeerConfig,
+    ) -> Result<PeerRef, ConfigureError> {
         let peer = match self.peers.get(&key) {
             Some(peer) => *peer,
             None => self.add_peer(key)?,
@@ -222,9 +250,6 @@ impl Control {
     fn add_peer(&mut self, key: PublicKey) -> Result<PeerRef, ConfigureError> {
         if self.public_key() == Some(&key) {
             return Err(ConfigureError::OwnKey);
-        }
-        if self.peers.len() >= self.limits.peers {
-            return Err(ConfigureError::TooManyPeers);
         }
         let emptiest = self
             .slots

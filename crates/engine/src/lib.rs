@@ -30,6 +30,7 @@ extern crate std;
 pub mod allowed_ips;
 pub mod deadlines;
 pub mod table;
+pub mod uapi;
 
 mod batch;
 mod control;
@@ -56,5 +57,5 @@ pub use engine::Engine;
 pub use job::{OpenJob, SealJob};
 pub use limits::Limits;
 pub use output::{Handover, Notice, Output};
-pub use peer::{Endpoint, PeerStatus};
+pub use peer::{Endpoint, PeerReport, PeerStatus};
 pub use shard::{Command, Moment, Shard};

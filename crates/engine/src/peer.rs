@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
-use wirewright_protocol::{Conversation, PublicKey, WallTime};
+use wirewright_protocol::{Conversation, PresharedKey, PublicKey, WallTime};
 
 use crate::counters::{Counters, Event};
 use crate::directory::PeerRef;
@@ -56,6 +56,16 @@ pub struct PeerStatus {
     pub has_session: bool,
     /// What went wrong with this peer.
     pub counters: Counters,
+}
+
+/// A peer with its pre-shared key, for the answer to a request of `wg(8)`.
+pub struct PeerReport {
+    /// Which peer it is.
+    pub id: PeerRef,
+    /// What is no secret.
+    pub status: PeerStatus,
+    /// The pre-shared key, if there is one.
+    pub preshared_key: Option<PresharedKey>,
 }
 
 /// A home peer: the conversation with it, where it is, and what waits for a session.

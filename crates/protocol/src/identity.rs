@@ -52,7 +52,9 @@ impl Identity {
         on_wiped_stack(|| initiation::read_name(&self.secret, &self.public, message)).map(OpenedInitiation)
     }
 
-    pub(crate) const fn secret(&self) -> &SecretKey {
+    /// The secret half.
+    #[must_use]
+    pub const fn secret(&self) -> &SecretKey {
         &self.secret
     }
 }

@@ -43,7 +43,7 @@ use crate::limits::Limits;
 use crate::load::{KnownSources, Load, RateLimiter};
 use crate::output::Output;
 use crate::pages::Pages;
-use crate::peer::{Peer, PeerStatus, Retired};
+use crate::peer::{Peer, PeerReport, PeerStatus, Retired};
 use crate::sequence::Sequence;
 
 /// The time of a call: monotonic across suspend for timers, and wall time for the handshake's timestamp.
@@ -228,6 +228,19 @@ impl<R: CryptoRng> Shard<R> {
     /// All home peers, in the order of their slots.
     pub fn statuses(&self, now: Instant) -> impl Iterator<Item = PeerStatus> + '_ {
         self.peers.iter().map(move |peer| status(peer, now))
+    }
+
+    /// The home peers in up to `most` slots from `from` on, with their pre-shared keys, and the slot to go on from if there are
+    /// more. In portions, so that a list of a million peers does not keep packets waiting.
+    #[must_use]
+    pub fn reports(&self, now: Instant, from: u32, most: u32) -> (Vec<PeerReport>, Option<u32>) {
+        let to = self.peers.bound().min(from.saturating_add(most));
+        let reports = (from..to).filter_map(|slot| self.peers.get(slot)).map(|peer| PeerReport {
+            id: peer.id,
+            status: status(peer, now),
+            preshared_key: peer.conversation.preshared_key().cloned(),
+        });
+        (reports.collect(), (to < self.peers.bound()).then_some(to))
     }
 
     /// The home peer `id`.

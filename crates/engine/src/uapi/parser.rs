@@ -1,0 +1,248 @@
+//! From lines to a request.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use wirewright_protocol::{PresharedKey, PublicKey, SecretKey};
+
+use super::changes::{Changes, PeerChange, Request};
+use super::error::{Mistake, Problem};
+use super::hex;
+use super::lines::{Lines, Taken};
+use crate::limits::Limits;
+
+/// Reads requests, one after the other.
+pub struct Parser {
+    lines: Lines,
+    line: u32,
+    operation: Operation,
+    most_peers: usize,
+    most_allowed_ips: usize,
+    allowed_ips: usize,
+}
+
+enum Operation {
+    None,
+    Get,
+    Set(Changes),
+}
+
+impl Parser {
+    /// A parser that takes requests for an interface with these limits.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            lines: Lines::new(),
+            line: 0,
+            operation: Operation::None,
+            // A request may name a peer twice: to remove it and to add it afresh.
+            most_peers: limits.peers.saturating_mul(2),
+            most_allowed_ips: limits.allowed_ips,
+            allowed_ips: 0,
+        }
+    }
+
+    /// Whether a request was begun.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        matches!(self.operation, Operation::None) && self.lines.is_empty()
+    }
+
+    /// Whether the request that was begun is a set.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        matches!(self.operation, Operation::Set(_))
+    }
+
+    /// Takes bytes from the front of `input`, up to the end of a request. `None`: it needs more.
+    ///
+    /// # Errors
+    /// What is wrong and where. What follows in the stream has no meaning then.
+    pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Request>, Mistake> {
+        while !input.is_empty() {
+            let mut lines = core::mem::take(&mut self.lines);
+            let mut outcome = Ok(None);
+            let taken = lines.take(input, |line| outcome = self.line(line));
+            self.lines = lines;
+            if taken == Taken::TooLong {
+                outcome = Err(Problem::TooLong);
+                self.line += 1;
+            }
+            let request = outcome.map_err(|problem| Mistake {
+                line: self.line,
+                problem,
+            })?;
+            if request.is_some() {
+                return Ok(request);
+            }
+        }
+        Ok(None)
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<Option<Request>, Problem> {
+        self.line += 1;
+        if line.is_empty() {
+            return self.end();
+        }
+        let equals = line.iter().position(|byte| *byte == b'=');
+        let (key, value) = line.split_at(equals.ok_or(Problem::NotAssignment)?);
+        let value = value.get(1..).unwrap_or(&[]);
+        match &mut self.operation {
+            Operation::None => {
+                self.operation = match (key, value) {
+                    (b"get", b"1") => Operation::Get,
+                    (b"set", b"1") => Operation::Set(Changes::default()),
+                    _ => return Err(Problem::NoOperation),
+                };
+                Ok(None)
+            }
+            Operation::Get => Err(Problem::GetWithContent),
+            Operation::Set(changes) => {
+                if key == b"allowed_ip" {
+                    self.allowed_ips += 1;
+                    if self.allowed_ips > self.most_allowed_ips {
+                        return Err(Problem::TooManyAllowedIps);
+                    }
+                }
+                assign(changes, key, value)?;
+                if changes.peers.len() > self.most_peers {
+                    return Err(Problem::TooManyPeers);
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn end(&mut self) -> Result<Option<Request>, Problem> {
+        let request = match core::mem::replace(&mut self.operation, Operation::None) {
+            Operation::None => return Err(Problem::NoOperation),
+            Operation::Get => Request::Get,
+            Operation::Set(changes) => Request::Set(changes),
+        };
+        (self.line, self.allowed_ips) = (0, 0);
+        Ok(Some(request))
+    }
+}
+
+fn assign(changes: &mut Changes, key: &[u8], value: &[u8]) -> Result<(), Problem> {
+    match key {
+        b"public_key" => {
+            let bytes = hex::key(value).ok_or(Problem::BadValue("public_key"))?;
+            changes.peers.push(PeerChange::new(PublicKey::from_bytes(*bytes)));
+            Ok(())
+        }
+        b"private_key" | b"listen_port" | b"fwmark" | b"replace_peers" => {
+            if changes.peers.is_empty() {
+                assign_device(changes, key, value)
+            } else {
+                Err(Problem::DeviceKeyAfterPeer)
+            }
+        }
+        _ => assign_peer(changes, key, value),
+    }
+}
+
+fn assign_device(changes: &mut Changes, key: &[u8], value: &[u8]) -> Result<(), Problem> {
+    match key {
+        b"private_key" => {
+            let bytes = hex::key(value).ok_or(Problem::BadValue("private_key"))?;
+            let is_zero = PresharedKey::from_bytes(*bytes).is_none();
+            changes.private_key = Some((!is_zero).then(|| SecretKey::from_bytes(*bytes)));
+        }
+        b"listen_port" => changes.listen_port = Some(number(value, "listen_port")?),
+        b"fwmark" => changes.fwmark = Some(number(value, "fwmark")?),
+        _ => changes.replace_peers = yes(value, "replace_peers")?,
+    }
+    Ok(())
+}
+
+fn assign_peer(changes: &mut Changes, key: &[u8], value: &[u8]) -> Result<(), Problem> {
+    let known: [&[u8]; 8] = [
+        b"remove",
+        b"update_only",
+        b"preshared_key",
+        b"endpoint",
+        b"persistent_keepalive_interval",
+        b"replace_allowed_ips",
+        b"allowed_ip",
+        b"protocol_version",
+    ];
+    if !known.contains(&key) {
+        return Err(Problem::UnknownKey);
+    }
+    let peer = changes.peers.last_mut().ok_or(Problem::PeerKeyBeforePeer)?;
+    match key {
+        b"remove" => peer.remove = yes(value, "remove")?,
+        b"update_only" => peer.update_only = yes(value, "update_only")?,
+        b"preshared_key" => {
+            let bytes = hex::key(value).ok_or(Problem::BadValue("preshared_key"))?;
+            peer.config.preshared_key = Some(PresharedKey::from_bytes(*bytes));
+        }
+        b"endpoint" => peer.config.endpoint = Some(endpoint(value)?),
+        b"persistent_keepalive_interval" => {
+            let seconds: u16 = number(value, "persistent_keepalive_interval")?;
+            let interval = Duration::from_secs(seconds.into());
+            peer.config.persistent_keepalive = Some(Some(interval).filter(|interval| !interval.is_zero()));
+        }
+        b"replace_allowed_ips" => peer.config.replace_allowed_ips = yes(value, "replace_allowed_ips")?,
+        b"allowed_ip" => return allowed_ip(changes, value),
+        _ => {
+            if value != b"1" {
+                return Err(Problem::BadValue("protocol_version"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A prefix to add, or with a minus before it one to take away. Their order counts, and a change adds before it takes
+/// away, so that an addition after a removal begins another change of the same peer.
+fn allowed_ip(changes: &mut Changes, value: &[u8]) -> Result<(), Problem> {
+    let bad = Problem::BadValue("allowed_ip");
+    let (removal, value) = match value.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        Some((b'+', rest)) => (false, rest),
+        _ => (false, value),
+    };
+    let prefix = text(value).and_then(|text| text.parse().ok()).ok_or(bad)?;
+    let peer = changes.peers.last_mut().ok_or(Problem::PeerKeyBeforePeer)?;
+    if removal {
+        peer.disallowed_ips.push(prefix);
+    } else if peer.disallowed_ips.is_empty() {
+        peer.config.allowed_ips.push(prefix);
+    } else {
+        let mut next = PeerChange::new(peer.public_key);
+        next.update_only = true;
+        next.config.allowed_ips.push(prefix);
+        changes.peers.push(next);
+    }
+    Ok(())
+}
+
+/// `192.0.2.1:51820` or `[2001:db8::1]:51820`.
+fn endpoint(value: &[u8]) -> Result<SocketAddr, Problem> {
+    text(value)
+        .and_then(|text| text.parse::<SocketAddr>().ok())
+        .filter(|address| address.port() != 0)
+        .ok_or(Problem::BadValue("endpoint"))
+}
+
+fn yes(value: &[u8], key: &'static str) -> Result<bool, Problem> {
+    if value == b"true" {
+        Ok(true)
+    } else {
+        Err(Problem::BadValue(key))
+    }
+}
+
+/// A decimal number, and nothing else: `parse` alone would take a plus sign.
+fn number<T: core::str::FromStr>(value: &[u8], key: &'static str) -> Result<T, Problem> {
+    text(value)
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|text| text.parse().ok())
+        .ok_or(Problem::BadValue(key))
+}
+
+fn text(value: &[u8]) -> Option<&str> {
+    core::str::from_utf8(value).ok()
+}

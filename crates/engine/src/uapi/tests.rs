@@ -1,0 +1,156 @@
+//! Requests as `wg(8)` writes them, and as nobody should.
+
+use std::format;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use super::*;
+use crate::limits::Limits;
+
+const A: &str = "0100000000000000000000000000000000000000000000000000000000000000";
+const B: &str = "0200000000000000000000000000000000000000000000000000000000000000";
+
+fn read(text: &str) -> Result<Option<Request>, Mistake> {
+    Parser::new(&Limits::default()).read(&mut text.as_bytes())
+}
+
+fn set(text: &str) -> Changes {
+    match read(&format!("set=1\n{text}\n")).unwrap() {
+        Some(Request::Set(changes)) => changes,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn problem(text: &str) -> (u32, Problem) {
+    let mistake = read(text).unwrap_err();
+    (mistake.line, mistake.problem)
+}
+
+#[test]
+fn a_get_is_two_lines() {
+    assert!(matches!(read("get=1\n\n"), Ok(Some(Request::Get))));
+    assert!(matches!(read("get=1\n"), Ok(None)));
+    assert_eq!(problem("get=1\nlisten_port=1\n"), (2, Problem::GetWithContent));
+}
+
+#[test]
+fn a_request_may_come_byte_by_byte_and_another_may_follow() {
+    let text = format!("set=1\nlisten_port=7\npublic_key={A}\n\nget=1\n\n");
+    let mut parser = Parser::new(&Limits::default());
+    let mut found = Vec::new();
+    for byte in text.as_bytes() {
+        found.extend(parser.read(&mut core::slice::from_ref(byte)).unwrap());
+    }
+    assert!(matches!(found[..], [Request::Set(_), Request::Get]));
+    assert!(parser.is_idle());
+}
+
+#[test]
+fn device_and_peers_are_read() {
+    let changes = set(&format!(
+        "private_key={A}\nlisten_port=51820\nfwmark=51820\nreplace_peers=true\n\
+         public_key={A}\npreshared_key={B}\nendpoint=192.0.2.1:1\npersistent_keepalive_interval=25\n\
+         replace_allowed_ips=true\nallowed_ip=10.0.0.0/8\nallowed_ip=fd00::/64\nprotocol_version=1\n\
+         public_key={B}\nremove=true\nupdate_only=true\nendpoint=[2001:db8::1]:2\n"
+    ));
+    assert_eq!(changes.private_key.unwrap().unwrap().as_bytes()[0], 1);
+    assert_eq!((changes.listen_port, changes.fwmark), (Some(51820), Some(51820)));
+    assert!(changes.replace_peers);
+    let [first, second] = &changes.peers[..] else {
+        panic!("two peers")
+    };
+    assert_eq!(first.public_key.as_bytes()[0], 1);
+    assert_eq!(first.config.preshared_key.as_ref().unwrap().as_bytes()[0], 2);
+    assert_eq!(first.config.endpoint.unwrap().to_string(), "192.0.2.1:1");
+    assert_eq!(first.config.persistent_keepalive.unwrap().unwrap().as_secs(), 25);
+    assert!(first.config.replace_allowed_ips && !first.remove && !first.update_only);
+    let prefixes: Vec<String> = first.config.allowed_ips.iter().map(ToString::to_string).collect();
+    assert_eq!(prefixes, ["10.0.0.0/8", "fd00::/64"]);
+    assert!(second.remove && second.update_only);
+    assert_eq!(second.config.endpoint.unwrap().to_string(), "[2001:db8::1]:2");
+}
+
+#[test]
+fn zeros_mean_none() {
+    let zeros = "0".repeat(64);
+    let changes = set(&format!(
+        "private_key={zeros}\nfwmark=0\npublic_key={A}\npreshared_key={zeros}\npersistent_keepalive_interval=0\n"
+    ));
+    assert!(matches!(changes.private_key, Some(None)));
+    assert_eq!(changes.fwmark, Some(0));
+    assert!(changes.peers[0].config.preshared_key.as_ref().unwrap().is_none());
+    assert_eq!(changes.peers[0].config.persistent_keepalive, Some(None));
+}
+
+#[test]
+fn additions_and_removals_of_prefixes_keep_their_order() {
+    let changes = set(&format!(
+        "public_key={A}\nallowed_ip=10.0.0.1/32\nallowed_ip=-10.0.0.1/32\nallowed_ip=+10.0.0.2/32\n"
+    ));
+    assert_eq!(changes.peers.len(), 2);
+    assert_eq!(changes.peers[0].config.allowed_ips.len(), 1);
+    assert_eq!(changes.peers[0].disallowed_ips.len(), 1);
+    assert_eq!(changes.peers[1].config.allowed_ips.len(), 1);
+}
+
+#[test]
+fn mistakes_name_their_line_and_never_the_value() {
+    assert_eq!(problem("hello\n"), (1, Problem::NotAssignment));
+    assert_eq!(problem("\n"), (1, Problem::NoOperation));
+    assert_eq!(problem("set=2\n"), (1, Problem::NoOperation));
+    assert_eq!(problem("set=1\nunknown=1\n"), (2, Problem::UnknownKey));
+    assert_eq!(problem("set=1\nendpoint=1.2.3.4:1\n"), (2, Problem::PeerKeyBeforePeer));
+    assert_eq!(
+        problem(&format!("set=1\npublic_key={A}\nlisten_port=1\n")),
+        (3, Problem::DeviceKeyAfterPeer)
+    );
+    let values = [
+        ("private_key", "12"),
+        ("listen_port", "65536"),
+        ("listen_port", "+1"),
+        ("fwmark", "0x1"),
+        ("replace_peers", "false"),
+    ];
+    for (key, value) in values {
+        assert_eq!(
+            problem(&format!("set=1\n{key}={value}\n")),
+            (2, Problem::BadValue(key))
+        );
+    }
+    let values = [
+        ("remove", "false"),
+        ("preshared_key", "zz"),
+        ("endpoint", "example.com:1"),
+        ("endpoint", "192.0.2.1:0"),
+        ("persistent_keepalive_interval", "off"),
+        ("allowed_ip", "10.0.0.0/33"),
+        ("protocol_version", "2"),
+    ];
+    for (key, value) in values {
+        let text = format!("set=1\npublic_key={A}\n{key}={value}\n");
+        assert_eq!(problem(&text), (3, Problem::BadValue(key)));
+        let shown = read(&text).unwrap_err().to_string();
+        assert!(!shown.contains(value) && shown.contains(key), "{shown}");
+    }
+}
+
+#[test]
+fn what_a_client_may_send_is_bounded() {
+    let line = "a".repeat(100_000);
+    assert_eq!(problem(&line), (1, Problem::TooLong));
+    let limits = Limits {
+        peers: 2,
+        allowed_ips: 3,
+        ..Limits::default()
+    };
+    let refused = |text: String| Parser::new(&limits).read(&mut text.as_bytes()).unwrap_err().problem;
+    let peer = format!("public_key={A}\n");
+    assert_eq!(
+        refused(format!("set=1\n{}", peer.repeat(5))),
+        Problem::TooManyPeers
+    );
+    assert_eq!(
+        refused(format!("set=1\n{peer}{}", "allowed_ip=10.0.0.1/32\n".repeat(4))),
+        Problem::TooManyAllowedIps
+    );
+}
