@@ -110,7 +110,9 @@ impl Control {
         self.identity.as_deref().map(Identity::public)
     }
 
-    pub(crate) fn private_key(&self) -> Option<&SecretKey> {
+    /// The private key.
+    #[must_use]
+    pub fn private_key(&self) -> Option<&SecretKey> {
         self.identity.as_deref().map(Identity::secret)
     }
 

@@ -105,6 +105,8 @@ events! {
     HandoverStale = "handover_stale",
     /// Packets found that the session has no counters left, and wait for the next one.
     NonceExhausted = "nonce_exhausted",
+    /// A batch was handed over to a shard that could not take more.
+    HandoverRefused = "handover_refused",
     /// The operating system refused a datagram, for a cause that none of the following names.
     SendError = "send_error",
     /// A datagram was longer than the way to its destination takes.
@@ -118,6 +120,8 @@ events! {
     // The outer sockets.
     /// A socket failed to receive, for a cause that passes.
     ReceiveError = "receive_error",
+    /// The interface refused a packet that came through the tunnel: it is down, or the system has no memory.
+    InterfaceRefused = "interface_refused",
 }
 
 /// A count for each [`Event`].

@@ -21,6 +21,7 @@ mod refusal;
 mod secret_io;
 mod shards;
 mod status;
+mod system;
 mod tunnel;
 mod virtual_device;
 
@@ -34,6 +35,7 @@ mod _core {
         datagrams::Datagrams,
         key::{PresharedKey, PublicKey, SecretKey},
         listener::Listener,
+        system::run_interface,
         tunnel::RootlessTunnel,
         virtual_device::VirtualDevice,
     };

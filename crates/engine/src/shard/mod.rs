@@ -181,6 +181,15 @@ impl<R: CryptoRng> Shard<R> {
         }
     }
 
+    /// Inner packets are of up to `mtu` bytes from now on.
+    pub fn set_mtu(&mut self, mtu: usize) {
+        if mtu != self.mtu {
+            self.mtu = mtu;
+            // Batches of another size would only take the places of those that fit.
+            self.pool = Pool::default();
+        }
+    }
+
     /// An empty batch for plaintext packets, from the pool if one is there.
     pub fn batch(&mut self) -> Batch {
         let stride = Batch::stride_for(self.mtu);

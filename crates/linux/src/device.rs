@@ -1,0 +1,319 @@
+//! An interface: its control thread, and what it tells the shards' threads.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver as Answers};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use wirewright_engine::uapi::{Changes, DeviceReport, Errno, Mistake, Reply, Request};
+use wirewright_engine::{ConfigureError, Control, Engine, Limits};
+use wirewright_offload::segments::{MAX_BYTES, MAX_DATAGRAMS};
+use wirewright_runtime::{OsRandom, Waker, clock};
+
+use crate::link::{self, LinkNews};
+use crate::mailbox::{Letter, Mailbox};
+use crate::tun::Tun;
+use crate::uapi::{self, Clients, Serve, SocketFile};
+use crate::udp::{self, Sockets, UdpConfig, UdpOffloads};
+use crate::worker::{Ended, Worker};
+
+/// What an interface is made from.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Offloads of UDP that are wanted.
+    pub udp_offloads: UdpOffloads,
+}
+
+/// Peers that a shard tells of in one letter.
+const PORTION: usize = 256;
+/// How long a shard may take to answer. It answers within a round; this is for one that is gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The MTU that WireGuard's interfaces begin with: it fits 1,500 bytes also over IPv6.
+const MTU: usize = 1420;
+
+/// An interface with its threads.
+pub struct Device {
+    name: String,
+    news: LinkNews,
+    mtu: usize,
+    listener: UnixListener,
+    file: SocketFile,
+    clients: Clients,
+    served: Served,
+    ended: Arc<Waker>,
+    endings: Answers<Ended>,
+    threads: Vec<JoinHandle<()>>,
+    stop: OwnedFd,
+}
+
+/// What clients ask about.
+struct Served {
+    control: Control,
+    random: OsRandom,
+    mailboxes: Arc<[Mailbox]>,
+    sockets: Vec<Arc<Sockets>>,
+    port: u16,
+    mark: u32,
+    offloads: UdpOffloads,
+}
+
+impl Device {
+    /// Makes the interface and its UAPI socket, and starts its threads. It ends when `stop` becomes readable.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn start(config: &Config, tun: Tun, stop: OwnedFd) -> io::Result<Self> {
+        let limits = Limits::default();
+        let name = tun.name().to_owned();
+        let (listener, file) = uapi::listen(&name)?;
+        let news = LinkNews::new()?;
+        link::set_mtu(&name, MTU)?;
+        // It spares a second train for each super-packet, no more.
+        let _ = link::set_most_segments(&name, most_segments(MTU));
+        let count = tun.queues();
+        let udp = UdpConfig {
+            port: 0,
+            mark: 0,
+            offloads: config.udp_offloads,
+        };
+        let (sockets, port) = udp::bind(udp, count)?;
+        let sockets: Vec<Arc<Sockets>> = sockets.into_iter().map(Arc::new).collect();
+        let engine = Engine::new((0..count).map(|_| OsRandom::new()), &limits, MTU);
+        let (control, shards) = engine.into_parts();
+        let mailboxes: Arc<[Mailbox]> = (0..count).map(|_| Mailbox::new()).collect::<io::Result<_>>()?;
+        let offloads = tun.offloads();
+        let ended = Arc::new(Waker::new()?);
+        let (sender, endings) = mpsc::channel();
+        let mut threads = Vec::new();
+        for ((shard, queue), sockets) in shards.into_iter().zip(tun.into_queues()).zip(&sockets) {
+            let worker = Worker::new(shard, queue, offloads, sockets.clone(), mailboxes.clone());
+            let (sender, ended) = (sender.clone(), ended.clone());
+            let body = move || {
+                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker.run()));
+                let failed = || Ended::Failed(io::Error::other("a thread met an internal error"));
+                let _ = sender.send(outcome.unwrap_or_else(|_| failed()));
+                ended.wake();
+            };
+            threads.push(std::thread::Builder::new().name("wirewright".into()).spawn(body)?);
+        }
+        Ok(Self {
+            name,
+            news,
+            mtu: MTU,
+            listener,
+            file,
+            clients: Clients::new(limits),
+            served: Served {
+                control,
+                random: OsRandom::new(),
+                mailboxes,
+                sockets,
+                port,
+                mark: 0,
+                offloads: config.udp_offloads,
+            },
+            ended,
+            endings,
+            threads,
+            stop,
+        })
+    }
+
+    /// Serves clients until the interface is gone, its socket file is removed, or it is told to stop.
+    ///
+    /// # Errors
+    /// What made a thread fail.
+    pub fn run(mut self) -> io::Result<()> {
+        let outcome = self.serve();
+        for mailbox in self.served.mailboxes.iter() {
+            mailbox.post(Letter::Stop);
+        }
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+        outcome
+    }
+
+    fn serve(&mut self) -> io::Result<()> {
+        loop {
+            let readable = self.wait()?;
+            if readable.stop || self.file.is_gone() {
+                return Ok(());
+            }
+            if readable.ended {
+                self.ended.rest();
+                match self.endings.try_recv() {
+                    Ok(Ended::Stopped | Ended::InterfaceGone) => return Ok(()),
+                    Ok(Ended::Failed(error)) => return Err(error),
+                    Err(_) => (),
+                }
+            }
+            if readable.news {
+                self.news.drain();
+                self.follow_mtu();
+            }
+            let now = clock::now().now;
+            self.clients.accept(&self.listener, now);
+            self.clients.serve(now, &mut self.served);
+        }
+    }
+
+    /// The user may set another MTU at any time.
+    fn follow_mtu(&mut self) {
+        let Ok(mtu) = link::mtu(&self.name) else { return };
+        if mtu == self.mtu {
+            return;
+        }
+        self.mtu = mtu;
+        let _ = link::set_most_segments(&self.name, most_segments(mtu));
+        for mailbox in self.served.mailboxes.iter() {
+            mailbox.post(Letter::Mtu(mtu));
+        }
+    }
+
+    fn wait(&self) -> io::Result<Readable> {
+        let timeout = self.clients.deadline().map(|deadline| {
+            let wait = deadline.saturating_since(clock::now().now);
+            Timespec {
+                tv_sec: wait.as_secs() as i64,
+                tv_nsec: wait.subsec_nanos().into(),
+            }
+        });
+        let watch = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+        let mut fds = vec![
+            watch(self.stop.as_fd()),
+            watch(self.ended.as_fd()),
+            watch(self.news.as_fd()),
+            watch(self.file.as_fd()),
+            watch(self.listener.as_fd()),
+        ];
+        fds.extend(self.clients.descriptors().map(|(fd, writes)| {
+            let flags = if writes { PollFlags::OUT } else { PollFlags::IN };
+            PollFd::from_borrowed_fd(fd, flags)
+        }));
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => (),
+            Err(error) => return Err(error.into()),
+        }
+        let mut readable = fds.iter().map(|fd| !fd.revents().is_empty());
+        Ok(Readable {
+            stop: readable.next().unwrap_or(false),
+            ended: readable.next().unwrap_or(false),
+            news: readable.next().unwrap_or(false),
+        })
+    }
+}
+
+struct Readable {
+    stop: bool,
+    ended: bool,
+    news: bool,
+}
+
+/// How many packets of an interface's MTU, sealed, fit one train of UDP.
+fn most_segments(mtu: usize) -> u32 {
+    let datagram = mtu + wirewright_protocol::wire::DATA_OVERHEAD;
+    let most = (MAX_BYTES / datagram).clamp(1, MAX_DATAGRAMS);
+    u32::try_from(most).unwrap_or(1)
+}
+
+impl Serve for Served {
+    fn serve(&mut self, request: Request, reply: &mut Reply) -> Errno {
+        match request {
+            Request::Get => self.get(reply),
+            Request::Set(changes) => self.set(changes),
+        }
+    }
+
+    fn refused(&mut self, mistake: &Mistake) {
+        let _ = mistake;
+    }
+}
+
+impl Served {
+    fn get(&mut self, reply: &mut Reply) -> Errno {
+        reply.device(&DeviceReport {
+            private_key: self.control.private_key(),
+            listen_port: self.port,
+            fwmark: self.mark,
+        });
+        for mailbox in self.mailboxes.iter() {
+            let mut from = Some(0);
+            while let Some(slot) = from {
+                let (answer, answers) = mpsc::sync_channel(1);
+                mailbox.post(Letter::Report {
+                    from: slot,
+                    most: PORTION,
+                    answer,
+                });
+                let Ok((reports, next)) = answers.recv_timeout(PATIENCE) else {
+                    return Errno::EIO;
+                };
+                for report in &reports {
+                    reply.peer(report, self.control.allowed_ips(report.id));
+                }
+                from = next;
+            }
+        }
+        Errno::NONE
+    }
+
+    /// What can fail comes first, so that a refused request changes nothing.
+    fn set(&mut self, changes: Changes) -> Errno {
+        let mark = changes.fwmark.unwrap_or(self.mark);
+        let fresh = match changes.listen_port.filter(|port| *port != self.port) {
+            None => None,
+            Some(port) => {
+                let config = UdpConfig {
+                    port,
+                    mark,
+                    offloads: self.offloads,
+                };
+                match udp::bind(config, self.mailboxes.len()) {
+                    Ok(fresh) => Some(fresh),
+                    Err(error) => return errno_of(&error),
+                }
+            }
+        };
+        if fresh.is_none() && mark != self.mark {
+            let marked = self.sockets.iter().try_for_each(|sockets| sockets.set_mark(mark));
+            if let Err(error) = marked {
+                return errno_of(&error);
+            }
+        }
+        match self.control.apply(changes, &mut self.random) {
+            Ok(()) => (),
+            Err(ConfigureError::TooManyPeers | ConfigureError::TooManyAllowedIps) => {
+                let _ = self.sockets.iter().try_for_each(|sockets| sockets.set_mark(self.mark));
+                return Errno::ENOMEM;
+            }
+            Err(_) => return Errno::EINVAL,
+        }
+        self.mark = mark;
+        if let Some((sockets, port)) = fresh {
+            self.port = port;
+            self.sockets = sockets.into_iter().map(Arc::new).collect();
+            for (mailbox, sockets) in self.mailboxes.iter().zip(&self.sockets) {
+                mailbox.post(Letter::Sockets(sockets.clone()));
+            }
+        }
+        for (shard, command) in self.control.commands() {
+            if let Some(mailbox) = self.mailboxes.get(usize::from(shard)) {
+                mailbox.post(Letter::Command(command));
+            }
+        }
+        Errno::NONE
+    }
+}
+
+fn errno_of(error: &io::Error) -> Errno {
+    match error.kind() {
+        ErrorKind::AddrInUse => Errno(libc::EADDRINUSE),
+        _ => error.raw_os_error().map_or(Errno::EIO, Errno),
+    }
+}

@@ -1,0 +1,101 @@
+//! Letters from thread to thread.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+
+use parking_lot::Mutex;
+use wirewright_engine::{Command, Counters, Handover, PeerReport};
+use wirewright_runtime::Waker;
+
+use crate::udp::Sockets;
+
+/// What a shard's thread is asked.
+pub(crate) enum Letter {
+    /// A change of the configuration.
+    Command(Command),
+    /// Something that another shard goes on with here.
+    Handover(Handover),
+    /// Another MTU of the interface.
+    Mtu(usize),
+    /// Other sockets.
+    Sockets(Arc<Sockets>),
+    /// To tell of up to so many peers from a slot on.
+    Report {
+        from: u32,
+        most: usize,
+        answer: SyncSender<(Vec<PeerReport>, Option<u32>)>,
+    },
+    /// To tell what it counted.
+    Count(SyncSender<Counters>),
+    /// To end.
+    Stop,
+}
+
+/// Hand-overs that may wait: beyond them a shard that cannot keep up would only collect memory.
+const MOST_HANDOVERS: usize = 64;
+
+/// The letters of one thread.
+pub(crate) struct Mailbox {
+    letters: Mutex<Letters>,
+    /// Read without the lock, once a round.
+    filled: AtomicBool,
+    waker: Waker,
+}
+
+#[derive(Default)]
+struct Letters {
+    queue: VecDeque<Letter>,
+    handovers: usize,
+}
+
+impl Mailbox {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            letters: Mutex::default(),
+            filled: AtomicBool::new(false),
+            waker: Waker::new()?,
+        })
+    }
+
+    /// Puts a letter in, and wakes its reader. False: it was a hand-over, and too many wait.
+    pub(crate) fn post(&self, letter: Letter) -> bool {
+        let mut letters = self.letters.lock();
+        if matches!(letter, Letter::Handover(_)) {
+            if letters.handovers >= MOST_HANDOVERS {
+                return false;
+            }
+            letters.handovers += 1;
+        }
+        letters.queue.push_back(letter);
+        self.filled.store(true, Ordering::Release);
+        drop(letters);
+        self.waker.wake();
+        true
+    }
+
+    /// Takes all letters out, in their order, into `into`, which is empty.
+    pub(crate) fn take(&self, into: &mut VecDeque<Letter>) {
+        if !self.filled.load(Ordering::Acquire) {
+            return;
+        }
+        let mut letters = self.letters.lock();
+        std::mem::swap(&mut letters.queue, into);
+        letters.handovers = 0;
+        self.filled.store(false, Ordering::Release);
+    }
+
+    /// To be called after waking up and before [`Mailbox::take`].
+    pub(crate) fn rest(&self) {
+        self.waker.rest();
+    }
+}
+
+impl AsFd for Mailbox {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.waker.as_fd()
+    }
+}

@@ -1,0 +1,199 @@
+//! From sockets into batches.
+//!
+//! A train that the kernel joined (`UDP_GRO`) fills a batch of its own, which goes on without a copy. Datagrams that come
+//! alone are collected in one batch, since what follows is paid by the batch: to copy one costs less.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
+use std::ptr;
+
+use rand_core::CryptoRng;
+use wirewright_engine::{Batch, Endpoint, Shard};
+
+use super::message::{Address, Arrival, Control};
+use super::{Bound, Sockets};
+use crate::sys;
+
+/// Messages asked for with one call.
+const MESSAGES: usize = 16;
+/// Bytes that any message fits.
+const MESSAGE: usize = 65_536;
+/// Where empty batches come from.
+pub trait Batches {
+    /// One of many slots, each for a packet of the interface's MTU and what the protocol adds.
+    fn slots(&mut self) -> Batch;
+    /// One of a single slot of `bytes` bytes.
+    fn whole(&mut self, bytes: usize) -> Batch;
+}
+
+impl<R: CryptoRng> Batches for Shard<R> {
+    fn slots(&mut self) -> Batch {
+        self.batch()
+    }
+
+    fn whole(&mut self, bytes: usize) -> Batch {
+        self.receive_batch(bytes)
+    }
+}
+
+/// The buffers of a thread that receives.
+pub struct Receiver {
+    /// What the kernel writes to.
+    buffers: Vec<Batch>,
+    addresses: [Address; MESSAGES],
+    controls: [Control; MESSAGES],
+    lengths: [libc::mmsghdr; MESSAGES],
+    /// Counts calls, to be fair to both families.
+    turn: usize,
+}
+
+// SAFETY: the pointers in `lengths` are set before each call and not followed after it.
+unsafe impl Send for Receiver {}
+
+impl Receiver {
+    /// Buffers for one thread.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            buffers: Vec::with_capacity(MESSAGES),
+            addresses: [Address::empty(); MESSAGES],
+            controls: [Control::EMPTY; MESSAGES],
+            // SAFETY: message headers are made of numbers and pointers, which may be null.
+            lengths: unsafe { sys::zeroed() },
+            turn: 0,
+        }
+    }
+
+    /// Receives what waits, up to a bound, and appends it to `received` in the order in which it came. True if more may
+    /// wait.
+    ///
+    /// # Errors
+    /// What the operating system says, but for an empty queue and for errors of earlier sends that it reports here.
+    pub fn receive(
+        &mut self,
+        sockets: &Sockets,
+        batches: &mut impl Batches,
+        received: &mut Vec<Batch>,
+    ) -> io::Result<bool> {
+        // Each in turn is the first, lest a flood of one family keep the other out.
+        let mut families = [&sockets.v4, &sockets.v6];
+        self.turn = self.turn.wrapping_add(1);
+        if self.turn % 2 == 1 {
+            families.reverse();
+        }
+        let mut more = false;
+        for bound in families.into_iter().flatten() {
+            more |= self.call(bound, batches, received)?;
+        }
+        Ok(more)
+    }
+
+    /// One call of the kernel. True if it filled all buffers.
+    fn call(&mut self, bound: &Bound, batches: &mut impl Batches, received: &mut Vec<Batch>) -> io::Result<bool> {
+        while self.buffers.len() < MESSAGES {
+            self.buffers.push(batches.whole(MESSAGE));
+        }
+        let count = match self.ask(bound) {
+            Ok(count) => count,
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock => return Ok(false),
+                // What an ICMP message did to an earlier datagram says nothing about the next.
+                ErrorKind::Interrupted
+                | ErrorKind::ConnectionRefused
+                | ErrorKind::ConnectionReset
+                | ErrorKind::HostUnreachable
+                | ErrorKind::NetworkUnreachable => return Ok(true),
+                _ => return Err(error),
+            },
+        };
+        let mut singles: Option<Batch> = None;
+        for index in 0..count {
+            let (Some(header), Some(address)) = (self.lengths.get(index), self.addresses.get(index)) else {
+                break;
+            };
+            // SAFETY: the kernel filled in this message, and its control buffer is in `self`.
+            let arrival = unsafe { Arrival::read(&header.msg_hdr) };
+            let len = header.msg_len as usize;
+            let Some(remote) = address.read() else { continue };
+            let mut path = Endpoint::new(remote);
+            path.source = arrival.destination;
+            let Some(buffer) = self.buffers.get_mut(index) else { break };
+            let segment = arrival.segment.unwrap_or(len).max(1);
+            if len <= segment && collect(&mut singles, batches, received, buffer, len, path) {
+                continue;
+            }
+            received.extend(singles.take());
+            let mut train = std::mem::replace(buffer, batches.whole(MESSAGE));
+            train.set_received(len, segment, path);
+            received.push(train);
+        }
+        received.extend(singles);
+        Ok(count == MESSAGES)
+    }
+
+    fn ask(&mut self, bound: &Bound) -> io::Result<usize> {
+        let mut pieces: [libc::iovec; MESSAGES] = [libc::iovec {
+            iov_base: ptr::null_mut(),
+            iov_len: 0,
+        }; MESSAGES];
+        let rows = self
+            .lengths
+            .iter_mut()
+            .zip(&mut pieces)
+            .zip(self.addresses.iter_mut().zip(&mut self.controls))
+            .zip(&mut self.buffers);
+        for (((header, piece), (address, control)), buffer) in rows {
+            let bytes = buffer.buffer_mut();
+            *piece = libc::iovec {
+                iov_base: bytes.as_mut_ptr().cast(),
+                iov_len: bytes.len(),
+            };
+            *address = Address::empty();
+            header.msg_len = 0;
+            header.msg_hdr.msg_name = address.as_mut_ptr();
+            header.msg_hdr.msg_namelen = size_of::<Address>() as libc::socklen_t;
+            header.msg_hdr.msg_iov = piece;
+            header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_control = control.as_mut_ptr();
+            header.msg_hdr.msg_controllen = Control::len();
+            header.msg_hdr.msg_flags = 0;
+        }
+        // SAFETY: every header was just filled in with pointers to memory of the given lengths, in `self` and in
+        // `pieces`, all of which live through the call and are borrowed by nobody else.
+        let count = unsafe {
+            libc::recvmmsg(
+                bound.socket.as_raw_fd(),
+                self.lengths.as_mut_ptr(),
+                MESSAGES as u32,
+                libc::MSG_DONTWAIT,
+                ptr::null_mut(),
+            )
+        };
+        sys::outcome(count).map(|count| count as usize)
+    }
+}
+
+impl Default for Receiver {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Copies a datagram that came alone to the others. False if it is too long for their slots.
+fn collect(
+    singles: &mut Option<Batch>,
+    batches: &mut impl Batches,
+    received: &mut Vec<Batch>,
+    buffer: &mut Batch,
+    len: usize,
+    path: Endpoint,
+) -> bool {
+    if singles.as_ref().is_some_and(Batch::is_full) {
+        received.extend(singles.take());
+    }
+    let batch = singles.get_or_insert_with(|| batches.slots());
+    let Some(datagram) = buffer.buffer_mut().get(..len) else {
+        return false;
+    };
+    batch.push_datagram(path, len, |bytes| bytes.copy_from_slice(datagram))
+}

@@ -1,0 +1,263 @@
+//! From batches to sockets.
+//!
+//! Datagrams of equal length that follow each other to one destination go as a train, which the kernel cuts apart as late
+//! as it can (`UDP_SEGMENT`); all trains of a round go with as few calls as possible. The datagrams stay where the cipher
+//! left them: a message names each as a piece.
+
+use std::io;
+use std::os::fd::AsRawFd;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use wirewright_engine::{Batch, Endpoint};
+use wirewright_offload::segments::{MAX_BYTES, Outgoing, runs};
+use wirewright_protocol::Instant;
+
+use super::message::{Address, Control, Writer};
+use super::refusals::Refusals;
+use super::{Bound, Sockets};
+use crate::sys;
+
+/// Messages handed over with one call, and pieces of all of them together.
+const MESSAGES: usize = 64;
+const PIECES: usize = 1024;
+/// How long a full send buffer is waited for before datagrams are dropped.
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 20_000_000,
+};
+
+/// What became of the datagrams that were to be sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Datagrams that the kernel took.
+    pub datagrams: u64,
+    /// Datagrams that it refused.
+    pub refused: u64,
+    /// Calls that were made.
+    pub calls: u64,
+}
+
+/// The buffers of a thread that sends.
+pub struct Sender {
+    queue: Vec<Train>,
+    pieces: Vec<libc::iovec>,
+    headers: Vec<libc::mmsghdr>,
+    addresses: Vec<Address>,
+    controls: Vec<Control>,
+    no_trains: Refusals,
+    no_source: Refusals,
+}
+
+// SAFETY: the pointers in the buffers are set before each call and not followed after it.
+unsafe impl Send for Sender {}
+
+/// Datagrams that go with one message.
+#[derive(Clone, Copy)]
+struct Train {
+    path: Endpoint,
+    /// Length of each datagram, the last perhaps excepted.
+    segment: u16,
+    /// Its datagrams among the pieces.
+    first: usize,
+    count: usize,
+}
+
+impl Sender {
+    /// Buffers for one thread.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            queue: Vec::with_capacity(MESSAGES),
+            pieces: Vec::with_capacity(PIECES),
+            headers: Vec::with_capacity(MESSAGES),
+            addresses: Vec::with_capacity(MESSAGES),
+            controls: Vec::with_capacity(MESSAGES),
+            no_trains: Refusals::default(),
+            no_source: Refusals::default(),
+        }
+    }
+
+    /// Sends all datagrams of the batches.
+    pub fn send(&mut self, now: Instant, sockets: &Sockets, batches: &[Batch]) -> Sent {
+        let mut sent = Sent::default();
+        for (family, is_ipv6) in [(&sockets.v4, false), (&sockets.v6, true)] {
+            for batch in batches {
+                self.add(now, family.as_ref(), is_ipv6, batch, &mut sent);
+            }
+            if let Some(bound) = family {
+                self.flush(now, bound, &mut sent);
+            }
+        }
+        sent
+    }
+
+    /// Queues the datagrams of one family in a batch. Whatever is queued points into batches that outlive this call of
+    /// [`Sender::send`], which ends with an empty queue.
+    fn add(&mut self, now: Instant, bound: Option<&Bound>, is_ipv6: bool, batch: &Batch, sent: &mut Sent) {
+        let outgoing = |index: usize| {
+            let slot = batch.slot(index).filter(|slot| slot.len > 0)?;
+            (slot.path.remote.is_ipv6() == is_ipv6).then_some(Outgoing {
+                destination: slot.path,
+                len: slot.len as usize,
+            })
+        };
+        for run in runs(batch.len(), MAX_BYTES, outgoing) {
+            let Some(first) = batch.slot(run.start) else { continue };
+            let Some(bound) = bound else {
+                sent.refused += run.len() as u64;
+                continue;
+            };
+            if self.queue.len() + run.len() > MESSAGES || self.pieces.len() + run.len() > PIECES {
+                self.flush(now, bound, sent);
+            }
+            let mut path = first.path;
+            path.source = path.source.filter(|source| !self.no_source.holds(source, now));
+            let alone = !bound.trains || self.no_trains.holds(&path.remote.ip(), now);
+            let from = self.pieces.len();
+            for index in run.clone() {
+                let datagram = batch.packet(index);
+                self.pieces.push(libc::iovec {
+                    iov_base: datagram.as_ptr().cast_mut().cast(),
+                    iov_len: datagram.len(),
+                });
+            }
+            let segment = first.len as u16;
+            if alone {
+                self.queue.extend((from..self.pieces.len()).map(|first| Train {
+                    path,
+                    segment,
+                    first,
+                    count: 1,
+                }));
+            } else {
+                self.queue.push(Train {
+                    path,
+                    segment,
+                    first: from,
+                    count: run.len(),
+                });
+            }
+        }
+    }
+
+    /// Hands the queue to the kernel.
+    fn flush(&mut self, now: Instant, bound: &Bound, sent: &mut Sent) {
+        let mut next = 0;
+        let mut patient = true;
+        while next < self.queue.len() {
+            match self.call(bound, next, sent) {
+                Ok(taken) => {
+                    let trains = self.queue.get(next..next + taken).unwrap_or(&[]);
+                    sent.datagrams += trains.iter().map(|train| train.count as u64).sum::<u64>();
+                    next += taken.max(1);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // The system takes nothing more: to wait for each of the rest would keep receiving waiting.
+                    if !(std::mem::take(&mut patient) && becomes_writable(bound)) {
+                        let rest = self.queue.get(next..).unwrap_or(&[]);
+                        sent.refused += rest.iter().map(|train| train.count as u64).sum::<u64>();
+                        break;
+                    }
+                }
+                Err(error) => {
+                    if !self.adapt(now, next, &error) {
+                        sent.refused += self.queue.get(next).map_or(0, |train| train.count as u64);
+                        next += 1;
+                    }
+                }
+            }
+        }
+        self.queue.clear();
+        self.pieces.clear();
+    }
+
+    /// The kernel refused the message `at`. True if another attempt may succeed.
+    fn adapt(&mut self, now: Instant, at: usize, error: &io::Error) -> bool {
+        let Some(train) = self.queue.get(at).copied() else {
+            return false;
+        };
+        let code = error.raw_os_error();
+        if train.count > 1 && matches!(code, Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE)) {
+            // EINVAL may also be about the source address; then the datagrams go singly for a while, and without it.
+            self.no_trains.note(train.path.remote.ip(), now);
+            let singles = (train.first..train.first + train.count).map(|first| Train {
+                first,
+                count: 1,
+                ..train
+            });
+            self.queue.splice(at..=at, singles);
+            return true;
+        }
+        let Some(source) = train.path.source else {
+            return false;
+        };
+        // The local address that the peer wrote to may be gone (as the kernel's send4() finds out): let the system choose.
+        self.no_source.note(source, now);
+        for train in self.queue.iter_mut().skip(at) {
+            train.path.source = train.path.source.filter(|known| *known != source);
+        }
+        true
+    }
+
+    /// One call for the messages from `from` on. Returns how many the kernel took.
+    fn call(&mut self, bound: &Bound, from: usize, sent: &mut Sent) -> io::Result<usize> {
+        self.headers.clear();
+        self.addresses.clear();
+        self.controls.clear();
+        let trains = self.queue.iter().skip(from).take(MESSAGES);
+        for train in trains.clone() {
+            self.addresses.push(Address::new(train.path.remote).0);
+            self.controls.push(Control::EMPTY);
+        }
+        // The vectors grow no more, so that pointers into them stay.
+        for ((train, address), control) in trains.zip(&mut self.addresses).zip(&mut self.controls) {
+            let (_, name_len) = Address::new(train.path.remote);
+            let mut writer = Writer::new(control);
+            if let Some(source) = train.path.source {
+                writer.source(source);
+            }
+            if train.count > 1 {
+                writer.segment(train.segment);
+            }
+            let control_len = writer.len();
+            let Some(pieces) = self.pieces.get_mut(train.first..train.first + train.count) else {
+                continue;
+            };
+            // SAFETY: a message header is made of numbers and pointers, which may be null.
+            let mut header: libc::mmsghdr = unsafe { sys::zeroed() };
+            header.msg_hdr.msg_name = address.as_mut_ptr();
+            header.msg_hdr.msg_namelen = name_len;
+            header.msg_hdr.msg_iov = pieces.as_mut_ptr();
+            header.msg_hdr.msg_iovlen = pieces.len();
+            if control_len > 0 {
+                header.msg_hdr.msg_control = control.as_mut_ptr();
+                header.msg_hdr.msg_controllen = control_len;
+            }
+            self.headers.push(header);
+        }
+        sent.calls += 1;
+        // SAFETY: the headers were just filled in with pointers into `self` and, by its pieces, into batches that are
+        // borrowed for the whole of `send`; all live through the call, and the kernel only reads what they point to.
+        let taken = unsafe {
+            libc::sendmmsg(
+                bound.socket.as_raw_fd(),
+                self.headers.as_mut_ptr(),
+                self.headers.len() as u32,
+                libc::MSG_DONTWAIT,
+            )
+        };
+        sys::outcome(taken).map(|taken| taken as usize)
+    }
+}
+
+impl Default for Sender {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn becomes_writable(bound: &Bound) -> bool {
+    let mut fds = [PollFd::new(&bound.socket, PollFlags::OUT)];
+    poll(&mut fds, Some(&PATIENCE)).is_ok_and(|ready| ready > 0)
+}

@@ -1,0 +1,360 @@
+//! The thread of one shard.
+//!
+//! # Theory
+//!
+//! A round takes a bounded amount from each side and carries it all the way: letters, then datagrams into the TUN, then
+//! packets out of the TUN into sealed datagrams, which all go with as few calls as there are trains. The bounds keep one
+//! side from starving the other: a round takes so many datagrams, or so many packets, before it looks at the rest. The
+//! clock is read once a round. With nothing left it sleeps until a descriptor is readable or a timer is due, and nothing
+//! else wakes it.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use wirewright_engine::{Batch, Event, Moment, Output, Shard};
+use wirewright_offload::gather::{Gather, Kinds, MAX_PACKETS};
+use wirewright_offload::split::Split;
+use wirewright_offload::virtio::{HEADER_LEN, Header, Kind};
+use wirewright_protocol::Instant;
+use wirewright_runtime::{OsRandom, clock};
+
+use crate::mailbox::{Letter, Mailbox};
+use crate::tun::{Queue, TunOffloads};
+use crate::udp::{Receiver, Sender, Sockets};
+
+/// Bytes of the largest super-packet with its header.
+const SUPER_PACKET: usize = HEADER_LEN + 65_535;
+/// Packets, super-packets among them, that a round reads from the TUN.
+const READS: usize = 64;
+/// Batches that a round seals: what is read is bounded in bytes, too.
+const BATCHES: usize = 4;
+
+/// Why a worker ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// It was asked to.
+    Stopped,
+    /// The interface is gone.
+    InterfaceGone,
+    /// A system call failed for good.
+    Failed(io::Error),
+}
+
+/// A shard with what its thread owns.
+pub(crate) struct Worker {
+    shard: Shard<OsRandom>,
+    queue: Queue,
+    sockets: Arc<Sockets>,
+    receiver: Receiver,
+    sender: Sender,
+    gather: Gather,
+    mailboxes: Arc<[Mailbox]>,
+    letters: VecDeque<Letter>,
+    received: Vec<Batch>,
+    output: Output,
+    super_packet: Box<[u8]>,
+    /// What was found readable, or may be.
+    ready: Ready,
+}
+
+#[derive(Clone, Copy)]
+struct Ready {
+    sockets: bool,
+    tun: bool,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        shard: Shard<OsRandom>,
+        queue: Queue,
+        offloads: TunOffloads,
+        sockets: Arc<Sockets>,
+        mailboxes: Arc<[Mailbox]>,
+    ) -> Self {
+        Self {
+            shard,
+            queue,
+            sockets,
+            receiver: Receiver::new(),
+            sender: Sender::new(),
+            gather: Gather::new(Kinds {
+                tcp: offloads.tcp,
+                udp: offloads.udp,
+            }),
+            mailboxes,
+            letters: VecDeque::new(),
+            received: Vec::new(),
+            output: Output::default(),
+            super_packet: vec![0; SUPER_PACKET].into_boxed_slice(),
+            ready: Ready {
+                sockets: true,
+                tun: true,
+            },
+        }
+    }
+
+    /// Works until it is told to stop, or cannot.
+    pub(crate) fn run(mut self) -> Ended {
+        loop {
+            match self.round() {
+                Ok(true) => (),
+                Ok(false) => return Ended::Stopped,
+                // The device was deleted: its descriptor stands for nothing any more.
+                Err(error) if error.raw_os_error() == Some(libc::EBADFD) => return Ended::InterfaceGone,
+                Err(error) => return Ended::Failed(error),
+            }
+        }
+    }
+
+    /// One round. False: it was told to stop.
+    fn round(&mut self) -> io::Result<bool> {
+        let at = clock::now();
+        if !self.read_letters(at) {
+            return Ok(false);
+        }
+        let mut busy = false;
+        if self.ready.sockets {
+            busy = self
+                .receiver
+                .receive(&self.sockets, &mut self.shard, &mut self.received)?;
+        }
+        let mut received = std::mem::take(&mut self.received);
+        for batch in received.drain(..) {
+            self.shard.receive_now(at, batch, &mut self.output);
+            self.deliver();
+        }
+        self.received = received;
+        self.shard.handshakes(at, busy, &mut self.output);
+        self.shard.tick(at, &mut self.output);
+        self.deliver();
+        let more = self.ready.tun && self.collect(at)?;
+        self.send(at.now);
+        self.hand_over();
+        self.output.notices.clear();
+        self.sleep(busy || more || self.shard.has_handshakes())?;
+        Ok(true)
+    }
+
+    fn read_letters(&mut self, at: Moment) -> bool {
+        let mut letters = std::mem::take(&mut self.letters);
+        if let Some(mailbox) = self.mailbox() {
+            mailbox.take(&mut letters);
+        }
+        let mut goes_on = true;
+        for letter in letters.drain(..) {
+            match letter {
+                Letter::Command(command) => self.shard.command(at, command),
+                Letter::Handover(handover) => self.shard.take_over(at, handover, &mut self.output),
+                Letter::Mtu(mtu) => self.shard.set_mtu(mtu),
+                Letter::Sockets(sockets) => {
+                    self.sockets = sockets;
+                    self.ready.sockets = true;
+                }
+                // Who asked may have gone.
+                Letter::Report { from, most, answer } => {
+                    let _ = answer.try_send(self.shard.reports(at.now, from, most));
+                }
+                Letter::Count(answer) => drop(answer.try_send(self.shard.counters().clone())),
+                Letter::Stop => goes_on = false,
+            }
+        }
+        self.letters = letters;
+        goes_on
+    }
+
+    /// Writes what came through the tunnel to the TUN, joined where it belongs together.
+    fn deliver(&mut self) {
+        let mut packets = std::mem::take(&mut self.output.packets);
+        for batch in packets.drain(..) {
+            self.gather.plan(batch.len(), |index| batch.packet(index));
+            let refused = self.write(&batch);
+            if refused > 0 {
+                self.shard.count(Event::InterfaceRefused, refused);
+            }
+            self.shard.recycle(batch);
+        }
+        self.output.packets = packets;
+    }
+
+    /// Writes what [`Gather`] planned. Returns how many packets the interface refused: it is down, or has no memory.
+    fn write(&self, batch: &Batch) -> u64 {
+        let mut refused = 0;
+        for group in self.gather.groups() {
+            let headers = group.headers();
+            let virtio = group.virtio().write(headers.len() as u16);
+            let mut packets = self.gather.packets(group).map(|index| batch.packet(index));
+            let outcome = if group.count() == 1 {
+                let packet = packets.next().unwrap_or(&[]);
+                self.queue.write(&[IoSlice::new(&virtio), IoSlice::new(packet)])
+            } else {
+                let mut pieces = [IoSlice::new(&[]); 2 + MAX_PACKETS];
+                let payloads = packets.map(|packet| packet.get(headers.len()..).unwrap_or(&[]));
+                let all = [&virtio[..], headers].into_iter().chain(payloads);
+                for (piece, bytes) in pieces.iter_mut().zip(all) {
+                    *piece = IoSlice::new(bytes);
+                }
+                self.queue.write(pieces.get(..2 + group.count()).unwrap_or(&pieces))
+            };
+            if outcome.is_err() {
+                refused += group.count() as u64;
+            }
+        }
+        refused
+    }
+
+    /// Reads packets from the TUN and seals them. True if there are more.
+    fn collect(&mut self, at: Moment) -> io::Result<bool> {
+        let mut packets = std::mem::take(&mut self.super_packet);
+        let outcome = self.collect_through(at, &mut packets);
+        self.super_packet = packets;
+        outcome
+    }
+
+    fn collect_through(&mut self, at: Moment, buffer: &mut [u8]) -> io::Result<bool> {
+        let mut batch = self.shard.batch();
+        let mut sealed = 0;
+        let mut more = true;
+        for _ in 0..READS {
+            let Some(len) = self.queue.read(buffer)? else {
+                more = false;
+                break;
+            };
+            let Some((header, packet)) = buffer.get_mut(..len).and_then(<[u8]>::split_first_chunk_mut) else {
+                continue;
+            };
+            batch = self.add(at, header, packet, batch, &mut sealed);
+            if sealed >= BATCHES {
+                break;
+            }
+        }
+        if batch.is_empty() {
+            self.shard.recycle(batch);
+        } else {
+            self.shard.send_now(at, batch, &mut self.output);
+        }
+        Ok(more)
+    }
+
+    /// Adds what was read to the batch; a full one is sealed and another goes on.
+    fn add(
+        &mut self,
+        at: Moment,
+        header: &[u8; HEADER_LEN],
+        packet: &mut [u8],
+        mut batch: Batch,
+        sealed: &mut usize,
+    ) -> Batch {
+        let Some(header) = Header::parse(header) else {
+            self.shard.count(Event::MalformedPacket, 1);
+            return batch;
+        };
+        let Some((kind, segment)) = header.segments else {
+            let complete = header.checksum.is_none_or(|checksum| checksum.complete(packet));
+            if !complete {
+                self.shard.count(Event::MalformedPacket, 1);
+                return batch;
+            }
+            batch = self.with_room(at, batch, sealed);
+            if !batch.push_plaintext(packet.len(), |bytes| bytes.copy_from_slice(packet)) {
+                self.shard.count(Event::Oversize, 1);
+            }
+            return batch;
+        };
+        let split = match kind {
+            Kind::Tcp4 | Kind::Tcp6 => Split::tcp(packet, segment.into()),
+            Kind::Udp => Split::udp(packet, segment.into()),
+        };
+        let Ok(split) = split else {
+            self.shard.count(Event::MalformedPacket, 1);
+            return batch;
+        };
+        for index in 0..split.count() {
+            batch = self.with_room(at, batch, sealed);
+            let pushed = batch.push_plaintext(split.packet_len(index), |bytes| {
+                split.write(index, bytes);
+            });
+            if !pushed {
+                self.shard.count(Event::Oversize, 1);
+            }
+        }
+        batch
+    }
+
+    fn with_room(&mut self, at: Moment, batch: Batch, sealed: &mut usize) -> Batch {
+        if !batch.is_full() {
+            return batch;
+        }
+        *sealed += 1;
+        self.shard.send_now(at, batch, &mut self.output);
+        self.shard.batch()
+    }
+
+    fn send(&mut self, now: Instant) {
+        if self.output.datagrams.is_empty() {
+            return;
+        }
+        let sent = self.sender.send(now, &self.sockets, &self.output.datagrams);
+        if sent.refused > 0 {
+            self.shard.count(Event::SendError, sent.refused);
+        }
+        for batch in self.output.datagrams.drain(..) {
+            self.shard.recycle(batch);
+        }
+    }
+
+    fn hand_over(&mut self) {
+        for (shard, handover) in self.output.handovers.drain(..) {
+            let posted = self
+                .mailboxes
+                .get(usize::from(shard))
+                .is_some_and(|mailbox| mailbox.post(Letter::Handover(handover)));
+            if !posted {
+                self.shard.count(Event::HandoverRefused, 1);
+            }
+        }
+    }
+
+    /// Looks what is readable; waits for it unless the worker is busy.
+    fn sleep(&mut self, busy: bool) -> io::Result<()> {
+        let timeout = if busy {
+            Some(Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            })
+        } else {
+            self.shard.deadline().map(|deadline| {
+                let wait = deadline.saturating_since(clock::now().now);
+                Timespec {
+                    tv_sec: wait.as_secs().min(3600) as i64,
+                    tv_nsec: wait.subsec_nanos().into(),
+                }
+            })
+        };
+        let Some(mailbox) = self.mailboxes.get(usize::from(self.shard.id())) else {
+            return Ok(());
+        };
+        let watch = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+        let mut fds = vec![watch(mailbox.as_fd()), watch(self.queue.as_fd())];
+        fds.extend(self.sockets.descriptors().map(watch));
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => (),
+            Err(error) => return Err(error.into()),
+        }
+        let mut readable = fds.iter().map(|fd| !fd.revents().is_empty());
+        let letters = readable.next().unwrap_or(false);
+        let tun = readable.next().unwrap_or(false);
+        let sockets = readable.any(|readable| readable);
+        self.ready = Ready { sockets, tun };
+        if letters {
+            mailbox.rest();
+        }
+        Ok(())
+    }
+
+    fn mailbox(&self) -> Option<&Mailbox> {
+        self.mailboxes.get(usize::from(self.shard.id()))
+    }
+}
