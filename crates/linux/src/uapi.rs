@@ -5,7 +5,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,9 +25,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes read from a client in one turn, so that one that sends without end leaves time to others.
 const TURN: usize = 64 << 10;
 
-/// The socket file of an interface, which goes when this does.
+/// The socket file of an interface, which goes when this does. Another process may have put its own in the same place by
+/// then: that one stays.
 pub(crate) struct SocketFile {
     path: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
     watch: OwnedFd,
 }
 
@@ -54,7 +57,15 @@ pub(crate) fn listen(interface: &str) -> io::Result<(UnixListener, SocketFile)> 
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
     let gone = inotify::WatchFlags::DELETE_SELF | inotify::WatchFlags::ATTRIB | inotify::WatchFlags::MOVE_SELF;
     inotify::add_watch(&watch, &path, gone)?;
-    Ok((listener, SocketFile { path, watch }))
+    let identity = identity_of(&path)?;
+    Ok((
+        listener,
+        SocketFile {
+            path,
+            identity,
+            watch,
+        },
+    ))
 }
 
 impl SocketFile {
@@ -62,8 +73,17 @@ impl SocketFile {
     pub(crate) fn is_gone(&self) -> bool {
         let mut events = [0; 512];
         while rustix::io::read(&self.watch, &mut events).is_ok_and(|len| len > 0) {}
-        !self.path.exists()
+        !self.is_there()
     }
+
+    fn is_there(&self) -> bool {
+        identity_of(&self.path).is_ok_and(|identity| identity == self.identity)
+    }
+}
+
+fn identity_of(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = std::fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 impl AsFd for SocketFile {
@@ -74,7 +94,9 @@ impl AsFd for SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        if self.is_there() {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -231,5 +253,183 @@ impl Client {
             self.written = 0;
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers a get with so many bytes of text.
+    struct Talker {
+        len: usize,
+        requests: usize,
+        mistakes: usize,
+    }
+
+    impl Serve for Talker {
+        fn serve(&mut self, _: Request, reply: &mut Reply) -> Errno {
+            self.requests += 1;
+            for _ in 0..self.len / 14 {
+                reply.device(&wirewright_engine::uapi::DeviceReport {
+                    private_key: None,
+                    listen_port: 1,
+                    fwmark: 0,
+                });
+            }
+            Errno::NONE
+        }
+
+        fn refused(&mut self, _: &Mistake) {
+            self.mistakes += 1;
+        }
+    }
+
+    struct Meeting {
+        listener: UnixListener,
+        path: PathBuf,
+        clients: Clients,
+        server: Talker,
+    }
+
+    impl Meeting {
+        fn new(name: &str, len: usize) -> Self {
+            let path = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+            let _ = std::fs::remove_file(&path);
+            let listener = UnixListener::bind(&path).unwrap();
+            listener.set_nonblocking(true).unwrap();
+            let server = Talker {
+                len,
+                requests: 0,
+                mistakes: 0,
+            };
+            Self {
+                listener,
+                path,
+                clients: Clients::new(Limits::default()),
+                server,
+            }
+        }
+
+        fn client(&mut self, second: u64) -> UnixStream {
+            let client = UnixStream::connect(&self.path).unwrap();
+            client.set_nonblocking(true).unwrap();
+            self.clients.accept(&self.listener, at(second));
+            client
+        }
+
+        fn serve(&mut self, second: u64) {
+            self.clients.serve(at(second), &mut self.server);
+        }
+    }
+
+    impl Drop for Meeting {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
+    fn at(second: u64) -> Instant {
+        Instant::from_nanos(second * 1_000_000_000)
+    }
+
+    /// What has come; `None` at the end of the stream.
+    fn answer(client: &mut UnixStream) -> Option<String> {
+        let mut bytes = vec![0; 1 << 20];
+        match client.read(&mut bytes) {
+            Ok(0) => None,
+            Ok(len) => Some(String::from_utf8(bytes[..len].to_vec()).unwrap()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Some(String::new()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn several_requests_come_over_one_connection() {
+        let mut meeting = Meeting::new("several", 0);
+        let mut client = meeting.client(0);
+        client.write_all(b"get=1\n\nset=1\n\nget=1\n").unwrap();
+        meeting.serve(0);
+        assert_eq!(answer(&mut client).unwrap(), "errno=0\n\nerrno=0\n\n");
+        client.write_all(b"\n").unwrap();
+        meeting.serve(0);
+        assert_eq!(answer(&mut client).unwrap(), "errno=0\n\n");
+        assert_eq!(meeting.server.requests, 3);
+    }
+
+    #[test]
+    fn a_mistake_is_answered_and_ends_the_connection() {
+        let mut meeting = Meeting::new("mistake", 0);
+        for (text, expected) in [
+            (&b"set=1\nlisten_port=x\n\n"[..], "errno=-22\n\n"),
+            (b"get=1\nlisten_port=1\n\n", "errno=71\n\n"),
+            (b"GET / HTTP/1.1\r\n\r\n", "errno=71\n\n"),
+        ] {
+            let mut client = meeting.client(0);
+            client.write_all(text).unwrap();
+            meeting.serve(0);
+            assert_eq!(answer(&mut client).unwrap(), expected);
+            meeting.serve(0);
+            assert_eq!(answer(&mut client), None);
+        }
+        assert_eq!((meeting.server.requests, meeting.server.mistakes), (0, 3));
+    }
+
+    #[test]
+    fn a_client_that_stalls_keeps_nobody_waiting_and_loses_its_place_in_the_end() {
+        let mut meeting = Meeting::new("stalls", 0);
+        let mut stalled = meeting.client(0);
+        stalled.write_all(b"set=1\nlisten_port=").unwrap();
+        meeting.serve(0);
+        let mut other = meeting.client(1);
+        other.write_all(b"get=1\n\n").unwrap();
+        meeting.serve(1);
+        assert_eq!(answer(&mut other).unwrap(), "errno=0\n\n");
+        assert_eq!(meeting.clients.deadline(), Some(at(30)));
+        meeting.serve(29);
+        assert_eq!(answer(&mut stalled).unwrap(), "");
+        meeting.serve(30);
+        assert_eq!(answer(&mut stalled), None);
+        // Who has nothing half done may stay.
+        assert_eq!(meeting.clients.deadline(), None);
+        meeting.serve(1000);
+        assert_eq!(answer(&mut other).unwrap(), "");
+    }
+
+    #[test]
+    fn an_answer_that_nobody_reads_is_kept_for_a_while_and_no_further_request_is_read() {
+        let mut meeting = Meeting::new("unread", 4 << 20);
+        let mut client = meeting.client(0);
+        client.write_all(b"get=1\n\n").unwrap();
+        meeting.serve(0);
+        client.write_all(b"get=1\n\n").unwrap();
+        meeting.serve(1);
+        assert_eq!(meeting.server.requests, 1);
+        meeting.serve(40);
+        assert!(meeting.clients.clients.is_empty());
+    }
+
+    #[test]
+    fn the_one_that_was_silent_longest_makes_way() {
+        let mut meeting = Meeting::new("crowd", 0);
+        let mut clients: Vec<UnixStream> = (0..MOST_CLIENTS as u64).map(|second| meeting.client(second)).collect();
+        let mut newest = meeting.client(100);
+        assert_eq!(answer(&mut clients[0]), None);
+        assert_eq!(answer(&mut clients[1]).unwrap(), "");
+        newest.write_all(b"get=1\n\n").unwrap();
+        meeting.serve(100);
+        assert_eq!(answer(&mut newest).unwrap(), "errno=0\n\n");
+    }
+
+    #[test]
+    fn a_gigabyte_of_garbage_is_not_read_to_its_end() {
+        let mut meeting = Meeting::new("gigabyte", 0);
+        let mut client = meeting.client(0);
+        let written = client.write(&vec![b'a'; 1 << 20]).unwrap();
+        assert!(written > MOST_CLIENTS);
+        meeting.serve(0);
+        assert_eq!(answer(&mut client).unwrap(), "errno=71\n\n");
+        meeting.serve(0);
+        assert!(meeting.clients.clients.is_empty());
     }
 }
