@@ -1,0 +1,174 @@
+"""The smallest Linux that runs WireGuard: Debian's kernel, its modules, busybox, ``wg`` and ``ip``.
+
+The kernel comes from Debian's package, which is taken apart and not installed. Everything else is taken from this
+machine. The result is one file for QEMU's ``-initrd``, written here in cpio's "newc" form (the kernel's
+``Documentation/driver-api/early-userspace/buffer-format.rst``).
+"""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# What WireGuard and the virtual network card need; their dependencies are looked up.
+MODULES = ("virtio_pci", "virtio_net", "wireguard", "chacha-x86_64", "poly1305-x86_64", "curve25519-x86_64")
+PROGRAMS = ("wg", "ip")
+
+# Commands come and answers go over the second serial port; the first one is the kernel's.
+INIT = """#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+for module in $(cat /modules); do insmod /lib/modules/$module || echo "no $module"; done
+ip link set lo up
+stty -F /dev/ttyS1 raw -echo
+exec 3<>/dev/ttyS1
+echo "wirewright guest is up" >&3
+while read -r line <&3; do
+    sh -c "$line" >/output 2>&1 </dev/null
+    status=$?
+    wc -c </output | tr -d '\\n' >&3
+    echo " $status" >&3
+    cat /output >&3
+done
+poweroff -f
+"""
+
+
+class GuestError(Exception):
+    """A guest cannot be built or does not do what it is asked."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A kernel and its initial file system."""
+
+    kernel: Path
+    initramfs: Path
+
+
+def build(cache: Path) -> Image:
+    """Return the image, built in ``cache`` unless it is there already."""
+    image = Image(cache / "vmlinuz", cache / "initramfs.gz")
+    if image.kernel.exists() and image.initramfs.exists():
+        return image
+    cache.mkdir(parents=True, exist_ok=True)
+    root = unpack_kernel(cache)
+    modules = sorted(root.glob("lib/modules/*"))[-1]
+    files = [
+        ("init", INIT.encode(), 0o755),
+        ("bin/busybox", Path(found("busybox")).read_bytes(), 0o755),
+        *programs(),
+    ]
+    order = load_order(modules)
+    files += [(f"lib/modules/{path.name}", path.read_bytes(), 0o644) for path in order]
+    files.append(("modules", " ".join(path.name for path in order).encode(), 0o644))
+    applets = run("busybox", "--list").split()
+    links = [(f"bin/{applet}", "busybox") for applet in applets if applet not in ("busybox", *PROGRAMS)]
+    archive = gzip.compress(cpio(files, links), compresslevel=1)
+    # Whole or not at all: another test may be building the same.
+    for target, content in ((image.initramfs, archive), (image.kernel, next(root.glob("boot/vmlinuz-*")).read_bytes())):
+        partial = target.with_suffix(f".{id(archive)}")
+        partial.write_bytes(content)
+        partial.rename(target)
+    shutil.rmtree(root)
+    return image
+
+
+def unpack_kernel(cache: Path) -> Path:
+    """Fetch Debian's kernel package for virtual machines and take it apart; return where it lies."""
+    depends = run("apt-cache", "depends", "linux-image-cloud-amd64")
+    names = [line.split()[-1] for line in depends.splitlines() if "Depends: linux-image-" in line]
+    if not names:
+        raise GuestError("apt knows no kernel package: run apt-get update")
+    download = cache / "download"
+    shutil.rmtree(download, ignore_errors=True)
+    download.mkdir()
+    run("apt-get", "download", "-q", names[0], directory=download)
+    root = cache / "root"
+    shutil.rmtree(root, ignore_errors=True)
+    run("dpkg-deb", "-x", str(next(download.glob("*.deb"))), str(root))
+    shutil.rmtree(download)
+    return root
+
+
+def load_order(modules: Path) -> list[Path]:
+    """Return the module files, each behind those that it depends on."""
+    where = {path.stem.replace("-", "_"): path for path in modules.rglob("*.ko")}
+    builtin = {Path(line).stem.replace("-", "_") for line in (modules / "modules.builtin").read_text().splitlines()}
+    order: dict[Path, None] = {}
+
+    def add(name: str) -> None:
+        name = name.replace("-", "_")
+        if name in builtin:
+            return
+        path = where.get(name)
+        if path is None:
+            raise GuestError(f"the kernel package has no module {name}")
+        if path in order:
+            return
+        for needed in dependencies(path.read_bytes()):
+            add(needed)
+        order[path] = None
+
+    for name in MODULES:
+        add(name)
+    return list(order)
+
+
+def dependencies(module: bytes) -> list[str]:
+    """Return the names of the modules that a module needs: its ``.modinfo`` section holds strings, one of them these."""
+    _, _, rest = module.partition(b"\0depends=")
+    return [name.decode() for name in rest.partition(b"\0")[0].split(b",") if name]
+
+
+def programs() -> Iterator[tuple[str, bytes, int]]:
+    """Yield the programs and the libraries that they are linked with."""
+    libraries: set[str] = set()
+    for name in PROGRAMS:
+        path = found(name)
+        yield f"bin/{name}", Path(path).read_bytes(), 0o755
+        for line in run("ldd", path).splitlines():
+            libraries.update(word for word in line.split() if word.startswith("/"))
+    for library in sorted(libraries):
+        yield library.lstrip("/"), Path(library).read_bytes(), 0o755
+
+
+def cpio(files: Iterable[tuple[str, bytes, int]], links: Iterable[tuple[str, str]]) -> bytes:
+    """Return an archive of files (path, content, mode) and symbolic links (path, target), with their directories."""
+    entries = [(path, content, stat.S_IFREG | mode) for path, content, mode in files]
+    entries += [(path, target.encode(), stat.S_IFLNK | 0o777) for path, target in links]
+    directories = {str(parent) for path, _, _ in entries for parent in Path(path).parents} - {"."}
+    directories |= {"proc", "sys", "dev", "tmp"}
+    archive = bytearray()
+    for number, (path, content, mode) in enumerate(
+        [*((path, b"", stat.S_IFDIR | 0o755) for path in sorted(directories)), *entries, ("TRAILER!!!", b"", 0)], 1
+    ):
+        name = path.encode() + b"\0"
+        fields = (number, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name), 0)
+        archive += b"070701" + b"".join(b"%08x" % field for field in fields) + name
+        archive += bytes(-len(archive) % 4)
+        archive += content
+        archive += bytes(-len(archive) % 4)
+    return bytes(archive)
+
+
+def found(program: str) -> str:
+    """Return the path of a program of this machine."""
+    path = shutil.which(program)
+    if path is None:
+        raise GuestError(f"{program} is not installed")
+    return path
+
+
+def run(*command: str, directory: Path | None = None) -> str:
+    """Return what a command prints; raise if it fails."""
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)  # noqa: S603 - own words
+    if done.returncode:
+        raise GuestError(f"{' '.join(command)}: {done.stderr.strip() or f'exit status {done.returncode}'}")
+    return done.stdout
