@@ -37,7 +37,10 @@ fn main() -> io::Result<()> {
     set_option(&socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, 7 << 20)?;
     let tun = Tun::create(name, 1, TunOffloads::ALL)?;
     let queue = tun.into_queues().remove(0);
-    let key = rest.iter().any(|word| word == "--aead").then(|| Key::new(&[7; 32]));
+    let key = rest
+        .iter()
+        .any(|word| word == "--aead")
+        .then(|| Key::new(&[7; 32]));
     Loop {
         socket,
         queue,
@@ -53,7 +56,11 @@ fn set_option(socket: &UdpSocket, level: i32, name: i32, value: i32) -> io::Resu
         let value = (&raw const value).cast();
         libc::setsockopt(socket.as_raw_fd(), level, name, value, size_of::<i32>() as u32)
     };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 struct Loop {
@@ -85,7 +92,9 @@ impl Loop {
 
     fn send(&mut self, packet: &mut [u8], train: &mut [u8]) -> io::Result<()> {
         for _ in 0..64 {
-            let Some(len) = self.queue.read(packet)? else { break };
+            let Some(len) = self.queue.read(packet)? else {
+                break;
+            };
             let slices = packet[..len].chunks(SLICE).take(SLICES);
             let mut packets = [Packet {
                 key: 0,
@@ -99,7 +108,8 @@ impl Loop {
                 let at = count * DATAGRAM;
                 train[at + HEADER..at + HEADER + slice.len()].copy_from_slice(slice);
                 train[at + 8..at + HEADER].copy_from_slice(&self.counter.to_le_bytes());
-                (described.slot, described.len, described.counter) = (count as u32, slice.len() as u32, self.counter);
+                (described.slot, described.len, described.counter) =
+                    (count as u32, slice.len() as u32, self.counter);
                 self.counter += 1;
                 count += 1;
                 end = at + slice.len() + 32;
@@ -109,7 +119,8 @@ impl Loop {
                     bytes: train,
                     stride: DATAGRAM,
                 };
-                wirewright_aead::seal(std::slice::from_ref(key), &packets[..count], slab).map_err(io::Error::other)?;
+                wirewright_aead::seal(std::slice::from_ref(key), &packets[..count], slab)
+                    .map_err(io::Error::other)?;
             }
             match self.socket.send(&train[..end]) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -147,8 +158,13 @@ impl Loop {
                     bytes: train,
                     stride: DATAGRAM,
                 };
-                wirewright_aead::open(std::slice::from_ref(key), &packets[..count], slab, &mut verdicts[..count])
-                    .map_err(io::Error::other)?;
+                wirewright_aead::open(
+                    std::slice::from_ref(key),
+                    &packets[..count],
+                    slab,
+                    &mut verdicts[..count],
+                )
+                .map_err(io::Error::other)?;
                 if verdicts[..count].contains(&Verdict::Forged) {
                     continue;
                 }

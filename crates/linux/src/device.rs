@@ -29,7 +29,7 @@ pub struct Config {
 }
 
 /// Peers that a shard tells of in one letter.
-const PORTION: usize = 256;
+const PORTION: u32 = 256;
 /// How long a shard may take to answer. It answers within a round; this is for one that is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -91,7 +91,7 @@ impl Device {
         let (sender, endings) = mpsc::channel();
         let mut threads = Vec::new();
         for ((shard, queue), sockets) in shards.into_iter().zip(tun.into_queues()).zip(&sockets) {
-            let worker = Worker::new(shard, queue, offloads, sockets.clone(), mailboxes.clone());
+            let worker = Worker::new(shard, queue, offloads, sockets.clone(), mailboxes.clone())?;
             let (sender, ended) = (sender.clone(), ended.clone());
             let body = move || {
                 let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker.run()));
@@ -99,7 +99,11 @@ impl Device {
                 let _ = sender.send(outcome.unwrap_or_else(|_| failed()));
                 ended.wake();
             };
-            threads.push(std::thread::Builder::new().name("wirewright".into()).spawn(body)?);
+            threads.push(
+                std::thread::Builder::new()
+                    .name("wirewright".into())
+                    .spawn(body)?,
+            );
         }
         Ok(Self {
             name,
@@ -289,7 +293,10 @@ impl Served {
         match self.control.apply(changes, &mut self.random) {
             Ok(()) => (),
             Err(ConfigureError::TooManyPeers | ConfigureError::TooManyAllowedIps) => {
-                let _ = self.sockets.iter().try_for_each(|sockets| sockets.set_mark(self.mark));
+                let _ = self
+                    .sockets
+                    .iter()
+                    .try_for_each(|sockets| sockets.set_mark(self.mark));
                 return Errno::ENOMEM;
             }
             Err(_) => return Errno::EINVAL,

@@ -51,7 +51,13 @@ impl AsFd for LinkNews {
 pub(crate) fn mtu(name: &str) -> io::Result<usize> {
     let mut request = tun::request_for(name)?;
     // SAFETY: SIOCGIFMTU takes a pointer to an ifreq, which lives through the call.
-    unsafe { sys::ioctl(control_socket()?, libc::SIOCGIFMTU, (&raw mut request) as libc::c_ulong)? };
+    unsafe {
+        sys::ioctl(
+            control_socket()?,
+            libc::SIOCGIFMTU,
+            (&raw mut request) as libc::c_ulong,
+        )?
+    };
     // SAFETY: the kernel filled in the MTU.
     let mtu = unsafe { request.ifr_ifru.ifru_mtu };
     usize::try_from(mtu).map_err(io::Error::other)
@@ -62,14 +68,26 @@ pub(crate) fn set_mtu(name: &str, mtu: usize) -> io::Result<()> {
     let mut request = tun::request_for(name)?;
     request.ifr_ifru.ifru_mtu = i32::try_from(mtu).map_err(io::Error::other)?;
     // SAFETY: SIOCSIFMTU takes a pointer to an ifreq, which lives through the call.
-    unsafe { sys::ioctl(control_socket()?, libc::SIOCSIFMTU, (&raw mut request) as libc::c_ulong) }
+    unsafe {
+        sys::ioctl(
+            control_socket()?,
+            libc::SIOCSIFMTU,
+            (&raw mut request) as libc::c_ulong,
+        )
+    }
 }
 
 /// Bounds the segments of a super-packet, so that, sealed, they fit one train of UDP.
 pub(crate) fn set_most_segments(name: &str, segments: u32) -> io::Result<()> {
     let mut request = tun::request_for(name)?;
     // SAFETY: SIOCGIFINDEX takes a pointer to an ifreq, which lives through the call.
-    unsafe { sys::ioctl(control_socket()?, libc::SIOCGIFINDEX, (&raw mut request) as libc::c_ulong)? };
+    unsafe {
+        sys::ioctl(
+            control_socket()?,
+            libc::SIOCGIFINDEX,
+            (&raw mut request) as libc::c_ulong,
+        )?
+    };
     // SAFETY: the kernel filled in the index.
     let index = unsafe { request.ifr_ifru.ifru_ifindex };
 
@@ -89,7 +107,9 @@ pub(crate) fn set_most_segments(name: &str, segments: u32) -> io::Result<()> {
     let mut answer = [0_u8; 512];
     let len = rustix::io::read(&socket, &mut answer)?;
     // nlmsgerr begins with the negative error number, zero for an acknowledgement.
-    let code = answer.get(..len).and_then(|answer| answer.get(NLMSGHDR..)?.first_chunk());
+    let code = answer
+        .get(..len)
+        .and_then(|answer| answer.get(NLMSGHDR..)?.first_chunk());
     match code.map(|code| i32::from_ne_bytes(*code)) {
         Some(0) => Ok(()),
         Some(code) => Err(io::Error::from_raw_os_error(-code)),

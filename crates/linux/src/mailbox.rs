@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use parking_lot::Mutex;
-use wirewright_engine::{Command, Counters, Handover, PeerReport};
+use wirewright_engine::{Command, Handover, PeerReport};
 use wirewright_runtime::Waker;
 
 use crate::udp::Sockets;
@@ -26,11 +26,9 @@ pub(crate) enum Letter {
     /// To tell of up to so many peers from a slot on.
     Report {
         from: u32,
-        most: usize,
+        most: u32,
         answer: SyncSender<(Vec<PeerReport>, Option<u32>)>,
     },
-    /// To tell what it counted.
-    Count(SyncSender<Counters>),
     /// To end.
     Stop,
 }

@@ -177,11 +177,10 @@ impl AsFd for Queue {
 /// Turns on as much as is wanted and the kernel takes.
 fn probe_offloads(queue: &File, wanted: TunOffloads) -> io::Result<TunOffloads> {
     let mut tries = vec![wanted];
-    tries.push(TunOffloads {
-        udp: false,
-        ..wanted
-    });
-    let taken = tries.into_iter().find(|offloads| set_offloads(queue, *offloads).is_ok());
+    tries.push(TunOffloads { udp: false, ..wanted });
+    let taken = tries
+        .into_iter()
+        .find(|offloads| set_offloads(queue, *offloads).is_ok());
     match taken {
         Some(offloads) => Ok(offloads),
         None => set_offloads(queue, TunOffloads::NONE).map(|()| TunOffloads::NONE),
@@ -218,11 +217,15 @@ pub(crate) fn request_for(name: &str) -> io::Result<libc::ifreq> {
         && name.len() < request.ifr_name.len()
         && name != "."
         && name != ".."
-        && name.bytes().all(|byte| byte > b' ' && byte != b'/' && byte != b':' && byte != 0x7f);
+        && name
+            .bytes()
+            .all(|byte| byte > b' ' && byte != b'/' && byte != b':' && byte != 0x7f);
     if !is_valid {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("{name:?} cannot be the name of an interface: up to 15 characters, no space, slash or colon"),
+            format!(
+                "{name:?} cannot be the name of an interface: up to 15 characters, no space, slash or colon"
+            ),
         ));
     }
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
@@ -233,7 +236,8 @@ pub(crate) fn request_for(name: &str) -> io::Result<libc::ifreq> {
 
 fn name_of(request: &libc::ifreq) -> String {
     let bytes: Vec<u8> = request.ifr_name.iter().map(|byte| *byte as u8).collect();
-    CStr::from_bytes_until_nul(&bytes).map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
+    CStr::from_bytes_until_nul(&bytes)
+        .map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
 }
 
 /// A descriptor inherited from whoever started us.

@@ -37,7 +37,10 @@ pub(crate) struct SocketFile {
 /// A listening socket and its file.
 pub(crate) fn listen(interface: &str) -> io::Result<(UnixListener, SocketFile)> {
     let directory = Path::new(DIRECTORY);
-    std::fs::DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(directory)?;
     let path = directory.join(format!("{interface}.sock"));
     if UnixStream::connect(&path).is_ok() {
         let message = format!("another process serves {}", path.display());
@@ -55,7 +58,8 @@ pub(crate) fn listen(interface: &str) -> io::Result<(UnixListener, SocketFile)> 
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-    let gone = inotify::WatchFlags::DELETE_SELF | inotify::WatchFlags::ATTRIB | inotify::WatchFlags::MOVE_SELF;
+    let gone =
+        inotify::WatchFlags::DELETE_SELF | inotify::WatchFlags::ATTRIB | inotify::WatchFlags::MOVE_SELF;
     inotify::add_watch(&watch, &path, gone)?;
     let identity = identity_of(&path)?;
     Ok((
@@ -142,7 +146,11 @@ impl Clients {
                 continue;
             }
             if self.clients.len() >= MOST_CLIENTS {
-                let oldest = self.clients.iter().enumerate().min_by_key(|(_, client)| client.moved);
+                let oldest = self
+                    .clients
+                    .iter()
+                    .enumerate()
+                    .min_by_key(|(_, client)| client.moved);
                 if let Some(oldest) = oldest.map(|(index, _)| index) {
                     self.clients.swap_remove(oldest);
                 }
@@ -208,7 +216,9 @@ impl Client {
                 self.moved = now;
                 self.take(buffer.get(..len).unwrap_or(&[]), server);
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return true,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                return true;
+            }
             Err(_) => return false,
         }
         self.write(now)
@@ -236,7 +246,10 @@ impl Client {
 
     fn write(&mut self, now: Instant) -> bool {
         while self.has_answer() {
-            match self.stream.write(self.reply.bytes().get(self.written..).unwrap_or(&[])) {
+            match self
+                .stream
+                .write(self.reply.bytes().get(self.written..).unwrap_or(&[]))
+            {
                 Ok(0) => return false,
                 Ok(len) => {
                     self.written += len;
@@ -412,7 +425,9 @@ mod tests {
     #[test]
     fn the_one_that_was_silent_longest_makes_way() {
         let mut meeting = Meeting::new("crowd", 0);
-        let mut clients: Vec<UnixStream> = (0..MOST_CLIENTS as u64).map(|second| meeting.client(second)).collect();
+        let mut clients: Vec<UnixStream> = (0..MOST_CLIENTS as u64)
+            .map(|second| meeting.client(second))
+            .collect();
         let mut newest = meeting.client(100);
         assert_eq!(answer(&mut clients[0]), None);
         assert_eq!(answer(&mut clients[1]).unwrap(), "");

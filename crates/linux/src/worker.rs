@@ -19,7 +19,7 @@ use wirewright_offload::gather::{Gather, Kinds, MAX_PACKETS};
 use wirewright_offload::split::Split;
 use wirewright_offload::virtio::{HEADER_LEN, Header, Kind};
 use wirewright_protocol::Instant;
-use wirewright_runtime::{OsRandom, clock};
+use wirewright_runtime::{Alarm, OsRandom, Timer, clock};
 
 use crate::mailbox::{Letter, Mailbox};
 use crate::tun::{Queue, TunOffloads};
@@ -56,6 +56,7 @@ pub(crate) struct Worker {
     received: Vec<Batch>,
     output: Output,
     super_packet: Box<[u8]>,
+    alarm: Alarm,
     /// What was found readable, or may be.
     ready: Ready,
 }
@@ -73,8 +74,8 @@ impl Worker {
         offloads: TunOffloads,
         sockets: Arc<Sockets>,
         mailboxes: Arc<[Mailbox]>,
-    ) -> Self {
-        Self {
+    ) -> io::Result<Self> {
+        Ok(Self {
             shard,
             queue,
             sockets,
@@ -89,11 +90,12 @@ impl Worker {
             received: Vec::new(),
             output: Output::default(),
             super_packet: vec![0; SUPER_PACKET].into_boxed_slice(),
+            alarm: Alarm::new()?,
             ready: Ready {
                 sockets: true,
                 tun: true,
             },
-        }
+        })
     }
 
     /// Works until it is told to stop, or cannot.
@@ -157,7 +159,6 @@ impl Worker {
                 Letter::Report { from, most, answer } => {
                     let _ = answer.try_send(self.shard.reports(at.now, from, most));
                 }
-                Letter::Count(answer) => drop(answer.try_send(self.shard.counters().clone())),
                 Letter::Stop => goes_on = false,
             }
         }
@@ -196,7 +197,8 @@ impl Worker {
                 for (piece, bytes) in pieces.iter_mut().zip(all) {
                     *piece = IoSlice::new(bytes);
                 }
-                self.queue.write(pieces.get(..2 + group.count()).unwrap_or(&pieces))
+                self.queue
+                    .write(pieces.get(..2 + group.count()).unwrap_or(&pieces))
             };
             if outcome.is_err() {
                 refused += group.count() as u64;
@@ -297,9 +299,8 @@ impl Worker {
             return;
         }
         let sent = self.sender.send(now, &self.sockets, &self.output.datagrams);
-        if sent.refused > 0 {
-            self.shard.count(Event::SendError, sent.refused);
-        }
+        self.shard.count(Event::SendError, sent.refused);
+        self.shard.count(Event::SendTooLong, sent.too_long);
         for batch in self.output.datagrams.drain(..) {
             self.shard.recycle(batch);
         }
@@ -325,13 +326,8 @@ impl Worker {
                 tv_nsec: 0,
             })
         } else {
-            self.shard.deadline().map(|deadline| {
-                let wait = deadline.saturating_since(clock::now().now);
-                Timespec {
-                    tv_sec: wait.as_secs().min(3600) as i64,
-                    tv_nsec: wait.subsec_nanos().into(),
-                }
-            })
+            self.alarm.set(self.shard.deadline())?;
+            self.alarm.timer().timeout(|| clock::now().now)
         };
         let Some(mailbox) = self.mailboxes.get(usize::from(self.shard.id())) else {
             return Ok(());
@@ -339,11 +335,13 @@ impl Worker {
         let watch = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
         let mut fds = vec![watch(mailbox.as_fd()), watch(self.queue.as_fd())];
         fds.extend(self.sockets.descriptors().map(watch));
+        let sockets = fds.len();
+        fds.extend(self.alarm.timer().descriptor().map(watch));
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => (),
             Err(error) => return Err(error.into()),
         }
-        let mut readable = fds.iter().map(|fd| !fd.revents().is_empty());
+        let mut readable = fds.iter().take(sockets).map(|fd| !fd.revents().is_empty());
         let letters = readable.next().unwrap_or(false);
         let tun = readable.next().unwrap_or(false);
         let sockets = readable.any(|readable| readable);

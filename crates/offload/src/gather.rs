@@ -147,7 +147,10 @@ impl Gather {
         });
         let mut sum = None;
         if let Some(place) = place
-            && let Some(group) = self.open.get(place).and_then(|&at| self.groups.get_mut(at as usize))
+            && let Some(group) = self
+                .open
+                .get(place)
+                .and_then(|&at| self.groups.get_mut(at as usize))
         {
             let first = packet(group.first as usize);
             if group.takes(&seen, bytes.len(), first) && seen.is_intact(*sum.insert(seen.sum())) {
@@ -339,11 +342,19 @@ impl Group {
                 if self.push {
                     transport[tcp::FLAGS] |= tcp::PSH;
                 }
-                tcp::put16(transport, tcp::CHECKSUM, tcp::pseudo_header(ip, tcp::TCP, len).fold());
+                tcp::put16(
+                    transport,
+                    tcp::CHECKSUM,
+                    tcp::pseudo_header(ip, tcp::TCP, len).fold(),
+                );
             }
             Protocol::Udp => {
                 tcp::put16(transport, udp::LENGTH, len as u16);
-                tcp::put16(transport, udp::CHECKSUM, tcp::pseudo_header(ip, tcp::UDP, len).fold());
+                tcp::put16(
+                    transport,
+                    udp::CHECKSUM,
+                    tcp::pseudo_header(ip, tcp::UDP, len).fold(),
+                );
             }
             Protocol::Other => (),
         }

@@ -51,7 +51,18 @@ impl Header {
     /// Reads a header. `None` if it asks for something that was not offered.
     #[must_use]
     pub fn parse(bytes: &[u8; HEADER_LEN]) -> Option<Self> {
-        let &[flags, kind, _, _, size_a, size_b, start_a, start_b, offset_a, offset_b] = bytes;
+        let &[
+            flags,
+            kind,
+            _,
+            _,
+            size_a,
+            size_b,
+            start_a,
+            start_b,
+            offset_a,
+            offset_b,
+        ] = bytes;
         let segment = u16::from_ne_bytes([size_a, size_b]);
         let segments = match kind & !GSO_ECN {
             0 => None,
@@ -80,7 +91,11 @@ impl Header {
             put(6, start);
             put(8, offset);
         }
-        bytes[0] = if self.checksum.is_some() { NEEDS_CHECKSUM } else { 0 };
+        bytes[0] = if self.checksum.is_some() {
+            NEEDS_CHECKSUM
+        } else {
+            0
+        };
         bytes[1] = match self.segments {
             None => 0,
             Some((Kind::Tcp4, _)) => GSO_TCP4,
@@ -95,7 +110,10 @@ impl Partial {
     /// Completes the checksum of a packet. False if it points outside of it; then nothing has changed.
     pub fn complete(self, packet: &mut [u8]) -> bool {
         let (start, offset) = (usize::from(self.start), usize::from(self.offset));
-        let Some(summed) = packet.get_mut(start..).filter(|summed| summed.len() >= offset + 2) else {
+        let Some(summed) = packet
+            .get_mut(start..)
+            .filter(|summed| summed.len() >= offset + 2)
+        else {
             return false;
         };
         // The field holds the sum of the pseudo-header, which belongs to the sum. A zero would mean "no checksum" for
@@ -121,7 +139,10 @@ mod tests {
     fn what_is_written_is_read() {
         for kind in [Kind::Tcp4, Kind::Tcp6, Kind::Udp] {
             let header = Header {
-                checksum: Some(Partial { start: 20, offset: 16 }),
+                checksum: Some(Partial {
+                    start: 20,
+                    offset: 16,
+                }),
                 segments: Some((kind, 1380)),
             };
             assert_eq!(Header::parse(&header.write(52)), Some(header));

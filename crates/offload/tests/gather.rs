@@ -32,7 +32,10 @@ fn joined(kinds: Kinds, packets: &[Vec<u8>]) -> Vec<(Header, Vec<u8>)> {
     gather.plan(packets.len(), |index| &packets[index]);
     let once = written(&gather, packets);
     gather.plan(packets.len(), |index| &packets[index]);
-    assert!(once == written(&gather, packets), "a second plan forgets the first");
+    assert!(
+        once == written(&gather, packets),
+        "a second plan forgets the first"
+    );
     once
 }
 
@@ -204,7 +207,10 @@ fn a_train_becomes_one_packet_whose_checksum_is_left_to_the_receiver() {
         };
         assert_eq!(header.segments, Some((kind, 1380)));
         assert_eq!(header.checksum.unwrap().start, 20);
-        assert_eq!(usize::from(u16::from_be_bytes([packet[2], packet[3]])), packet.len());
+        assert_eq!(
+            usize::from(u16::from_be_bytes([packet[2], packet[3]])),
+            packet.len()
+        );
         assert_eq!(checksum(&packet[..20]), 0);
         if let Some(at) = length_at {
             let len = u16::from_be_bytes([packet[at], packet[at + 1]]);
@@ -259,5 +265,15 @@ fn what_the_device_does_not_take_is_not_joined() {
     let none = Kinds::default();
     assert_eq!(joined(none, &segments(4, 1000)).len(), 4);
     assert_eq!(joined(none, &datagrams(4, 1000)).len(), 4);
-    assert_eq!(joined(Kinds { tcp: true, udp: false }, &datagrams(4, 1000)).len(), 4);
+    assert_eq!(
+        joined(
+            Kinds {
+                tcp: true,
+                udp: false
+            },
+            &datagrams(4, 1000)
+        )
+        .len(),
+        4
+    );
 }

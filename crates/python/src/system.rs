@@ -38,7 +38,9 @@ pub(crate) fn run_interface(
     };
     let start = || -> io::Result<(String, Device)> {
         // SAFETY: the caller passes a descriptor that is open during the call; it is only duplicated.
-        let stop: OwnedFd = unsafe { BorrowedFd::borrow_raw(stop) }.as_fd().try_clone_to_owned()?;
+        let stop: OwnedFd = unsafe { BorrowedFd::borrow_raw(stop) }
+            .as_fd()
+            .try_clone_to_owned()?;
         let tun = match tun_descriptor {
             // SAFETY: the caller gives the descriptor away: it was inherited for this purpose.
             Some(number) => Tun::from_descriptor(unsafe { tun::inherited(number) }?, offloads)?,
@@ -48,5 +50,6 @@ pub(crate) fn run_interface(
     };
     let (name, device) = py.detach(start).map_err(|error| os_error(py, &error, None))?;
     ready.call1((name,))?;
-    py.detach(|| device.run()).map_err(|error| os_error(py, &error, None))
+    py.detach(|| device.run())
+        .map_err(|error| os_error(py, &error, None))
 }

@@ -20,13 +20,16 @@ use wirewright_protocol::Instant;
 
 /// The timer of this system.
 #[cfg(target_os = "linux")]
-pub(crate) type SystemTimer = BootTimer;
+pub type SystemTimer = BootTimer;
 #[cfg(not(target_os = "linux"))]
-pub(crate) type SystemTimer = Timeout;
+pub type SystemTimer = Timeout;
 
 /// Something that can wake a thread that sleeps in `poll`.
-pub(crate) trait Timer {
+pub trait Timer {
     /// Makes it fire at `deadline`, at once if that is past, or not at all. Forgets what it was set to before.
+    ///
+    /// # Errors
+    /// What the operating system says.
     fn set(&mut self, deadline: Option<Instant>) -> io::Result<()>;
     /// The descriptor that becomes readable.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
@@ -35,7 +38,7 @@ pub(crate) trait Timer {
 }
 
 /// A timer that is set only when the deadline is another one.
-pub(crate) struct Alarm<T = SystemTimer> {
+pub struct Alarm<T = SystemTimer> {
     timer: T,
     deadline: Option<Instant>,
 }
@@ -45,7 +48,7 @@ impl Alarm {
     ///
     /// # Errors
     /// What the operating system says when it has no descriptors left.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         Ok(Self::with(SystemTimer::new()?))
     }
 }
@@ -62,7 +65,7 @@ impl<T: Timer> Alarm<T> {
     ///
     /// # Errors
     /// What the operating system says; the alarm then keeps its deadline.
-    pub(crate) fn set(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+    pub fn set(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         if deadline != self.deadline {
             self.timer.set(deadline)?;
             self.deadline = deadline;
@@ -71,14 +74,15 @@ impl<T: Timer> Alarm<T> {
     }
 
     /// The timer, to be waited for.
-    pub(crate) fn timer(&self) -> &T {
+    #[must_use]
+    pub fn timer(&self) -> &T {
         &self.timer
     }
 }
 
 /// A Linux timer of the clock that goes on during suspend.
 #[cfg(target_os = "linux")]
-pub(crate) struct BootTimer(std::os::fd::OwnedFd);
+pub struct BootTimer(std::os::fd::OwnedFd);
 
 #[cfg(target_os = "linux")]
 impl BootTimer {
@@ -115,7 +119,7 @@ impl Timer for BootTimer {
 
 /// A timeout of `poll`, cut short: whatever the clock of `poll` missed, a sleep ends soon after the machine resumes.
 #[cfg(any(test, not(target_os = "linux")))]
-pub(crate) struct Timeout(Option<Instant>);
+pub struct Timeout(Option<Instant>);
 
 #[cfg(any(test, not(target_os = "linux")))]
 impl Timeout {

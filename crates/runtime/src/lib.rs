@@ -16,6 +16,7 @@ mod suspend;
 mod udp;
 mod waker;
 
+pub use alarm::{Alarm, SystemTimer, Timer};
 pub use random::OsRandom;
 pub use shell::{Interface, Shell, State};
 pub use udp::UdpSockets;

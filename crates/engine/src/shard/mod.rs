@@ -244,11 +244,13 @@ impl<R: CryptoRng> Shard<R> {
     #[must_use]
     pub fn reports(&self, now: Instant, from: u32, most: u32) -> (Vec<PeerReport>, Option<u32>) {
         let to = self.peers.bound().min(from.saturating_add(most));
-        let reports = (from..to).filter_map(|slot| self.peers.get(slot)).map(|peer| PeerReport {
-            id: peer.id,
-            status: status(peer, now),
-            preshared_key: peer.conversation.preshared_key().cloned(),
-        });
+        let reports = (from..to)
+            .filter_map(|slot| self.peers.get(slot))
+            .map(|peer| PeerReport {
+                id: peer.id,
+                status: status(peer, now),
+                preshared_key: peer.conversation.preshared_key().cloned(),
+            });
         (reports.collect(), (to < self.peers.bound()).then_some(to))
     }
 

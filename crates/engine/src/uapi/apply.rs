@@ -55,7 +55,11 @@ impl Control {
 
     /// Whether everything will fit, judged from above: removals that the request also asks for are not counted.
     fn check(&self, changes: &Changes) -> Result<(), ConfigureError> {
-        let (mut peers, mut allowed_ips) = if changes.replace_peers { (0, 0) } else { self.in_use() };
+        let (mut peers, mut allowed_ips) = if changes.replace_peers {
+            (0, 0)
+        } else {
+            self.in_use()
+        };
         let mut replaced = Vec::new();
         for change in changes.peers.iter().filter(|change| !change.remove) {
             let known = self.peer(&change.public_key).filter(|_| !changes.replace_peers);
@@ -66,7 +70,10 @@ impl Control {
         // A peer may be named twice, but loses what it has once.
         replaced.sort_unstable_by_key(|peer| (peer.shard, peer.slot));
         replaced.dedup();
-        let replaced: usize = replaced.into_iter().map(|peer| self.allowed_ips(peer).count()).sum();
+        let replaced: usize = replaced
+            .into_iter()
+            .map(|peer| self.allowed_ips(peer).count())
+            .sum();
         self.check_room(peers, allowed_ips.saturating_sub(replaced))
     }
 }

@@ -97,7 +97,8 @@ impl Reply {
 
     fn push(&mut self, bytes: &[u8]) {
         if self.0.capacity() - self.0.len() < bytes.len() {
-            let mut larger = Vec::with_capacity((2 * self.0.capacity()).max(self.0.len() + bytes.len()).max(4096));
+            let mut larger =
+                Vec::with_capacity((2 * self.0.capacity()).max(self.0.len() + bytes.len()).max(4096));
             larger.extend_from_slice(&self.0);
             // What is outgrown is wiped here.
             self.0 = Zeroizing::new(larger);
@@ -119,4 +120,3 @@ impl fmt::Debug for Reply {
         formatter.debug_tuple("Reply").field(&self.0.len()).finish()
     }
 }
-

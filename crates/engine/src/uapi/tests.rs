@@ -99,7 +99,10 @@ fn mistakes_name_their_line_and_never_the_value() {
     assert_eq!(problem("\n"), (1, Problem::NoOperation));
     assert_eq!(problem("set=2\n"), (1, Problem::NoOperation));
     assert_eq!(problem("set=1\nunknown=1\n"), (2, Problem::UnknownKey));
-    assert_eq!(problem("set=1\nendpoint=1.2.3.4:1\n"), (2, Problem::PeerKeyBeforePeer));
+    assert_eq!(
+        problem("set=1\nendpoint=1.2.3.4:1\n"),
+        (2, Problem::PeerKeyBeforePeer)
+    );
     assert_eq!(
         problem(&format!("set=1\npublic_key={A}\nlisten_port=1\n")),
         (3, Problem::DeviceKeyAfterPeer)
@@ -143,7 +146,12 @@ fn what_a_client_may_send_is_bounded() {
         allowed_ips: 3,
         ..Limits::default()
     };
-    let refused = |text: String| Parser::new(&limits).read(&mut text.as_bytes()).unwrap_err().problem;
+    let refused = |text: String| {
+        Parser::new(&limits)
+            .read(&mut text.as_bytes())
+            .unwrap_err()
+            .problem
+    };
     let peer = format!("public_key={A}\n");
     assert_eq!(
         refused(format!("set=1\n{}", peer.repeat(5))),

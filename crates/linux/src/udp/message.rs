@@ -74,7 +74,10 @@ impl<'a> Writer<'a> {
                 libc::CMSG_LEN(size_of::<T>() as u32) as usize,
             )
         };
-        assert!(self.filled + space <= CONTROL, "the room is made for all messages there are");
+        assert!(
+            self.filled + space <= CONTROL,
+            "the room is made for all messages there are"
+        );
         let header = libc::cmsghdr {
             cmsg_len: len as _,
             cmsg_level: level,
@@ -85,7 +88,9 @@ impl<'a> Writer<'a> {
         unsafe {
             let at = self.control.0.as_mut_ptr().add(self.filled);
             at.cast::<libc::cmsghdr>().write_unaligned(header);
-            at.add(libc::CMSG_LEN(0) as usize).cast::<T>().write_unaligned(value);
+            at.add(libc::CMSG_LEN(0) as usize)
+                .cast::<T>()
+                .write_unaligned(value);
         }
         self.filled += space;
     }

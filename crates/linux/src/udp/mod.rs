@@ -93,8 +93,15 @@ fn bind_once(config: UdpConfig, shards: usize) -> io::Result<(Vec<Sockets>, u16)
         }
     }
     let [v4, v6] = families;
-    let sockets: Vec<Sockets> = v4.into_iter().zip(v6).map(|(v4, v6)| Sockets { v4, v6 }).collect();
-    if sockets.iter().all(|sockets| sockets.v4.is_none() && sockets.v6.is_none()) {
+    let sockets: Vec<Sockets> = v4
+        .into_iter()
+        .zip(v6)
+        .map(|(v4, v6)| Sockets { v4, v6 })
+        .collect();
+    if sockets
+        .iter()
+        .all(|sockets| sockets.v4.is_none() && sockets.v6.is_none())
+    {
         return Err(ErrorKind::AddrNotAvailable.into());
     }
     Ok((sockets, port))
@@ -111,7 +118,10 @@ fn is_absent(error: &io::Error) -> bool {
 impl Sockets {
     /// The descriptors to wait for.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        [&self.v4, &self.v6].into_iter().flatten().map(|bound| bound.socket.as_fd())
+        [&self.v4, &self.v6]
+            .into_iter()
+            .flatten()
+            .map(|bound| bound.socket.as_fd())
     }
 
     /// Sets the mark of outgoing datagrams.
@@ -152,13 +162,17 @@ impl Bound {
         enlarge(&socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF);
         enlarge(&socket, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF);
         socket.bind(&address.into())?;
-        let bound = socket.local_addr()?.as_socket().map_or(port, |address| address.port());
+        let bound = socket
+            .local_addr()?
+            .as_socket()
+            .map_or(port, |address| address.port());
         if config.offloads.receive {
             // An older kernel has none; each datagram then comes alone.
             let _ = sys::set_option(&socket, libc::SOL_UDP, libc::UDP_GRO, 1_i32);
         }
         // A kernel that does not know the option does not know trains.
-        let trains = config.offloads.send && sys::set_option(&socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0_i32).is_ok();
+        let trains =
+            config.offloads.send && sys::set_option(&socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0_i32).is_ok();
         Ok((
             Self {
                 socket: socket.into(),

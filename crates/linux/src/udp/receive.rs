@@ -89,7 +89,12 @@ impl Receiver {
     }
 
     /// One call of the kernel. True if it filled all buffers.
-    fn call(&mut self, bound: &Bound, batches: &mut impl Batches, received: &mut Vec<Batch>) -> io::Result<bool> {
+    fn call(
+        &mut self,
+        bound: &Bound,
+        batches: &mut impl Batches,
+        received: &mut Vec<Batch>,
+    ) -> io::Result<bool> {
         while self.buffers.len() < MESSAGES {
             self.buffers.push(batches.whole(MESSAGE));
         }
@@ -117,7 +122,9 @@ impl Receiver {
             let Some(remote) = address.read() else { continue };
             let mut path = Endpoint::new(remote);
             path.source = arrival.destination;
-            let Some(buffer) = self.buffers.get_mut(index) else { break };
+            let Some(buffer) = self.buffers.get_mut(index) else {
+                break;
+            };
             let segment = arrival.segment.unwrap_or(len).max(1);
             if len <= segment && collect(&mut singles, batches, received, buffer, len, path) {
                 continue;

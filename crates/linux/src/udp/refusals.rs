@@ -31,7 +31,9 @@ impl Refusals {
 
     /// Whether it was refused lately.
     pub(super) fn holds(&self, address: &IpAddr, now: Instant) -> bool {
-        self.0.iter().any(|(known, until)| known == address && *until > now)
+        self.0
+            .iter()
+            .any(|(known, until)| known == address && *until > now)
     }
 }
 

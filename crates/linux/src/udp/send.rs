@@ -33,6 +33,8 @@ pub struct Sent {
     pub datagrams: u64,
     /// Datagrams that it refused.
     pub refused: u64,
+    /// Datagrams that it refused because they are too long for the way to their destination.
+    pub too_long: u64,
     /// Calls that were made.
     pub calls: u64,
 }
@@ -102,7 +104,9 @@ impl Sender {
             })
         };
         for run in runs(batch.len(), MAX_BYTES, outgoing) {
-            let Some(first) = batch.slot(run.start) else { continue };
+            let Some(first) = batch.slot(run.start) else {
+                continue;
+            };
             let Some(bound) = bound else {
                 sent.refused += run.len() as u64;
                 continue;
@@ -162,7 +166,11 @@ impl Sender {
                 }
                 Err(error) => {
                     if !self.adapt(now, next, &error) {
-                        sent.refused += self.queue.get(next).map_or(0, |train| train.count as u64);
+                        let count = self.queue.get(next).map_or(0, |train| train.count as u64);
+                        match error.raw_os_error() {
+                            Some(libc::EMSGSIZE) => sent.too_long += count,
+                            _ => sent.refused += count,
+                        }
                         next += 1;
                     }
                 }

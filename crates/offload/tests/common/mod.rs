@@ -97,7 +97,12 @@ impl Tcp {
         header.extend(addresses);
         let sum = checksum(&header);
         header[10..12].copy_from_slice(&sum.to_be_bytes());
-        let pseudo = [&addresses[..], &[0, protocol], &(transport_len as u16).to_be_bytes()].concat();
+        let pseudo = [
+            &addresses[..],
+            &[0, protocol],
+            &(transport_len as u16).to_be_bytes(),
+        ]
+        .concat();
         (header, pseudo)
     }
 
