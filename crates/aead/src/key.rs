@@ -1,29 +1,28 @@
 //! Keys that leave nothing behind.
 
-use alloc::boxed::Box;
 use core::fmt;
 use core::mem::MaybeUninit;
 
 use ring::aead::{CHACHA20_POLY1305, LessSafeKey, UnboundKey};
 use zeroize::{Zeroize, zeroize_stack};
 
-use crate::KEY_LEN;
+use crate::{KEY_LEN, Safe};
 
 /// A key for sealing and opening, wiped from memory when it is dropped.
 ///
-/// The secret lives in one heap allocation for all its life: moving a `Key` moves a pointer and leaves no copy
+/// The secret lives in one allocation, where secrets are kept ([`Safe`]), for all its life: moving a `Key` moves a pointer and leaves no copy
 /// behind. `Debug` prints no part of it. There is no `Clone`; share it by reference or in an `Arc`.
-pub struct Key(Box<Expanded>);
+pub struct Key(Safe<Expanded>);
 
 impl Key {
     /// Takes a copy of 32 uniformly random bytes; wiping the original is the caller's task.
     #[must_use]
     pub fn new(bytes: &[u8; KEY_LEN]) -> Self {
-        let mut boxed = Box::new(Expanded(MaybeUninit::uninit()));
-        boxed.fill(bytes);
+        let mut safe = Safe::new(Expanded(MaybeUninit::uninit()));
+        safe.fill(bytes);
         // ring builds its key on the stack and moves it several times; none of those copies is wiped by it.
         zeroize_stack::<DEAD_FRAMES>();
-        Self(boxed)
+        Self(safe)
     }
 
     pub(crate) fn expanded(&self) -> &LessSafeKey {

@@ -42,6 +42,7 @@ mod cipher;
 mod key;
 mod layout;
 mod one;
+pub mod safe;
 #[cfg(test)]
 mod vectors;
 
@@ -50,6 +51,7 @@ pub use cipher::Verdict;
 pub use key::Key;
 pub use layout::{LayoutError, Packet, Slab};
 pub use one::{open_one, seal_one};
+pub use safe::Safe;
 
 /// Length of a key, in bytes.
 pub const KEY_LEN: usize = 32;

@@ -119,6 +119,7 @@ impl Timer for BootTimer {
 
 /// A timeout of `poll`, cut short: whatever the clock of `poll` missed, a sleep ends soon after the machine resumes.
 #[cfg(any(test, not(target_os = "linux")))]
+#[cfg_attr(target_os = "linux", allow(unreachable_pub, reason = "tests only"))]
 pub struct Timeout(Option<Instant>);
 
 #[cfg(any(test, not(target_os = "linux")))]

@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod fork;
 pub mod secret_file;
+pub mod vault;
 
 mod alarm;
 mod random;
