@@ -129,14 +129,15 @@ impl Worker {
             self.deliver();
         }
         self.received = received;
-        self.shard.handshakes(at, busy, &mut self.output);
+        let data_comes = busy || !self.shard.is_quiet(at.now);
+        self.shard.handshakes(at, data_comes, &mut self.output);
         self.shard.tick(at, &mut self.output);
         self.deliver();
         let more = self.ready.tun && self.collect(at)?;
         self.send(at.now);
         self.hand_over();
         self.output.notices.clear();
-        self.sleep(busy || more || self.shard.has_handshakes())?;
+        self.sleep(busy || more)?;
         Ok(true)
     }
 
@@ -326,7 +327,8 @@ impl Worker {
                 tv_nsec: 0,
             })
         } else {
-            self.alarm.set(self.shard.deadline())?;
+            let deadlines = [self.shard.deadline(), self.shard.handshakes_due()];
+            self.alarm.set(deadlines.into_iter().flatten().min())?;
             self.alarm.timer().timeout(|| clock::now().now)
         };
         let Some(mailbox) = self.mailboxes.get(usize::from(self.shard.id())) else {
