@@ -19,7 +19,7 @@ use wirewright_offload::gather::{Gather, Kinds, MAX_PACKETS};
 use wirewright_offload::split::Split;
 use wirewright_offload::virtio::{HEADER_LEN, Header, Kind};
 use wirewright_protocol::Instant;
-use wirewright_runtime::{Alarm, OsRandom, Timer, clock};
+use wirewright_runtime::{Alarm, OsRandom, SuspendWatch, Timer, clock};
 
 use crate::mailbox::{Letter, Mailbox};
 use crate::tun::{Queue, TunOffloads};
@@ -57,6 +57,7 @@ pub(crate) struct Worker {
     output: Output,
     super_packet: Box<[u8]>,
     alarm: Alarm,
+    suspend: SuspendWatch,
     /// What was found readable, or may be.
     ready: Ready,
 }
@@ -91,6 +92,7 @@ impl Worker {
             output: Output::default(),
             super_packet: vec![0; SUPER_PACKET].into_boxed_slice(),
             alarm: Alarm::new()?,
+            suspend: SuspendWatch::new(clock::asleep()),
             ready: Ready {
                 sockets: true,
                 tun: true,
@@ -116,6 +118,9 @@ impl Worker {
         let at = clock::now();
         if !self.read_letters(at) {
             return Ok(false);
+        }
+        if self.suspend.was_suspended(clock::asleep()) {
+            self.shard.suspended(at, &mut self.output);
         }
         let mut busy = false;
         if self.ready.sockets {

@@ -29,14 +29,16 @@ pub fn now() -> Moment {
 
 /// How long the machine was suspended since it was booted; too little if the thread is held up meanwhile, never too much.
 #[cfg(target_os = "linux")]
-pub(crate) fn asleep() -> Duration {
+#[must_use]
+pub fn asleep() -> Duration {
     let boot = read(ClockId::Boottime);
     boot.saturating_sub(read(ClockId::Monotonic))
 }
 
 /// Elsewhere there are no two clocks that differ in this.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn asleep() -> Duration {
+#[must_use]
+pub fn asleep() -> Duration {
     Duration::ZERO
 }
 

@@ -20,5 +20,6 @@ mod waker;
 pub use alarm::{Alarm, SystemTimer, Timer};
 pub use random::OsRandom;
 pub use shell::{Interface, Shell, State};
+pub use suspend::SuspendWatch;
 pub use udp::UdpSockets;
 pub use waker::Waker;

@@ -9,18 +9,19 @@ use std::time::Duration;
 const LEAST: Duration = Duration::from_secs(1);
 
 /// Tells each suspend once.
-pub(crate) struct SuspendWatch {
+pub struct SuspendWatch {
     asleep: Duration,
 }
 
 impl SuspendWatch {
     /// `asleep` is how long the machine has slept until now ([`crate::clock::asleep`]).
-    pub(crate) fn new(asleep: Duration) -> Self {
+    #[must_use]
+    pub fn new(asleep: Duration) -> Self {
         Self { asleep }
     }
 
     /// Whether the machine was suspended since the last call.
-    pub(crate) fn was_suspended(&mut self, asleep: Duration) -> bool {
+    pub fn was_suspended(&mut self, asleep: Duration) -> bool {
         let suspended = asleep.saturating_sub(self.asleep) > LEAST;
         // A thread that was held up between the two readings saw too little, which is not to count as sleep later.
         self.asleep = self.asleep.max(asleep);
