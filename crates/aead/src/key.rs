@@ -4,6 +4,7 @@ use core::fmt;
 use core::mem::MaybeUninit;
 
 use ring::aead::{CHACHA20_POLY1305, LessSafeKey, UnboundKey};
+use zerocopy::FromZeros;
 use zeroize::{Zeroize, zeroize_stack};
 
 use crate::{KEY_LEN, Safe};
@@ -42,6 +43,7 @@ const DEAD_FRAMES: usize = 8 * size_of::<LessSafeKey>();
 
 /// ring's key, which does not wipe itself. `MaybeUninit` because the zeros that [`Drop`] leaves are no valid
 /// `LessSafeKey` (it holds a reference). Filled by `Key::new` before anybody else sees it.
+#[derive(FromZeros)]
 struct Expanded(MaybeUninit<LessSafeKey>);
 
 // Nothing is leaked by not running the drop glue of what is inside.

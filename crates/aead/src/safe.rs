@@ -18,6 +18,7 @@ use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
+use zerocopy::FromZeros;
 use zeroize::Zeroize;
 
 /// Where secrets are kept.
@@ -58,18 +59,20 @@ fn vault() -> Option<&'static dyn Vault> {
 
 /// Owns a secret. When it goes, all its bytes are overwritten, whether or not `T` wipes itself.
 ///
+/// The vault may put zeros in its place (in a forked child), so zeros must be a valid `T`: it owns nothing on the heap.
+///
 /// Moving it moves a pointer and leaves no copy behind. Moving a secret *into* it does: `T` was on the stack before.
-pub struct Safe<T> {
+pub struct Safe<T: FromZeros> {
     memory: NonNull<T>,
     owns: PhantomData<T>,
 }
 
 // SAFETY: it owns its `T` as a `Box` would.
-unsafe impl<T: Send> Send for Safe<T> {}
+unsafe impl<T: FromZeros + Send> Send for Safe<T> {}
 // SAFETY: as above; a shared `Safe` gives shared references only.
-unsafe impl<T: Sync> Sync for Safe<T> {}
+unsafe impl<T: FromZeros + Sync> Sync for Safe<T> {}
 
-impl<T> Safe<T> {
+impl<T: FromZeros> Safe<T> {
     /// Moves a value to where secrets are kept.
     #[must_use]
     pub fn new(value: T) -> Self {
@@ -83,7 +86,7 @@ impl<T> Safe<T> {
     }
 }
 
-impl<T> Deref for Safe<T> {
+impl<T: FromZeros> Deref for Safe<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -92,26 +95,26 @@ impl<T> Deref for Safe<T> {
     }
 }
 
-impl<T> DerefMut for Safe<T> {
+impl<T: FromZeros> DerefMut for Safe<T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as above, and `self` is borrowed exclusively.
         unsafe { self.memory.as_mut() }
     }
 }
 
-impl<T: Default> Default for Safe<T> {
+impl<T: FromZeros + Default> Default for Safe<T> {
     fn default() -> Self {
         Self::new(T::default())
     }
 }
 
-impl<T: Clone> Clone for Safe<T> {
+impl<T: FromZeros + Clone> Clone for Safe<T> {
     fn clone(&self) -> Self {
         Self::new(T::clone(self))
     }
 }
 
-impl<T> Drop for Safe<T> {
+impl<T: FromZeros> Drop for Safe<T> {
     fn drop(&mut self) {
         let layout = Layout::new::<T>();
         // SAFETY: the value is dropped once and not used afterwards; its memory is still ours, `layout.size()` bytes of
@@ -128,8 +131,14 @@ impl<T> Drop for Safe<T> {
     }
 }
 
+impl<T: FromZeros + Zeroize> Zeroize for Safe<T> {
+    fn zeroize(&mut self) {
+        T::zeroize(self);
+    }
+}
+
 /// Nothing of what is inside.
-impl<T> fmt::Debug for Safe<T> {
+impl<T: FromZeros> fmt::Debug for Safe<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Safe(..)")
     }
@@ -230,11 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_inside_is_dropped_and_not_shown() {
-        let shared = alloc::sync::Arc::new(());
-        let safe = Safe::new(shared.clone());
-        assert_eq!(format!("{safe:?}"), "Safe(..)");
-        drop(safe);
-        assert_eq!(alloc::sync::Arc::strong_count(&shared), 1);
+    fn nothing_of_what_is_inside_is_shown() {
+        assert_eq!(format!("{:?}", Safe::new([7_u8; 32])), "Safe(..)");
     }
 }

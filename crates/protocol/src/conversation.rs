@@ -25,7 +25,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use rand_core::CryptoRng;
-use x25519_dalek::SharedSecret;
+use wirewright_aead::Safe;
 
 pub use self::events::{Cause, Received, ReceivedOutcome, Sent, Timeout, Wants};
 use crate::constants::REKEY_TIMEOUT;
@@ -46,7 +46,7 @@ pub struct Conversation {
     /// `None` for all zeros.
     preshared: Option<PresharedKey>,
     /// Diffie-Hellman of the two static keys, from the first handshake on.
-    static_static: Option<Box<SharedSecret>>,
+    static_static: Option<Safe<[u8; 32]>>,
     initiated: Option<Box<Initiated>>,
     slots: Slots,
     timers: Timers,

@@ -1,6 +1,6 @@
 //! One's own key pair, and what can be read with it before the peer is known.
 
-use alloc::boxed::Box;
+use wirewright_aead::Safe;
 
 use crate::error::HandshakeError;
 use crate::keys::{PublicKey, SecretKey};
@@ -68,7 +68,7 @@ impl core::fmt::Debug for Identity {
 }
 
 /// An initiation whose peer is named but not yet proved. Wiped on drop; it may be handed to another thread.
-pub struct OpenedInitiation(pub(crate) Box<Named>);
+pub struct OpenedInitiation(pub(crate) Safe<Named>);
 
 impl OpenedInitiation {
     /// Who claims to have sent it.

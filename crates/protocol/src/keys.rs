@@ -1,13 +1,14 @@
 //! Curve25519 key pairs and preshared keys, and the texts they are written as.
 
-use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
 use base64ct::{Base64, Encoding};
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
+use wirewright_aead::Safe;
 use x25519_dalek::{SharedSecret, StaticSecret};
+use zerocopy::FromZeros;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::error::{HandshakeError, KeyError};
@@ -19,7 +20,7 @@ mod tests;
 /// Characters of 32 bytes in base64, the final `=` included.
 const BASE64_LEN: usize = 44;
 
-/// What secret and preshared keys have in common: 32 bytes in a box, read and written as base64, compared in constant
+/// What secret and preshared keys have in common: 32 bytes kept safe, read and written as base64, compared in constant
 /// time, not shown.
 macro_rules! hidden_key {
     ($key:ident) => {
@@ -29,7 +30,7 @@ macro_rules! hidden_key {
             /// # Errors
             /// [`KeyError`] if the text is anything else, surrounding space included.
             pub fn from_base64(text: &str) -> Result<Self, KeyError> {
-                let mut key = Self(Box::default());
+                let mut key = Self(Safe::default());
                 decode_base64(text, &mut key.0)?;
                 Ok(key)
             }
@@ -42,7 +43,7 @@ macro_rules! hidden_key {
 
             /// The key's 32 bytes.
             #[must_use]
-            pub const fn as_bytes(&self) -> &[u8; 32] {
+            pub fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
             }
         }
@@ -65,15 +66,15 @@ macro_rules! hidden_key {
 
 /// A Curve25519 secret key. Wiped on drop, compared in constant time, not shown by `Debug`.
 ///
-/// It stays in one heap allocation, so that moving it leaves no copy behind.
+/// It stays in one allocation, where secrets are kept, so that moving it leaves no copy behind.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct SecretKey(Box<[u8; 32]>);
+pub struct SecretKey(Safe<[u8; 32]>);
 
 impl SecretKey {
     /// Draws 32 bytes from `rng` and clamps them (RFC 7748, section 5), as `wg genkey` does.
     #[must_use]
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
-        let mut key = Self(Box::default());
+        let mut key = Self(Safe::default());
         rng.fill_bytes(&mut *key.0);
         key.0[0] &= 0b1111_1000;
         key.0[31] = key.0[31] & 0b0111_1111 | 0b0100_0000;
@@ -84,7 +85,7 @@ impl SecretKey {
     /// written back as it was read.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Box::new(bytes))
+        Self(Safe::new(bytes))
     }
 
     /// The public half of the pair.
@@ -113,7 +114,7 @@ impl SecretKey {
 hidden_key!(SecretKey);
 
 /// A Curve25519 public key, the name of a peer. Shown in base64.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, FromZeros, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey([u8; 32]);
 
 impl PublicKey {
@@ -166,7 +167,7 @@ impl PublicKey {
     pub fn is_low_order(&self) -> bool {
         // A clamped scalar is a multiple of the cofactor and not of the large prime order, on the curve and on
         // its twist: so the product with any one of them is zero exactly for the keys of low order.
-        SecretKey(Box::default()).diffie_hellman(self).is_err()
+        SecretKey(Safe::default()).diffie_hellman(self).is_err()
     }
 }
 
@@ -186,9 +187,9 @@ impl fmt::Debug for PublicKey {
 /// A symmetric key mixed into the handshake (section 5.2); all zeros stands for none. Wiped on drop, compared
 /// in constant time, not shown by `Debug`.
 ///
-/// It stays in one heap allocation, so that moving it leaves no copy behind.
+/// It stays in one allocation, where secrets are kept, so that moving it leaves no copy behind.
 #[derive(Clone, Default, Zeroize, ZeroizeOnDrop)]
-pub struct PresharedKey(Box<[u8; 32]>);
+pub struct PresharedKey(Safe<[u8; 32]>);
 
 impl PresharedKey {
     /// Draws 32 bytes from `rng`.
@@ -202,7 +203,7 @@ impl PresharedKey {
     /// Takes 32 bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Box::new(bytes))
+        Self(Safe::new(bytes))
     }
 
     /// Whether the key is all zeros, which the protocol takes for no preshared key.

@@ -42,6 +42,8 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        // Before the first key.
+        wirewright_runtime::vault::install();
         crate::fork::register(module)
     }
 

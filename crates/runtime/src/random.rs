@@ -6,11 +6,12 @@
 use core::convert::Infallible;
 
 use rand_core::{TryCryptoRng, TryRng};
+use wirewright_aead::Safe;
 use zeroize::Zeroize;
 
 /// A source of randomness that asks the operating system for 256 bytes at a time.
 pub struct OsRandom {
-    buffer: Box<[u8; 256]>,
+    buffer: Safe<[u8; 256]>,
     used: usize,
 }
 
@@ -19,7 +20,7 @@ impl OsRandom {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            buffer: Box::new([0; 256]),
+            buffer: Safe::new([0; 256]),
             used: 256,
         }
     }

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use rand_core::CryptoRng;
-use x25519_dalek::SharedSecret;
+use wirewright_aead::Safe;
 use zerocopy::IntoBytes;
 
 use super::{Cause, Conversation};
@@ -71,7 +71,7 @@ impl Conversation {
             initiation::write(Author {
                 public: identity.public(),
                 peer: &peer,
-                static_static: static_static.as_bytes(),
+                static_static,
                 ephemeral: SecretKey::generate(rng),
                 local_index,
                 timestamp: Tai64n::coarse(wall),
@@ -79,7 +79,7 @@ impl Conversation {
         })?;
         self.cookies.sign(now, &peer, message.as_mut_bytes());
         self.drop_initiated(retired);
-        self.initiated = Some(initiated);
+        self.initiated = Some(Box::new(initiated));
         self.last_sent = Some(now);
         self.timers.initiation_sent(now, jitter(rng));
         Ok(message)
@@ -115,8 +115,7 @@ impl Conversation {
         }
         let remote_index = opened.sender();
         let static_static = self.static_static(identity)?;
-        let (proved, timestamp) =
-            on_wiped_stack(|| initiation::read_timestamp(opened.0, static_static.as_bytes()))?;
+        let (proved, timestamp) = on_wiped_stack(|| initiation::read_timestamp(opened.0, static_static))?;
         if timestamp <= self.newest_timestamp {
             return Err(HandshakeError::TimestampReplay);
         }
@@ -186,11 +185,14 @@ impl Conversation {
         self.cookies.accept(now, &self.peer, reply)
     }
 
-    fn static_static(&mut self, identity: &Identity) -> Result<&SharedSecret, HandshakeError> {
+    fn static_static(&mut self, identity: &Identity) -> Result<&[u8; 32], HandshakeError> {
         match self.static_static {
             Some(ref shared) => Ok(shared),
             ref mut empty => {
-                let step = || identity.secret().diffie_hellman(&self.peer).map(Box::new);
+                let step = || -> Result<_, HandshakeError> {
+                    let shared = identity.secret().diffie_hellman(&self.peer)?;
+                    Ok(Safe::new(shared.to_bytes()))
+                };
                 Ok(empty.insert(on_wiped_stack(step)?))
             }
         }

@@ -1,7 +1,7 @@
 //! The first message: `e, es, s, ss, {timestamp}` (section 5.4.2).
 
-use alloc::boxed::Box;
-
+use wirewright_aead::Safe;
+use zerocopy::FromZeros;
 use zerocopy::little_endian::U32;
 
 use super::symmetric::Symmetric;
@@ -13,7 +13,7 @@ use crate::wire::Initiation;
 
 /// What the initiator keeps until the response comes; wiped on drop.
 pub(crate) struct Initiated {
-    pub(crate) state: Symmetric,
+    pub(crate) state: Safe<Symmetric>,
     pub(crate) ephemeral: SecretKey,
     /// Our index of the handshake, and of the session that may come of it.
     pub(crate) local_index: u32,
@@ -31,7 +31,7 @@ pub(crate) struct Author<'a> {
 }
 
 /// Writes the message, its MACs still zero.
-pub(crate) fn write(author: Author<'_>) -> Result<(Box<Initiated>, Initiation), HandshakeError> {
+pub(crate) fn write(author: Author<'_>) -> Result<(Initiated, Initiation), HandshakeError> {
     let ephemeral_public = *author.ephemeral.multiply_base_point().as_bytes();
     let mut state = Symmetric::new(author.peer);
     state.mix_ephemeral(&ephemeral_public);
@@ -56,14 +56,15 @@ pub(crate) fn write(author: Author<'_>) -> Result<(Box<Initiated>, Initiation), 
         mac2: [0; MAC_LEN],
     };
     let initiated = Initiated {
-        state,
+        state: Safe::new(state),
         ephemeral: author.ephemeral,
         local_index: author.local_index,
     };
-    Ok((Box::new(initiated), message))
+    Ok((initiated, message))
 }
 
 /// An initiation read up to the initiator's name; wiped on drop.
+#[derive(FromZeros)]
 pub(crate) struct Named {
     pub(crate) state: Symmetric,
     pub(crate) peer: PublicKey,
@@ -77,13 +78,13 @@ pub(crate) fn read_name(
     secret: &SecretKey,
     public: &PublicKey,
     message: &Initiation,
-) -> Result<Box<Named>, HandshakeError> {
+) -> Result<Safe<Named>, HandshakeError> {
     let mut state = Symmetric::new(public);
     state.mix_ephemeral(&message.ephemeral);
     let ephemeral = PublicKey::from_bytes(message.ephemeral);
     let key = state.mix_key(secret.diffie_hellman(&ephemeral)?.as_bytes());
     let text = state.open(&key, &message.encrypted_static)?;
-    Ok(Box::new(Named {
+    Ok(Safe::new(Named {
         state,
         peer: PublicKey::from_bytes(take_text(&text)),
         sender: message.sender(),
@@ -93,11 +94,11 @@ pub(crate) fn read_name(
 }
 
 /// An initiation whose author owns its name; wiped on drop.
-pub(crate) struct Proved(pub(crate) Box<Named>);
+pub(crate) struct Proved(pub(crate) Safe<Named>);
 
 /// Reads `ss, {timestamp}`.
 pub(crate) fn read_timestamp(
-    mut named: Box<Named>,
+    mut named: Safe<Named>,
     static_static: &[u8; 32],
 ) -> Result<(Proved, Tai64n), HandshakeError> {
     let key = named.state.mix_key(static_static);

@@ -50,7 +50,7 @@ pub(crate) fn read(
     preshared: &PresharedKey,
     message: &Response,
 ) -> Result<SessionKeys, HandshakeError> {
-    let mut state: Symmetric = initiated.state.clone();
+    let mut state = Symmetric::clone(&initiated.state);
     let ephemeral = PublicKey::from_bytes(message.ephemeral);
     state.mix_ephemeral(&message.ephemeral);
     state.mix_secret(initiated.ephemeral.diffie_hellman(&ephemeral)?.as_bytes());

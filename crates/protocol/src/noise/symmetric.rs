@@ -3,7 +3,7 @@
 use blake2::{Blake2s256, Digest};
 use wirewright_aead as aead;
 use wirewright_aead::Verdict;
-use zerocopy::IntoBytes;
+use zerocopy::{FromZeros, IntoBytes};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::error::HandshakeError;
@@ -28,7 +28,7 @@ const INITIAL_HASH: [u8; 32] = [
 pub(crate) type HandshakeKey = Zeroizing<[u8; 32]>;
 
 /// The symmetric state of a handshake; wiped on drop.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, FromZeros, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct Symmetric {
     chaining_key: [u8; 32],
     hash: [u8; 32],
