@@ -77,8 +77,8 @@ pub(crate) fn set_mtu(name: &str, mtu: usize) -> io::Result<()> {
     }
 }
 
-/// Bounds the segments of a super-packet, so that, sealed, they fit one train of UDP.
-pub(crate) fn set_most_segments(name: &str, segments: u32) -> io::Result<()> {
+/// The number of an interface.
+pub(crate) fn index(name: &str) -> io::Result<i32> {
     let mut request = tun::request_for(name)?;
     // SAFETY: SIOCGIFINDEX takes a pointer to an ifreq, which lives through the call.
     unsafe {
@@ -89,8 +89,12 @@ pub(crate) fn set_most_segments(name: &str, segments: u32) -> io::Result<()> {
         )?
     };
     // SAFETY: the kernel filled in the index.
-    let index = unsafe { request.ifr_ifru.ifru_ifindex };
+    Ok(unsafe { request.ifr_ifru.ifru_ifindex })
+}
 
+/// Bounds the segments of a super-packet, so that, sealed, they fit one train of UDP.
+pub(crate) fn set_most_segments(name: &str, segments: u32) -> io::Result<()> {
+    let index = index(name)?;
     let flags = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
     let mut message = [0_u8; NLMSGHDR + IFINFOMSG + 8];

@@ -20,6 +20,7 @@ mod peer;
 mod refusal;
 mod secret_io;
 mod shards;
+mod shim;
 mod status;
 mod system;
 mod tunnel;
@@ -35,6 +36,7 @@ mod _core {
         datagrams::Datagrams,
         key::{PresharedKey, PublicKey, SecretKey},
         listener::Listener,
+        shim::run_shim,
         system::run_interface,
         tunnel::RootlessTunnel,
         virtual_device::VirtualDevice,
