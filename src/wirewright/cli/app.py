@@ -1,6 +1,6 @@
 """The commands, and what happens to errors that reach the top.
 
-A command is a module of this package with a function of the same name. Modules are imported when their
+A command is a module of this package with a function of the same name, or, for a group, a `typer.Typer`. Modules are imported when their
 command runs, and import heavier things inside the function, so that ``ww`` starts quickly. To add a command,
 add its name to ``COMMANDS``.
 """
@@ -8,14 +8,14 @@ add its name to ``COMMANDS``.
 import os
 import re
 import sys
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-COMMANDS = ("genkey", "genpsk", "pubkey", "check", "ping", "demo")
+COMMANDS = ("genkey", "genpsk", "pubkey", "check", "ping", "demo", "lab")
 """In the order in which the help lists them."""
 
 TRACEBACK = "WIREWRIGHT_TRACEBACK"
@@ -89,20 +89,16 @@ class _Commands(MutableMapping[str, Any]):
     """Commands by name, made when they are asked for."""
 
     def __init__(self) -> None:
-        self._made: dict[str, TyperCommand] = {}
+        self._made: dict[str, TyperCommand | TyperGroup] = {}
 
-    def __getitem__(self, name: str) -> TyperCommand:
+    def __getitem__(self, name: str) -> TyperCommand | TyperGroup:
         if name not in COMMANDS:
             raise KeyError(name)
         if name not in self._made:
-            single = typer.Typer(add_completion=False, rich_markup_mode=None)
-            single.command(name)(getattr(import_module(f"wirewright.cli.{name}"), name))
-            command = typer.main.get_command(single)
-            assert isinstance(command, TyperCommand)
-            self._made[name] = command
+            self._made[name] = _command(name, getattr(import_module(f"wirewright.cli.{name}"), name))
         return self._made[name]
 
-    def __setitem__(self, name: str, command: TyperCommand) -> None:
+    def __setitem__(self, name: str, command: TyperCommand | TyperGroup) -> None:
         self._made[name] = command
 
     def __delitem__(self, name: str) -> None:
@@ -113,6 +109,19 @@ class _Commands(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len(COMMANDS)
+
+
+def _command(name: str, found: typer.Typer | Callable[..., None]) -> TyperCommand | TyperGroup:
+    if isinstance(found, typer.Typer):
+        group = typer.main.get_command(found)
+        assert isinstance(group, TyperGroup)
+        group.name = name
+        return group
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(name)(found)
+    command = typer.main.get_command(single)
+    assert isinstance(command, TyperCommand)
+    return command
 
 
 class _Group(TyperGroup):

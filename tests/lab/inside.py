@@ -1,0 +1,131 @@
+"""What runs in the hosts: servers and clients that check what they move. Nothing of ours is imported."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import socket
+import sys
+import time
+
+PORT = 7000
+PIECE = 1 << 16
+
+
+def ready() -> None:
+    print("ready", flush=True)
+
+
+def sink() -> None:
+    """Take one connection to its end; write the digest and the length of what came."""
+    with socket.create_server(("::", PORT), family=socket.AF_INET6, dualstack_ipv6=True) as server:
+        ready()
+        connection, _ = server.accept()
+    digest, length = hashlib.sha256(), 0
+    with connection:
+        while piece := connection.recv(PIECE):
+            digest.update(piece)
+            length += len(piece)
+    print(digest.hexdigest(), length)
+
+
+def send(host: str, size: str) -> None:
+    """Send so many random bytes; write their digest and their length."""
+    digest, left = hashlib.sha256(), int(size)
+    source = random.Random(size)
+    with socket.create_connection((host, PORT), timeout=40) as connection:
+        while left:
+            piece = source.randbytes(min(PIECE, left))
+            digest.update(piece)
+            connection.sendall(piece)
+            left -= len(piece)
+    print(digest.hexdigest(), size)
+
+
+def echo() -> None:
+    """Send every datagram back."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind(("::", PORT))
+        ready()
+        while True:
+            datagram, source = sock.recvfrom(1 << 16)
+            sock.sendto(datagram, source)
+
+
+def sizes(host: str, *wanted: str) -> None:
+    """Send datagrams of these sizes, again until each came back whole."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(1)
+        sock.connect((host, PORT))
+        for size in map(int, wanted):
+            datagram = random.Random(size).randbytes(size)
+            for _ in range(20):
+                sock.send(datagram)
+                try:
+                    if sock.recv(1 << 16) == datagram:
+                        break
+                except TimeoutError:
+                    continue
+            else:
+                raise SystemExit(f"{size} bytes did not come back")
+    print("all", len(wanted))
+
+
+def garbage(host: str, port: str, seconds: str) -> None:
+    """Send datagrams of any size and content as fast as it goes; write how many."""
+    source = random.Random(1)
+    block = source.randbytes(1 << 17)
+    # Types of our protocol with random contents, their own lengths among others.
+    heads = [bytes([kind, 0, 0, 0]) for kind in (1, 2, 3, 4, 5)]
+    sizes = [0, 1, 4, 31, 32, 64, 92, 148, 149, 500, 1400, 1472, 4096, 9000, 65507]
+    sockets = [
+        socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) for _ in range(8)
+    ]
+    for sock in sockets:
+        sock.connect((host, int(port)))
+    ready()
+    end, count = time.monotonic() + float(seconds), 0
+    while time.monotonic() < end:
+        for sock in sockets:
+            start, size = source.randrange(1 << 16), sizes[count % len(sizes)]
+            head = heads[count % len(heads)] if size >= 4 else b""
+            count += 1
+            try:
+                sock.send(head + block[start : start + size - len(head)])
+            except OSError:  # refused, or no room: as a flood would, go on
+                continue
+    print(count)
+
+
+def uapi_garbage(path: str, megabytes: str) -> None:
+    """Write so much garbage to a UAPI socket; write how much it took before it closed."""
+    piece, taken = b"a" * PIECE, 0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.connect(path)
+        sock.settimeout(30)
+        try:
+            while taken < int(megabytes) << 20:
+                taken += sock.send(piece)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+    print(taken)
+
+
+def uapi_stall(path: str, count: str) -> None:
+    """Connect so many times, each with half a request, and wait."""
+    sockets = []
+    for number in range(int(count)):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.connect(path)
+        sock.sendall((b"get=1\n", b"set=1\nprivate_key=00", b"s", b"")[number % 4])
+        sockets.append(sock)
+    ready()
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONHASHSEED", "0")
+    globals()[sys.argv[1]](*sys.argv[2:])
