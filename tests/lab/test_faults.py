@@ -1,0 +1,247 @@
+"""Things that break, and who must not break with them."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.lab.nodes import (
+    INNER,
+    INSIDE,
+    OURS,
+    Node,
+    answer,
+    cable,
+    inside,
+    pair,
+    peer_section,
+    transfer,
+    until,
+)
+from wirewright.lab import Lab, Machine
+
+SOCKET = "/var/run/wireguard/wg0.sock"
+
+
+def start(machine: Machine, *words: str) -> tuple[int, str]:
+    """Run the command; return its exit status and what it said on the standard error."""
+    done = machine.run(OURS, *words, check=False, timeout=20)
+    assert done.stdout == ""
+    return done.returncode, done.stderr
+
+
+def test_a_peer_that_restarts_is_met_again() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        a.ping("10.7.0.2")
+        assert lab["b"].kill("wirewright-tun") == 1
+        until(lambda: not lab["b"].processes("wirewright-tun"), "it has ended")
+        b.start().setconf(peer_section(a, endpoint="192.0.2.1"))
+        # Its first handshake replaces what a still believes in.
+        b.ping("10.7.0.1")
+        a.ping("10.7.0.2")
+
+
+def test_a_peer_that_forgot_is_met_again_by_whom_it_left() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        a.ping("10.7.0.2")
+        lab["b"].kill("wirewright-tun")
+        until(lambda: not lab["b"].processes("wirewright-tun"), "it has ended")
+        b.start().setconf(peer_section(a))
+        # It does not know where a is. After 15 silent seconds a begins anew.
+        a.ping("10.7.0.2", seconds=30)
+
+
+def test_after_a_kill_the_same_name_can_be_served_again() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        a.ping("10.7.0.2")
+        lab["a"].kill("wirewright-tun")
+        until(lambda: "wg0" not in lab["a"].run("ip", "-o", "link").stdout, "the kernel took the interface")
+        assert "wg0.sock" in lab["a"].run("ls", "/var/run/wireguard").stdout
+        a.start().setconf(peer_section(b, endpoint="192.0.2.2"))
+        a.ping("10.7.0.2")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_it_and_leaves_nothing(number: signal.Signals) -> None:
+    with Lab(cable()) as lab:
+        process = lab["a"].popen(OURS, "-f", "wg0", stderr=subprocess.PIPE, text=True)
+        a = Node(lab["a"])
+        until(lambda: "wg0.sock" in lab["a"].run("ls", "/var/run/wireguard").stdout, "it serves")
+        assert lab["a"].kill("wirewright-tun", number) == 1
+        _, said = process.communicate(timeout=20)
+        assert (process.returncode, said) == (0, "")
+        assert a.is_gone()
+
+
+def test_deleting_the_interface_ends_the_process_and_its_socket() -> None:
+    with Lab(cable()) as lab:
+        a, _ = pair(lab)
+        lab["a"].run("ip", "link", "delete", "wg0")
+        until(a.is_gone, "interface and socket are gone")
+        until(lambda: not lab["a"].processes("wirewright-tun"), "the process has ended")
+
+
+def test_deleting_the_socket_file_ends_the_process_and_its_interface() -> None:
+    with Lab(cable()) as lab:
+        a, _ = pair(lab)
+        lab["a"].run("rm", SOCKET)
+        until(a.is_gone, "interface and socket are gone")
+        until(lambda: not lab["a"].processes("wirewright-tun"), "the process has ended")
+
+
+def test_setting_the_interface_down_and_up_loses_nothing_but_packets() -> None:
+    with Lab(cable()) as lab:
+        a, _ = pair(lab)
+        a.ping("10.7.0.2")
+        for _ in range(3):
+            lab["a"].run("ip", "link", "set", "wg0", "down")
+            lab["a"].run("ip", "link", "set", "wg0", "up")
+            a.ping("10.7.0.2")
+
+
+# Bad input.
+
+
+def test_garbage_at_line_rate_from_strangers_leaves_a_tunnel_working() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        a.ping("10.7.0.2")
+        for target in ("192.0.2.2", "fd00::2"):
+            flood = inside(lab["a"], "garbage", target, "51820", "3")
+            transfer(lab["a"], lab["b"], "10.7.0.2", 500_000)
+            assert int(answer(flood)) > 1000
+        a.ping("10.7.0.2")
+        assert b.endpoint_of(a) == "192.0.2.1:51820"
+        assert lab["b"].processes("wirewright-tun")
+
+
+def test_clients_that_stall_keep_nobody_waiting() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        stalling = lab["a"].popen(
+            sys.executable,
+            INSIDE,
+            "uapi_stall",
+            SOCKET,
+            "40",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert stalling.stdout is not None
+        assert stalling.stdout.readline() == "ready\n"
+        assert set(a.show("allowed-ips")) == {str(b.public_key)}
+        a.ping("10.7.0.2")
+        stalling.communicate("")
+
+
+def test_a_gigabyte_of_garbage_is_cut_short() -> None:
+    with Lab(cable()) as lab:
+        a, _ = pair(lab)
+        taken = lab["a"].run(sys.executable, INSIDE, "uapi_garbage", SOCKET, "1024").stdout
+        assert int(taken) < 10 << 20
+        a.ping("10.7.0.2")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("set=1\nprivate_key=zz\n\n", "errno=-22"),
+        ("set=1\npublic_key=00\n\n", "errno=-22"),
+        ("set=1\nnonsense=1\n\n", "errno=-"),
+        ("set=1\nallowed_ip=10.0.0.0/8\n\n", "errno=-"),
+        ("get=2\n\n", "errno="),
+        ("\n\n", "errno="),
+        ("what is this?\n\n", "errno="),
+    ],
+)
+def test_a_wrong_request_gets_a_number_and_changes_nothing(text: str, expected: str) -> None:
+    with Lab(cable()) as lab:
+        a, _ = pair(lab)
+        before = a.wg("showconf")
+        said = lab["a"].python(
+            "import socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\ns.settimeout(10)\n"
+            "s.sendall(sys.argv[2].encode())\ns.shutdown(socket.SHUT_WR)\nprint(s.makefile().read())",
+            SOCKET,
+            text,
+        )
+        assert expected in said.stdout or text == "\n\n"
+        assert "errno=0" not in said.stdout
+        assert a.wg("showconf") == before
+
+
+# Starts that cannot be.
+
+
+@pytest.mark.parametrize("name", ["a name", "much-too-long-a-name", "a/b", "..", "", "wg:0"])
+def test_an_invalid_name_is_told(name: str) -> None:
+    with Lab(cable()) as lab:
+        status, said = start(lab["a"], name)
+        assert status == 1
+        assert said.startswith(f"wirewright-tun: {name}: ")
+        assert "name of an interface" in said
+        assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [(), ("wg0", "wg1"), ("--what",), ("-x", "wg0")])
+def test_wrong_arguments_are_told_with_the_usage(words: tuple[str, ...]) -> None:
+    with Lab(cable()) as lab:
+        status, said = start(lab["a"], *words)
+        assert status == 2
+        assert said.startswith("usage: wirewright-tun")
+
+
+def test_a_name_in_use_is_told_and_who_has_it_goes_on() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        status, said = start(lab["a"], "wg0")
+        assert status == 1
+        assert "wg0" in said
+        assert "busy" in said.lower() or "another process" in said
+        a.ping("10.7.0.2")
+        status, said = start(lab["a"], "eth0")
+        assert status == 1
+        assert said.startswith("wirewright-tun: eth0: ")
+        assert b.received(a) > 0
+
+
+def test_without_permission_it_says_what_it_takes() -> None:
+    with Lab(cable()) as lab:
+        done = lab["a"].run(
+            "setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", OURS, "wg0", check=False
+        )
+        assert done.returncode == 1
+        assert "root or CAP_NET_ADMIN" in done.stderr
+
+
+def test_without_a_tun_device_it_says_so() -> None:
+    with Lab(cable()) as lab:
+        lab["a"].run("mount", "-t", "tmpfs", "tmpfs", "/dev/net")
+        status, said = start(lab["a"], "wg0")
+        assert status == 1
+        assert "/dev/net/tun" in said
+        assert "modprobe tun" in said
+
+
+def test_a_failed_start_leaves_nothing() -> None:
+    with Lab(cable()) as lab:
+        lab["a"].run("mount", "-t", "tmpfs", "-o", "ro", "tmpfs", "/var/run/wireguard")
+        status, said = start(lab["a"], "wg0")
+        assert status == 1
+        assert "ead-only" in said
+        assert Node(lab["a"]).is_gone()
+
+
+@pytest.mark.parametrize("variable", ["WIREWRIGHT_SHARDS", "WG_TUN_FD"])
+def test_an_environment_that_makes_no_sense_is_told(variable: str) -> None:
+    with Lab(cable()) as lab:
+        done = lab["a"].run(OURS, "wg0", env={variable: "many"}, check=False)
+        assert done.returncode == 1
+        assert variable in done.stderr
+        assert Node(lab["a"], INNER[0]).is_gone()

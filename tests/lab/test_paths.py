@@ -1,0 +1,227 @@
+"""Peers whose whereabouts change: roaming, NATs, sources that come and go, networks that move."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.lab.nodes import INNER, OUTER, Node, cable, pair, peer_section, transfer, until
+from wirewright.lab import Host, Lab, Link, Nat, Route, Topology, at
+
+BEHIND_NAT = Topology(
+    (
+        Link(at("a", "10.1.0.2/24"), at("router", "10.1.0.1/24")),
+        Link(at("router", "192.0.2.1/24"), at("b", "192.0.2.2/24")),
+    ),
+    (
+        Host("a", routes=(Route("default", "10.1.0.1"),)),
+        Host("router", forward=True, nat=Nat("eth1", udp_timeout=2, udp_stream_timeout=2, random_ports=True)),
+    ),
+)
+# Seconds of silence after which the NAT above has forgotten everybody.
+FORGOTTEN = 4.0
+
+
+def behind_nat(lab: Lab, keepalive: int | None) -> tuple[Node, Node]:
+    a, b = (Node(lab[host], inner).start() for host, inner in zip("ab", INNER, strict=True))
+    b.setconf(peer_section(a))
+    a.setconf(peer_section(b, endpoint="192.0.2.2", keepalive=keepalive))
+    a.ping("10.7.0.2")
+    return a, b
+
+
+def pass_time(seconds: float) -> None:
+    """Wait for what a NAT forgets by its own clock."""
+    end = time.monotonic() + seconds
+    until(lambda: time.monotonic() > end, f"{seconds} s pass", seconds + 5)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_peer_that_roams_is_answered_where_it_is(family: int) -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab, outer=family)
+        a.ping("10.7.0.2")
+        new, length = ("192.0.2.99", 24) if family == 4 else ("fd00::99", 64)
+        lab["a"].run("ip", "address", "del", f"{OUTER[family][0]}/{length}", "dev", "eth0")
+        lab["a"].run("ip", "address", "add", f"{new}/{length}", "dev", "eth0")
+        a.ping("10.7.0.2")
+        assert new in b.endpoint_of(a)
+        b.ping("10.7.0.1")
+
+
+def test_a_peer_may_change_family() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        a.ping("10.7.0.2")
+        a.wg("set", "peer", str(b.public_key), "endpoint", "[fd00::2]:51820")
+        a.ping("10.7.0.2")
+        assert b.endpoint_of(a) == "[fd00::1]:51820"
+        b.ping("10.7.0.1")
+
+
+def test_a_keepalive_holds_a_nat_open() -> None:
+    with Lab(BEHIND_NAT) as lab:
+        a, b = behind_nat(lab, keepalive=1)
+        endpoint = b.endpoint_of(a)
+        pass_time(FORGOTTEN)
+        assert b.endpoint_of(a) == endpoint
+        b.ping("10.7.0.1")
+
+
+def test_without_keepalives_a_nat_forgets_and_the_inner_peer_is_found_where_it_next_speaks() -> None:
+    with Lab(BEHIND_NAT) as lab:
+        a, b = behind_nat(lab, keepalive=None)
+        endpoint = b.endpoint_of(a)
+        # What a ping leaves behind is a keepalive of its own, ten seconds later.
+        pass_time(10 + FORGOTTEN)
+        assert not b.reaches("10.7.0.1")
+        a.ping("10.7.0.2")
+        # Any of 60,000 ports.
+        assert b.endpoint_of(a) != endpoint
+        b.ping("10.7.0.1")
+
+
+def test_a_nat_that_loses_its_mind_amid_a_session_is_followed() -> None:
+    with Lab(BEHIND_NAT) as lab:
+        a, b = behind_nat(lab, keepalive=1)
+        endpoint = b.endpoint_of(a)
+        # A masquerading rule forgets what it did when the device goes down.
+        lab["router"].run("ip", "link", "set", "eth1", "down")
+        lab["router"].run("ip", "link", "set", "eth1", "up")
+        until(lambda: b.endpoint_of(a) != endpoint, "the next keepalive tells of the new mapping")
+        b.ping("10.7.0.1")
+
+
+TWO_WAYS = Topology(
+    (
+        Link(at("a", "192.0.2.1/24"), at("b", "192.0.2.2/24")),
+        Link(at("a", "198.51.100.1/24"), at("b", "198.51.100.2/24")),
+    ),
+)
+
+
+def test_answers_leave_from_the_address_that_was_asked() -> None:
+    with Lab(TWO_WAYS) as lab:
+        # b has two addresses for a; a speaks to the second, though b's way to a prefers the first.
+        lab["b"].run("ip", "address", "add", "203.0.113.5/32", "dev", "lo")
+        lab["a"].run("ip", "route", "add", "203.0.113.5", "via", "192.0.2.2")
+        a, b = (Node(lab[host], inner).start() for host, inner in zip("ab", INNER, strict=True))
+        b.setconf(peer_section(a))
+        a.setconf(peer_section(b, endpoint="203.0.113.5"))
+        a.ping("10.7.0.2")
+        b.ping("10.7.0.1")
+        # Had it answered from elsewhere, a would have roamed there.
+        assert a.endpoint_of(b) == "203.0.113.5:51820"
+
+
+def test_a_source_address_that_is_taken_away_does_not_silence_the_peer() -> None:
+    with Lab(TWO_WAYS) as lab:
+        lab["b"].run("ip", "address", "add", "203.0.113.5/32", "dev", "lo")
+        lab["a"].run("ip", "route", "add", "203.0.113.5", "via", "192.0.2.2")
+        a, b = (Node(lab[host], inner).start() for host, inner in zip("ab", INNER, strict=True))
+        b.setconf(peer_section(a))
+        a.setconf(peer_section(b, endpoint="203.0.113.5"))
+        a.ping("10.7.0.2")
+        lab["b"].run("ip", "address", "del", "203.0.113.5/32", "dev", "lo")
+        b.ping("10.7.0.1")
+        # From one that is left; a follows.
+        assert a.endpoint_of(b) == "192.0.2.2:51820"
+        a.ping("10.7.0.2")
+
+
+def test_when_the_way_moves_to_another_interface_the_source_follows() -> None:
+    with Lab(TWO_WAYS) as lab:
+        a, b = pair(lab)
+        a.ping("10.7.0.2")
+        lab["a"].run("ip", "link", "set", "eth0", "down")
+        lab["b"].run("ip", "link", "set", "eth0", "down")
+        a.wg("set", "peer", str(b.public_key), "endpoint", "198.51.100.2:51820")
+        a.ping("10.7.0.2")
+        assert b.endpoint_of(a) == "198.51.100.1:51820"
+        b.ping("10.7.0.1")
+
+
+def test_an_interface_that_moved_to_another_namespace_leaves_its_socket_behind() -> None:
+    topology = Topology((*cable().links, Link(at("a"), at("inner"))))
+    with Lab(topology) as lab:
+        a, b = pair(lab)
+        a.ping("10.7.0.2")
+        lab.move("wg0", "a", "inner")
+        moved = lab["inner"]
+        moved.run("ip", "address", "add", "10.7.0.1/24", "dev", "wg0")
+        moved.run("ip", "link", "set", "wg0", "up")
+        moved.run("ping", "-n", "-c1", "-w10", "10.7.0.2")
+        transfer(moved, lab["b"], "10.7.0.2", 3_000_000)
+        # The only way out of there is the tunnel; wg still speaks to the process where it began.
+        assert b.endpoint_of(a) == "192.0.2.1:51820"
+        assert a.latest_handshake(b) > 0
+
+
+def test_a_tunnel_goes_through_a_tunnel() -> None:
+    with Lab(cable()) as lab:
+        pair(lab)
+        inner = [
+            Node(lab["a"], ("10.8.0.1",), "wg1", port=51821, mtu=1340).start(),
+            Node(lab["b"], ("10.8.0.2",), "wg1", port=51821, mtu=1340).start(),
+        ]
+        inner[0].setconf(peer_section(inner[1], endpoint="10.7.0.2"))
+        inner[1].setconf(peer_section(inner[0], endpoint="10.7.0.1"))
+        inner[0].ping("10.8.0.2")
+        inner[0].ping("10.8.0.2", size=1312)
+        transfer(lab["a"], lab["b"], "10.8.0.2", 3_000_000)
+
+
+def test_a_tunnel_whose_endpoint_is_behind_itself_does_not_spin() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        a.ping("10.7.0.2")
+        # Its own datagrams to 192.0.2.2 now go into it.
+        a.wg("set", "peer", str(b.public_key), "allowed-ips", "10.7.0.2/32,192.0.2.2/32")
+        lab["a"].run("ip", "route", "add", "192.0.2.2/32", "dev", "wg0")
+        (process,) = lab["a"].processes("wirewright-tun")
+        before = sent(a, b)
+        lab["a"].run("ping", "-n", "-c3", "-i", "0.2", "-W", "1", "10.7.0.2", check=False)
+        # It grows by a header each time round until it does not fit; it does not multiply.
+        assert sent(a, b) - before < 3_000_000
+        assert lab["a"].processes("wirewright-tun") == [process]
+        lab["a"].run("ip", "route", "del", "192.0.2.2/32", "dev", "wg0")
+        a.ping("10.7.0.2")
+
+
+def sent(node: Node, peer: Node) -> int:
+    return int(node.show("transfer")[str(peer.public_key)].split("\t")[1])
+
+
+def test_a_mark_lets_a_tunnel_s_own_datagrams_pass_it_by() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        a.wg("set", "fwmark", "51820", "peer", str(b.public_key), "allowed-ips", "0.0.0.0/0")
+        lab["a"].run("ip", "route", "add", "default", "dev", "wg0", "table", "51820")
+        lab["a"].run("ip", "rule", "add", "not", "fwmark", "51820", "table", "51820")
+        lab["b"].run("ip", "address", "add", "198.51.100.77/32", "dev", "lo")
+        a.ping("198.51.100.77")
+        assert b.endpoint_of(a) == "192.0.2.1:51820"
+
+
+def test_a_way_that_flaps_is_used_again() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        a.ping("10.7.0.2")
+        for _ in range(5):
+            lab["b"].run("ip", "link", "set", "eth0", "down")
+            assert not a.reaches("10.7.0.2")
+            lab["b"].run("ip", "link", "set", "eth0", "up")
+            a.ping("10.7.0.2")
+        assert a.latest_handshake(b) > 0
+
+
+def test_a_socket_s_address_goes_away_and_another_comes() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        a.ping("10.7.0.2")
+        lab["a"].run("ip", "address", "flush", "dev", "eth0")
+        assert not a.reaches("10.7.0.2")
+        lab["a"].run("ip", "address", "add", "192.0.2.50/24", "dev", "eth0")
+        a.ping("10.7.0.2")
+        assert b.endpoint_of(a) == "192.0.2.50:51820"

@@ -1,0 +1,176 @@
+"""Settings that change under a running interface, and settings of great size."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from base64 import b64encode
+
+from tests.lab.nodes import Node, cable, pair, peer_section, transfer
+from wirewright.keys import SecretKey
+from wirewright.lab import Lab
+
+ALLOWED = 130_000
+PEERS = 100_000
+
+
+def test_a_key_that_changes_under_traffic_is_followed_by_who_learns_it() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        a.ping("10.7.0.2")
+        old = a.public_key
+        a.key = SecretKey.generate()
+        a.wg("set", "private-key", "/dev/stdin", input=a.key.expose() + "\n")
+        assert not a.reaches("10.7.0.2")
+        b.wg("set", "peer", str(old), "remove")
+        b.add(peer_section(a, endpoint="192.0.2.1"))
+        b.ping("10.7.0.1")
+        a.ping("10.7.0.2")
+        assert a.wg("show", "public-key").strip() == str(a.public_key)
+
+
+def test_an_interface_without_a_key_is_silent_and_speaks_once_it_has_one() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        a.wg("set", "private-key", "/dev/null")
+        assert not a.reaches("10.7.0.2")
+        assert a.wg("show", "private-key").strip() == "(none)"
+        a.wg("set", "private-key", "/dev/stdin", input=a.key.expose() + "\n")
+        a.ping("10.7.0.2")
+        assert b.received(a) > 0
+
+
+def test_a_port_that_changes_under_traffic_is_followed_by_the_peer() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        a.ping("10.7.0.2")
+        handshake = a.latest_handshake(b)
+        a.wg("set", "listen-port", "4444")
+        a.ping("10.7.0.2")
+        assert b.endpoint_of(a) == "192.0.2.1:4444"
+        b.ping("10.7.0.1")
+        assert a.latest_handshake(b) == handshake
+        assert ":51820" not in lab["a"].run("ss", "-uln").stdout
+
+
+def test_port_zero_is_a_free_one() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        a.wg("set", "listen-port", "0")
+        assert int(a.wg("show", "listen-port")) not in (0, 51820)
+        a.ping("10.7.0.2")
+        b.ping("10.7.0.1")
+
+
+def test_a_port_in_use_is_refused_and_nothing_else_changes() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        other = Node(lab["a"], ("10.8.0.1",), "wg1", port=51821).start()
+        refused = lab["a"].run("wg", "set", "wg1", "listen-port", "51820", "fwmark", "7", check=False)
+        assert refused.returncode == 1
+        assert "Address already in use" in refused.stderr
+        assert (other.wg("show", "listen-port").strip(), other.wg("show", "fwmark").strip()) == (
+            "51821",
+            "off",
+        )
+        a.ping("10.7.0.2")
+        assert b.received(a) > 0
+
+
+def test_two_interfaces_in_one_namespace_do_not_meet() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        c = Node(lab["a"], ("10.8.0.1",), "wg1", port=51821).start()
+        d = Node(lab["b"], ("10.8.0.2",), "wg1", port=51821).start()
+        c.setconf(peer_section(d, endpoint="192.0.2.2"))
+        d.setconf(peer_section(c, endpoint="192.0.2.1"))
+        a.ping("10.7.0.2")
+        c.ping("10.8.0.2")
+        assert set(lab["a"].run("wg", "show", "interfaces").stdout.split()) == {"wg0", "wg1"}
+        assert (len(lab["a"].processes("wirewright-tun")), b.received(a) > 0, d.received(c) > 0) == (
+            2,
+            True,
+            True,
+        )
+
+
+def test_peers_with_low_order_points_are_kept_and_never_spoken_to() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        points = [bytes(32), bytes([1, *bytes(31)])]
+        for number, point in enumerate(points):
+            key = b64encode(point).decode()
+            a.add(f"[Peer]\nPublicKey = {key}\nAllowedIPs = 10.7.1.{number}/32\nEndpoint = 192.0.2.2:51820\n")
+        assert not a.reaches("10.7.1.1")
+        a.ping("10.7.0.2")
+        assert {b64encode(point).decode() for point in points} <= set(a.show("latest-handshakes"))
+        assert b.received(a) > 0
+
+
+def test_our_own_key_as_a_peer_is_left_out() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        a.add(peer_section(a))
+        assert set(a.show("allowed-ips")) == {str(b.public_key)}
+        a.ping("10.7.0.2")
+
+
+def prefixes() -> list[str]:
+    """Networks that do not overlap, of both families."""
+    v4 = (
+        f"{first}.{second}.{third}.0/24"
+        for first in (11, 12)
+        for second in range(256)
+        for third in range(256)
+    )
+    v6 = (f"fd10:{number:x}::/32" for number in range(1, 0x10000))
+    return [*itertools.islice(v4, ALLOWED - 3000), *itertools.islice(v6, 3000)]
+
+
+def test_a_hundred_and_thirty_thousand_allowed_ips_are_set_and_listed() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        wanted = prefixes()
+        a.setconf(peer_section(b, endpoint="192.0.2.2", allowed=["10.7.0.2/32", *wanted]))
+        listed = a.show("allowed-ips")[str(b.public_key)].split()
+        assert len(listed) == ALLOWED + 1
+        assert set(listed) == {"10.7.0.2/32", *wanted}
+        a.ping("10.7.0.2")
+        a.setconf(peer_section(b, endpoint="192.0.2.2"))
+        a.ping("10.7.0.2")
+
+
+def test_a_hundred_thousand_peers_are_set_and_shown_while_packets_pass() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        sections = [
+            f"[Peer]\nPublicKey = {b64encode(os.urandom(31) + bytes([7])).decode()}\n"
+            f"AllowedIPs = 11.{number >> 16}.{number >> 8 & 255}.{number & 255}/32\n"
+            for number in range(PEERS)
+        ]
+        a.add(*sections)
+        assert len(a.wg("show", "peers").split()) == PEERS + 1
+        assert len(a.wg("show", "dump", timeout=30).splitlines()) == PEERS + 2
+        a.ping("10.7.0.2")
+        a.setconf(peer_section(b, endpoint="192.0.2.2"))
+        assert a.wg("show", "peers").split() == [str(b.public_key)]
+        a.ping("10.7.0.2")
+
+
+def test_several_shards_carry_several_peers() -> None:
+    with Lab(cable()) as lab:
+        networks = [f"10.{number}.0" for number in range(20, 26)]
+        a = Node(
+            lab["a"], [f"{network}.1" for network in networks], environment={"WIREWRIGHT_SHARDS": "4"}
+        ).start()
+        others = [
+            Node(lab["b"], (f"{network}.2",), f"wg{number}", port=6000 + number).start()
+            for number, network in enumerate(networks)
+        ]
+        a.setconf(*(peer_section(other, endpoint="192.0.2.2") for other in others))
+        for other, address in zip(others, a.addresses, strict=True):
+            other.setconf(peer_section(a, endpoint="192.0.2.1", allowed=[f"{address}/32"]))
+        for other in others:
+            a.ping(other.addresses[0])
+            transfer(lab["a"], lab["b"], other.addresses[0], 500_000)
+        assert all(a.latest_handshake(other) for other in others)
