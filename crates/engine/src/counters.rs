@@ -97,6 +97,8 @@ events! {
     StagedOverflow = "staged_overflow",
     /// Packets that waited for a session were dropped with the handshake.
     StagedDropped = "staged_dropped",
+    /// A message that we sealed was routed back into the interface, and dropped.
+    RoutingLoop = "routing_loop",
     /// A packet does not fit the batch that it has to go to.
     Oversize = "oversize",
     /// More batches were out at helpers than is allowed.

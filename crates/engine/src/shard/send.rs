@@ -18,7 +18,7 @@ use crate::counters::Event;
 use crate::directory::PeerRef;
 use crate::job::{SealJob, SealKey};
 use crate::output::{Handover, Output};
-use crate::packet::IpHeader;
+use crate::packet::{IpHeader, holds_message_to};
 use crate::peer::Endpoint;
 
 /// The packets of one peer in a batch.
@@ -229,6 +229,12 @@ impl<R: CryptoRng> Shard<R> {
             self.stage(index, group.slot, &mut job.batch);
             return;
         };
+        // Routed back into the interface, a message would go round, longer each time, and then as fragments that multiply.
+        if holds_message_to(job.batch.packet(index), sending.remote_index) {
+            self.count_peer(group.slot, Event::RoutingLoop, 1);
+            job.batch.drop_packet(index);
+            return;
+        }
         let (len, mtu, stride) = (job.batch.packet(index).len(), self.mtu, job.batch.stride());
         // Padded to 16 bytes, but never beyond the MTU (the paper's section 5.4.6; the kernel's calculate_skb_padding).
         let padded = len
