@@ -1,4 +1,4 @@
-"""What every test may ask for, and the rule that CI skips no interoperation test."""
+"""What every test may ask for, and the rule that CI skips no test that needs the system."""
 
 from __future__ import annotations
 
@@ -59,12 +59,13 @@ def missing(tool: str, remedy: str) -> NoReturn:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn the skip of an interoperation test into a failure where CI=true."""
+    """Turn the skip of a test that needs the system, or others' programs, into a failure where CI=true."""
     report = yield
-    if CI and report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("interop"):
+    must = item.get_closest_marker("interop") or item.get_closest_marker("lab")
+    if CI and report.skipped and not hasattr(report, "wasxfail") and must:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
         report.outcome = "failed"
-        report.longrepr = f"an interoperation test was skipped though CI=true: {reason}"
+        report.longrepr = f"a test that needs the system was skipped though CI=true: {reason}"
     return report
 
 

@@ -16,7 +16,7 @@ BOTH = [
     pytest.param(inner, outer, id=f"IPv{inner} in IPv{outer}")
     for inner, outer in itertools.product((4, 6), (4, 6))
 ]
-# Around every boundary: nothing, a block of padding, the interface's MTU, trains, and what must be fragmented.
+# Around every boundary: nothing, a block of padding, the interface's MTU, and what must be fragmented.
 UDP_SIZES = (0, 1, 15, 16, 17, 512, 1371, 1372, 1373, 1392, 1393, 2000, 8192, 32768, 65507)
 
 
@@ -129,8 +129,8 @@ def test_explicit_congestion_marks_of_the_inner_packet_survive() -> None:
         a.ping("10.7.0.2")
         source = (
             "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-            "s.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)\ns.bind(('', 7000))\nprint('ready', flush=True)\n"
-            "print(s.recvmsg(99, 99)[1][0][2][0])"
+            "s.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)\ns.bind(('', 7000))\n"
+            "print('ready', flush=True)\nprint(s.recvmsg(99, 99)[1][0][2][0])"
         )
 
         receiver = lab["b"].popen(sys.executable, "-c", source, stdout=subprocess.PIPE, text=True)

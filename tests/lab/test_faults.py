@@ -166,7 +166,8 @@ def test_a_wrong_request_gets_a_number_and_changes_nothing(text: str, expected: 
         a, _ = pair(lab)
         before = a.wg("showconf")
         said = lab["a"].python(
-            "import socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\ns.settimeout(10)\n"
+            "import socket, sys\ns = socket.socket(socket.AF_UNIX)\n"
+            "s.settimeout(10)\ns.connect(sys.argv[1])\n"
             "s.sendall(sys.argv[2].encode())\ns.shutdown(socket.SHUT_WR)\nprint(s.makefile().read())",
             SOCKET,
             text,

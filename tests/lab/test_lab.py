@@ -93,7 +93,10 @@ def test_a_router_forwards_and_a_nat_hides_who_is_behind_it() -> None:
         ),
     )
     with Lab(topology) as lab:
-        source = "import socket\ns = socket.create_server(('', 80))\nprint('ready', flush=True)\nprint(s.accept()[1][0])"
+        source = (
+            "import socket\ns = socket.create_server(('', 80))\n"
+            "print('ready', flush=True)\nprint(s.accept()[1][0])"
+        )
         server = lab["server"].popen(sys.executable, "-c", source, stdout=subprocess.PIPE, text=True)
         assert server.stdout is not None
         assert server.stdout.readline() == "ready\n"
@@ -124,7 +127,10 @@ def test_loss_is_of_packets_and_as_much_as_was_asked_for() -> None:
 
 def test_weather_loses_packets_not_trains_of_them() -> None:
     with Lab(cable(weather=Weather(loss=0.01))) as lab:
-        lengths = "import socket\ns = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0x0008)\nprint('ready', flush=True)\nprint(max(len(s.recv(1 << 17)) for _ in range(500)))"
+        lengths = (
+            "import socket\ns = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0x0008)\n"
+            "print('ready', flush=True)\nprint(max(len(s.recv(1 << 17)) for _ in range(500)))"
+        )
         watcher = lab["b"].popen(sys.executable, "-c", lengths, stdout=subprocess.PIPE, text=True)
         assert watcher.stdout is not None
         assert watcher.stdout.readline() == "ready\n"
@@ -177,12 +183,19 @@ def alive(process: int) -> bool:
 
 
 def test_nothing_is_left_after_an_exception() -> None:
-    with pytest.raises(ZeroDivisionError), Lab(cable(weather=Weather(delay=0.01))) as lab:
-        lab["a"].run("setsid", "-f", "sh", "-c", "exec sleep 1000 >/dev/null 2>&1")
-        until(lambda: bool(lab["a"].processes("sleep")), "it runs")
-        processes = [lab["a"].holder, lab["b"].holder, *lab["a"].processes()]
-        assert len(processes) == 3
-        1 / 0  # noqa: B018 - an error
+    processes: list[int] = []
+
+    def fail() -> None:
+        with Lab(cable(weather=Weather(delay=0.01))) as lab:
+            lab["a"].run("setsid", "-f", "sh", "-c", "exec sleep 1000 >/dev/null 2>&1")
+            until(lambda: bool(lab["a"].processes("sleep")), "it runs")
+            processes.extend([lab["a"].holder, lab["b"].holder, *lab["a"].processes()])
+            assert all(map(alive, processes))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert len(processes) == 3
     until(lambda: not any(map(alive, processes)), "all have ended")
 
 
@@ -236,7 +249,8 @@ def test_two_labs_of_the_same_topology_do_not_meet() -> None:
     with Lab(cable()) as one, Lab(cable()) as other:
         server = inside(one["b"], "sink")
         refused = other["a"].python(
-            "import socket\ntry: socket.create_connection(('192.0.2.2', 7000), 5)\nexcept OSError as e: print(e.errno)"
+            "import socket\ntry: socket.create_connection(('192.0.2.2', 7000), 5)\n"
+            "except OSError as error: print(error.errno)"
         )
         assert refused.stdout == "111\n"
         server.kill()

@@ -1,8 +1,8 @@
 """The commands, and what happens to errors that reach the top.
 
-A command is a module of this package with a function of the same name, or, for a group, a `typer.Typer`. Modules are imported when their
-command runs, and import heavier things inside the function, so that ``ww`` starts quickly. To add a command,
-add its name to ``COMMANDS``.
+A command is a module of this package with a function of the same name, or, for a group, a `typer.Typer`.
+Modules are imported when their command runs, and import heavier things inside the function, so that ``ww``
+starts quickly. To add a command, add its name to ``COMMANDS``.
 """
 
 import os

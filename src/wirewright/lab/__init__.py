@@ -1,12 +1,12 @@
-"""Networks on one machine: hosts with cables, rates, NAT, delay and loss between them, gone when the block ends.
+"""Networks on one machine: hosts with cables, rates, NAT, delay and loss between them.
 
-A `Topology` says what there is; a `Lab` is that, made of namespaces. It takes root and a few tools; an error says which
-are missing.
+A `Topology` says what there is; a `Lab` is that, made of namespaces, and gone when its block ends. It takes
+root and a few tools; an error says which are missing.
 
     topology = Topology(
         links=(
             Link(at("home", "192.168.1.2/24"), at("router", "192.168.1.1/24")),
-            Link(at("router", "203.0.113.1/24"), at("server", "203.0.113.9/24"), weather=Weather(delay=0.025)),
+            Link(at("router", "203.0.113.1/24"), at("server", "203.0.113.9/24"), mtu=1400),
         ),
         hosts=(
             Host("home", routes=(Route("default", "192.168.1.1"),)),

@@ -1,6 +1,7 @@
-"""Labs that stay up: each has a keeper, a process in the background, and a file that says where its hosts are.
+"""Labs that stay up: each has a keeper, a process in the background, and a file that names its hosts.
 
-The keeper locks the file for as long as the lab is there, so that what a keeper left behind is not taken for a lab.
+The keeper locks the file for as long as the lab is there, so that what a keeper left behind is not taken for
+a lab.
 """
 
 import contextlib
@@ -49,7 +50,7 @@ def up(topology: Path) -> Kept:
     """Build a lab that stays until it is taken down; it is named as the file is."""
     if os.geteuid() != 0:
         raise LabError("a lab takes root")
-    keeper = subprocess.Popen(
+    keeper = subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "wirewright.lab.kept", str(topology.absolute())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

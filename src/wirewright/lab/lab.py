@@ -67,7 +67,7 @@ class Lab:
         return str(self.topology)
 
     def move(self, interface: str, source: str, target: str) -> None:
-        """Move an interface from one host to another. A socket that its engine has stays where it was opened."""
+        """Move an interface from one host to another; its engine's sockets stay where they were opened."""
         holder = str(self[target].holder)
         _ip(self[source], f"link set dev {interface} netns {holder}")
 
@@ -100,15 +100,13 @@ class Lab:
         here = self[end.host]
         _ip(
             here,
-            f"link add {end.interface} mtu {mtu} type veth peer name {interface} mtu {mtu} netns {other.holder}",
+            f"link add {end.interface} mtu {mtu} type veth"
+            f" peer name {interface} mtu {mtu} netns {other.holder}",
         )
 
     def _set_up(self, end: End, link: Link) -> None:
-        commands = []
-        for address in end.addresses:
-            commands.append(f"address add {address} dev {end.interface}")
-        commands.append(f"link set {end.interface} up")
-        _ip(self[end.host], *commands)
+        addresses = (f"address add {address} dev {end.interface}" for address in end.addresses)
+        _ip(self[end.host], *addresses, f"link set {end.interface} up")
         if link.rate is not None:
             self[end.host].run(*_shaping(end.interface, link.rate, link.mtu))
 
@@ -144,11 +142,11 @@ def _settings(machine: Machine, settings: dict[str, int | str]) -> None:
 
 
 def _ip(machine: Machine, *commands: str) -> None:
-    """Run commands of ``ip`` from outside the host's PID namespace: other hosts are named by their holders."""
+    """Run commands of ``ip``, outside the host's PID namespace: other hosts are named by their holders."""
     enter = [
         word for word in entering(machine.holder, ["ip", "-batch", "-"]) if not word.startswith("--pid=")
     ]
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603
         enter, input="\n".join(["link set lo up", *commands, ""]), capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
@@ -156,7 +154,7 @@ def _ip(machine: Machine, *commands: str) -> None:
 
 
 def _shaping(interface: str, rate: Rate, mtu: int) -> list[str]:
-    # The bucket holds what passes in 2 ms, for timers are no finer, but at least two packets with their headers.
+    # The bucket holds what passes in 2 ms, for timers are no finer, but at least two packets.
     burst = max(rate.bits // 8 // 500, 2 * (mtu + 18))
     shape = ["tbf", "rate", f"{rate.bits}bit", "burst", str(burst), "limit", str(max(rate.queue, burst))]
     return ["tc", "qdisc", "replace", "dev", interface, "root", *shape]

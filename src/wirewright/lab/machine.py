@@ -1,8 +1,8 @@
 """A host of a lab: namespaces that one process holds, and commands that run in them.
 
-The holder is the first process of a PID namespace. When it ends, the kernel ends every other process in there, and
-with the last of them the network and the mounts are gone. It ends when its standard input does, which is a pipe from
-the lab's maker: so nothing of a lab outlives its maker, whatever kills that.
+The holder is the first process of a PID namespace. When it ends, the kernel ends every other process in
+there, and with the last of them the network and the mounts are gone. It ends when its standard input does,
+which is a pipe from the lab's maker: so nothing of a lab outlives its maker, whatever kills that.
 """
 
 import contextlib
@@ -52,8 +52,8 @@ class Machine:
         # A process that ends in there is reaped by nobody: the kernel does it if SIGCHLD is ignored.
         holder = ["env", "--ignore-signal=CHLD", "cat"]
         namespaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        self._holder = subprocess.Popen(
-            ["unshare", *namespaces, "--", *holder],
+        self._holder = subprocess.Popen(  # noqa: S603
+            ["unshare", *namespaces, "--", *holder],  # noqa: S607
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -114,7 +114,7 @@ class Machine:
         ``env`` is added to the environment.
         """
         try:
-            process = subprocess.run(
+            process = subprocess.run(  # noqa: S603
                 entering(self.holder, command),
                 input=input,
                 stdin=subprocess.DEVNULL if input is None else None,
@@ -145,7 +145,8 @@ class Machine:
 
         A signal that is sent to it kills it. For another signal, find it among `processes`.
         """
-        return subprocess.Popen(entering(self.holder, command), env={**os.environ, **(env or {})}, **options)
+        environment = {**os.environ, **(env or {})}
+        return subprocess.Popen(entering(self.holder, command), env=environment, **options)  # noqa: S603
 
     def python(
         self,
@@ -153,7 +154,10 @@ class Machine:
         *arguments: str,
         **options: Any,  # noqa: ANN401 - passed on
     ) -> subprocess.CompletedProcess[str]:
-        """Run Python source with this interpreter; arguments are in ``sys.argv[1:]``, options are those of `run`."""
+        """Run Python source with this interpreter.
+
+        The arguments are in ``sys.argv[1:]``, the options are those of `run`.
+        """
         return self.run(sys.executable, "-c", source, *arguments, **options)
 
     # Processes.
@@ -202,7 +206,7 @@ def entering(holder: int, command: tuple[str, ...] | list[str]) -> list[str]:
 
 def _namespace(link: Path) -> str | None:
     try:
-        return os.readlink(link)
+        return str(link.readlink())
     except OSError:
         return None
 

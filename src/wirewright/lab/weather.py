@@ -1,6 +1,7 @@
-"""The process that makes the weather of a link: ``python -m wirewright.lab.weather LEFT RIGHT [NAME=VALUE...]``.
+"""The process that makes the weather of a link.
 
-It ends with its standard input, and then writes what became of the packets of each direction, as JSON.
+It is called with two interfaces and settings: ``python -m wirewright.lab.weather l0 r0 delay=0.025``. It ends
+with its standard input, and then writes what became of the packets of each direction, as JSON.
 """
 
 import json
