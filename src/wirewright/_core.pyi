@@ -19,6 +19,7 @@ __all__ = [
     "parse_config_bytes",
     "read_config",
     "reveal_config",
+    "run_shim",
     "write_config",
 ]
 
@@ -117,6 +118,22 @@ class ConfigText:
 def read_config(path: str | os.PathLike[str]) -> ConfigText: ...
 def parse_config_bytes(text: bytes) -> ConfigText: ...
 def write_config(path: str | os.PathLike[str], text: bytes, secrets: Sequence[HiddenText]) -> None: ...
+def run_shim(
+    left: str,
+    right: str,
+    *,
+    stop: int,
+    ready: Callable[[], object],
+    delay: float = 0.0,
+    jitter: float = 0.0,
+    loss: float = 0.0,
+    reorder: float = 0.0,
+    largest: int | None = None,
+    waiting: int = 67108864,
+    seed: int = 0,
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Forward frames between two interfaces of this network namespace until ``stop`` becomes readable."""
+
 def reveal_config(text: bytes, secrets: Sequence[HiddenText]) -> bytes: ...
 
 @final

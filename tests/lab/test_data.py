@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.interop.relay import until
-from tests.lab.nodes import INNER, INSIDE, answer, cable, inside, pair, transfer
+from tests.lab.nodes import INNER, INSIDE, OUTER, Node, answer, cable, inside, pair, peer_section, transfer
 from wirewright.lab import Lab, Weather
 
 BOTH = [
@@ -93,15 +93,29 @@ def test_outer_datagrams_that_do_not_fit_the_cable_are_fragmented_and_arrive() -
         transfer(lab["a"], lab["b"], "10.7.0.2", 2_000_000)
 
 
-@pytest.mark.parametrize("side", ["tso", "gso", "none"])
-def test_a_stream_is_the_same_with_and_without_super_packets(side: str) -> None:
+OFFLOADS = ("tun_tcp", "tun_udp", "udp_send", "udp_receive")
+
+
+@pytest.mark.parametrize("without", [*((name,) for name in OFFLOADS), OFFLOADS], ids="+".join)
+def test_data_are_the_same_without_an_offload_at_either_end(without: tuple[str, ...]) -> None:
+    with Lab(cable()) as lab:
+        ends = [Node(lab["a"], INNER[0], without=without).start(), Node(lab["b"], INNER[1]).start()]
+        for node, peer, endpoint in zip(ends, ends[::-1], OUTER[4][::-1], strict=True):
+            node.setconf(peer_section(peer, endpoint=endpoint))
+        server = inside(lab["b"], "echo")
+        lab["a"].run(sys.executable, INSIDE, "sizes", "10.7.0.2", *map(str, UDP_SIZES))
+        server.kill()
+        server.communicate()
+        transfer(lab["a"], lab["b"], "10.7.0.2", 5_000_000)
+        transfer(lab["b"], lab["a"], "fd07::1", 5_000_000)
+
+
+@pytest.mark.parametrize("interface", ["wg0", "eth0"])
+def test_a_stream_passes_where_the_kernel_makes_no_super_packets(interface: str) -> None:
     with Lab(cable()) as lab:
         pair(lab)
         for host in "ab":
-            if side == "tso":
-                lab[host].run("ip", "link", "set", "wg0", "gso_max_segs", "1")
-            if side == "gso":
-                lab[host].run("ip", "link", "set", "eth0", "gso_max_segs", "1")
+            lab[host].run("ip", "link", "set", interface, "gso_max_segs", "1")
         transfer(lab["a"], lab["b"], "10.7.0.2", 10_000_000)
 
 

@@ -65,7 +65,9 @@ pub(crate) fn holds_message_to(packet: &[u8], receiver_index: u32) -> bool {
     let header = match packet {
         [first, ..] if first >> 4 == 4 => {
             // Only the first of its fragments begins with a header of UDP.
-            let is_first = packet.get(6..8).is_some_and(|field| field[0] & 0x1f == 0 && field[1] == 0);
+            let is_first = packet
+                .get(6..8)
+                .is_some_and(|field| field[0] & 0x1f == 0 && field[1] == 0);
             (is_first && packet.get(9) == Some(&UDP)).then_some(usize::from(first & 0xf) * 4)
         }
         _ => (packet.get(6) == Some(&UDP)).then_some(40),

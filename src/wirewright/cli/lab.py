@@ -53,9 +53,10 @@ def up(file: File) -> None:
 @lab.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 def run(
     file: File,
-    host: Annotated[str, typer.Argument(help="The host to run it in.")],
+    host: Annotated[str, typer.Argument(metavar="HOST", help="The host to run it in.")],
     command: Annotated[
-        list[str], typer.Argument(metavar="-- COMMAND", help="The command, with its arguments.")
+        list[str],
+        typer.Argument(metavar="COMMAND", help="The command, with its arguments; -- before it, if you like."),
     ],
 ) -> None:
     """Run a command in a host; exits as the command does.
@@ -87,7 +88,9 @@ def run(
 
 @lab.command()
 def down(
-    name: Annotated[str, typer.Argument(help="The lab, named as its file; all, if none is named.")] = "",
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The lab, named as its file; all, if none is named.")
+    ] = "",
 ) -> None:
     """Take labs down, with all that runs in them."""
     from wirewright.lab.kept import all_kept  # noqa: PLC0415

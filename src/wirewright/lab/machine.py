@@ -79,11 +79,11 @@ class Machine:
             raise LabError(f"{self.name}: cannot make namespaces (it takes root): {why}")
 
     def _pipes(self) -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
-        pipes = (self._holder.stdin, self._holder.stdout, self._holder.stderr)
-        assert pipes[0] is not None
-        assert pipes[1] is not None
-        assert pipes[2] is not None
-        return pipes
+        sending, answers, errors = self._holder.stdin, self._holder.stdout, self._holder.stderr
+        assert sending is not None
+        assert answers is not None
+        assert errors is not None
+        return sending, answers, errors
 
     def close(self) -> None:
         """End it and all that runs in it; again has no effect."""
