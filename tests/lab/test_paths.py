@@ -189,6 +189,35 @@ def test_a_tunnel_whose_endpoint_is_behind_itself_does_not_spin() -> None:
         a.ping("10.7.0.2")
 
 
+def test_two_peers_behind_each_other_do_not_spin() -> None:
+    with Lab(cable()) as lab:
+        lab["b"].run("ip", "address", "add", "192.0.2.3/24", "dev", "eth0")
+        a = Node(lab["a"], ("10.7.0.1",)).start()
+        peers = [
+            Node(lab["b"], (f"10.{number}.0.2",), f"wg{number}", port=6000 + number).start()
+            for number in (2, 3)
+        ]
+        endpoints = ("192.0.2.2", "192.0.2.3")
+        a.setconf(
+            *(
+                peer_section(
+                    peer, endpoint=endpoint, allowed=[f"{peer.addresses[0]}/32", f"{other}/32"], keepalive=1
+                )
+                for peer, endpoint, other in zip(peers, endpoints, endpoints[::-1], strict=True)
+            )
+        )
+        for peer in peers:
+            peer.setconf(peer_section(a))
+        until(lambda: all(map(a.latest_handshake, peers)), "both have shaken hands")
+        before = sum(sent(a, peer) for peer in peers)
+        for endpoint in endpoints:
+            lab["a"].run("ip", "route", "add", f"{endpoint}/32", "dev", "wg0")
+        for peer in peers:
+            lab["a"].run("ip", "route", "add", f"{peer.addresses[0]}/32", "dev", "wg0")
+            assert not a.reaches(peer.addresses[0])
+        assert sum(sent(a, peer) for peer in peers) - before < 70_000
+
+
 def sent(node: Node, peer: Node) -> int:
     return int(node.show("transfer")[str(peer.public_key)].split("\t")[1])
 

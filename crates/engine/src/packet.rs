@@ -57,26 +57,27 @@ impl IpHeader {
     }
 }
 
-/// Whether an IP packet holds, in UDP, the beginning of a data message to the session that its receiver knows by
-/// `receiver_index`. A stranger's hits it once in 2^32.
-pub(crate) fn holds_message_to(packet: &[u8], receiver_index: u32) -> bool {
+/// The receiver index, if an IP packet holds the beginning of a data message in UDP.
+pub(crate) fn data_message_receiver(packet: &[u8]) -> Option<u32> {
     const UDP: u8 = 17;
     const UDP_HEADER: usize = 8;
-    let header = match packet {
-        [first, ..] if first >> 4 == 4 => {
-            // Only the first of its fragments begins with a header of UDP.
-            let is_first = packet
-                .get(6..8)
-                .is_some_and(|field| field[0] & 0x1f == 0 && field[1] == 0);
-            (is_first && packet.get(9) == Some(&UDP)).then_some(usize::from(first & 0xf) * 4)
+    const DATA: [u8; 4] = [4, 0, 0, 0];
+    let first = *packet.first()?;
+    let (protocol, header) = if first >> 4 == 4 {
+        // Only the first of its fragments begins with a header of UDP.
+        let fragment = be16(*packet.get(6)? & 0x1f, *packet.get(7)?);
+        if fragment != 0 {
+            return None;
         }
-        _ => (packet.get(6) == Some(&UDP)).then_some(40),
+        (*packet.get(9)?, usize::from(first & 0xf) * 4)
+    } else {
+        (*packet.get(6)?, 40)
     };
-    let message = header.and_then(|header| packet.get(header + UDP_HEADER..));
-    let Some((kind, rest)) = message.and_then(<[u8]>::split_first_chunk::<4>) else {
-        return false;
-    };
-    *kind == [4, 0, 0, 0] && rest.starts_with(&receiver_index.to_le_bytes())
+    if protocol != UDP {
+        return None;
+    }
+    let (kind, rest) = packet.get(header + UDP_HEADER..)?.split_first_chunk()?;
+    (*kind == DATA).then_some(u32::from_le_bytes(*rest.first_chunk()?))
 }
 
 fn be16(high: u8, low: u8) -> usize {
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_recognised_by_its_session_in_both_families() {
+    fn a_data_message_in_udp_tells_its_receiver_in_both_families() {
         let message = [4, 0, 0, 0, 0x78, 0x56, 0x34, 0x12, 0];
         let mut v4 = [0; 28 + 9];
         (v4[0], v4[9]) = (0x45, 17);
@@ -140,15 +141,13 @@ mod tests {
         (v6[0], v6[6]) = (0x60, 17);
         v6[48..].copy_from_slice(&message);
         for packet in [&v4[..], &v6] {
-            assert!(holds_message_to(packet, 0x1234_5678));
-            assert!(!holds_message_to(packet, 0x1234_5679));
-            assert!(!holds_message_to(&packet[..packet.len() - 2], 0x1234_5678));
+            assert_eq!(data_message_receiver(packet), Some(0x1234_5678));
+            assert_eq!(data_message_receiver(&packet[..packet.len() - 2]), None);
         }
-        v4[7] = 1;
-        assert!(!holds_message_to(&v4, 0x1234_5678));
-        v6[6] = 6;
-        assert!(!holds_message_to(&v6, 0x1234_5678));
-        assert!(!holds_message_to(&[0x45], 0) && !holds_message_to(&[], 0));
+        (v4[7], v6[6]) = (1, 6);
+        for packet in [&v4[..], &v6, &[0x45], &[]] {
+            assert_eq!(data_message_receiver(packet), None);
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod fences;
 mod handover;
 mod handshake;
 mod indices;
+mod loops;
 mod purse;
 mod receive;
 mod send;
@@ -33,6 +34,7 @@ pub use self::command::Command;
 pub(crate) use self::command::PeerUpdate;
 use self::fences::{Allowance, Waiting};
 pub(crate) use self::indices::Indices;
+use self::loops::Loops;
 pub(crate) use self::purse::Pace;
 use crate::batch::{Batch, Pool, Slot};
 use crate::counters::{Counters, Event};
@@ -80,6 +82,7 @@ pub struct Shard<R> {
     allowance: Allowance,
     pace: Pace,
     staged_bytes: usize,
+    loops: Loops,
     sealing: Sequence<SealJob>,
     opening: Sequence<OpenJob>,
     counters: Counters,
@@ -132,6 +135,7 @@ impl<R: CryptoRng> Shard<R> {
             allowance,
             pace,
             staged_bytes: 0,
+            loops: Loops::new(),
             sealing: Sequence::new(),
             opening: Sequence::new(),
             counters: Counters::default(),

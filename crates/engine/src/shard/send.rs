@@ -18,7 +18,7 @@ use crate::counters::Event;
 use crate::directory::PeerRef;
 use crate::job::{SealJob, SealKey};
 use crate::output::{Handover, Output};
-use crate::packet::{IpHeader, holds_message_to};
+use crate::packet::IpHeader;
 use crate::peer::Endpoint;
 
 /// The packets of one peer in a batch.
@@ -205,6 +205,7 @@ impl<R: CryptoRng> Shard<R> {
             return None;
         };
         let peer = peer.id;
+        self.loops.note(reservation.remote_index);
         job.keys.push(SealKey(reservation.keys));
         Some(Sending {
             key: (job.keys.len() - 1) as u16,
@@ -229,8 +230,7 @@ impl<R: CryptoRng> Shard<R> {
             self.stage(index, group.slot, &mut job.batch);
             return;
         };
-        // Routed back into the interface, a message would go round, longer each time, and then as fragments that multiply.
-        if holds_message_to(job.batch.packet(index), sending.remote_index) {
+        if self.loops.is_ours(job.batch.packet(index)) {
             self.count_peer(group.slot, Event::RoutingLoop, 1);
             job.batch.drop_packet(index);
             return;
