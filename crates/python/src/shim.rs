@@ -10,10 +10,13 @@ use wirewright_linux::shim::{self, Counters, Weather};
 
 use crate::error::os_error;
 
+type Counted = HashMap<&'static str, u64>;
+
 /// Forward frames between two interfaces of this network namespace until ``stop`` (a descriptor) becomes readable.
 /// ``ready`` is called once it does. Returns what became of the frames from the left, and of those from the right.
 #[pyfunction]
-#[pyo3(signature = (left, right, *, stop, ready, delay = 0.0, jitter = 0.0, loss = 0.0, reorder = 0.0, largest = None, waiting = 64 << 20, seed = 0))]
+#[pyo3(signature = (left, right, *, stop, ready, delay = 0.0, jitter = 0.0, loss = 0.0, reorder = 0.0, largest = None, waiting = 67108864, seed = 0))]
+#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
 pub(crate) fn run_shim(
     py: Python<'_>,
     left: &str,
@@ -27,7 +30,7 @@ pub(crate) fn run_shim(
     largest: Option<usize>,
     waiting: usize,
     seed: u64,
-) -> PyResult<(HashMap<&'static str, u64>, HashMap<&'static str, u64>)> {
+) -> PyResult<(Counted, Counted)> {
     let share = |name, value: f64| {
         (0.0..=1.0)
             .contains(&value)
@@ -62,7 +65,7 @@ pub(crate) fn run_shim(
     Ok((by_name(from_left), by_name(from_right)))
 }
 
-fn by_name(counters: Counters) -> HashMap<&'static str, u64> {
+fn by_name(counters: Counters) -> Counted {
     let Counters {
         forwarded,
         lost,
