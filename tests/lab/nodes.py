@@ -92,7 +92,7 @@ class Node:
     def endpoint_of(self, peer: Node) -> str:
         return self.show("endpoints")[str(peer.public_key)]
 
-    def ping(self, address: str, *, seconds: int = 10, size: int = 56, count: int = 1) -> str:
+    def ping(self, address: str, *, seconds: int = 20, size: int = 56, count: int = 1) -> str:
         """Ping until an answer comes; an assertion fails if none does in time."""
         return self.machine.run(
             "ping", "-n", "-c", str(count), "-i", "0.2", "-w", str(seconds), "-s", str(size), address

@@ -108,13 +108,19 @@ def test_setting_the_interface_down_and_up_loses_nothing_but_packets() -> None:
 # Bad input.
 
 
-def test_garbage_at_line_rate_from_strangers_leaves_a_tunnel_working() -> None:
+def test_garbage_at_line_rate_from_strangers_leaves_its_tunnel_and_others_working() -> None:
     with Lab(cable()) as lab:
         a, b = pair(lab)
+        other = Node(lab["a"], ("10.8.0.1",), "wg1", port=51821).start()
+        beside = Node(lab["b"], ("10.8.0.2",), "wg1", port=51821).start()
+        other.setconf(peer_section(beside, endpoint="192.0.2.2"))
+        beside.setconf(peer_section(other))
         a.ping("10.7.0.2")
+        other.ping("10.8.0.2")
         for target in ("192.0.2.2", "fd00::2"):
             flood = inside(lab["a"], "garbage", target, "51820", "3")
-            transfer(lab["a"], lab["b"], "10.7.0.2", 500_000)
+            for address in ("10.7.0.2", "10.8.0.2"):
+                transfer(lab["a"], lab["b"], address, 300_000)
             assert int(answer(flood)) > 1000
         a.ping("10.7.0.2")
         assert b.endpoint_of(a) == "192.0.2.1:51820"

@@ -78,7 +78,8 @@ def test_a_failed_command_says_where_what_and_why() -> None:
 def test_a_rate_holds() -> None:
     with Lab(cable(rate=Rate(20_000_000))) as lab:
         rate = goodput(lab["a"], lab["b"], "192.0.2.2", "-t", "2")
-    assert 14e6 < rate < 20.5e6
+    # A busy machine may take from it.
+    assert 10e6 < rate < 20.5e6
 
 
 def test_a_router_forwards_and_a_nat_hides_who_is_behind_it() -> None:
