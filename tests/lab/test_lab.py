@@ -130,12 +130,12 @@ def test_weather_loses_packets_not_trains_of_them() -> None:
     with Lab(cable(weather=Weather(loss=0.01))) as lab:
         lengths = (
             "import socket\ns = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0x0008)\n"
-            "print('ready', flush=True)\nprint(max(len(s.recv(1 << 17)) for _ in range(500)))"
+            "print('ready', flush=True)\nprint(max(len(s.recv(1 << 17)) for _ in range(200)))"
         )
         watcher = lab["b"].popen(sys.executable, "-c", lengths, stdout=subprocess.PIPE, text=True)
         assert watcher.stdout is not None
         assert watcher.stdout.readline() == "ready\n"
-        goodput(lab["a"], lab["b"], "192.0.2.2", "-n", "2M")
+        goodput(lab["a"], lab["b"], "192.0.2.2", "-n", "4M")
         assert int(answer(watcher)) <= 1500
 
 
