@@ -39,10 +39,10 @@ def test_a_thousand_times_down_up_and_set_anew_leak_nothing() -> None:
             if cycle == WARM:
                 before = holdings(process)
         a.ping("10.7.0.2")
-        after = holdings(process)
-        assert after[:2] == before[:2]
+        # A client of the socket may have been there then, or now; a thousand are not.
+        until(lambda: holdings(process)[:2] <= before[:2], "descriptors and threads are as before")
         # Less than 1 KiB a cycle: an allocator may keep a page or two.
-        assert after[2] - before[2] < (CYCLES - WARM) * 1024
+        assert holdings(process)[2] - before[2] < (CYCLES - WARM) * 1024
 
 
 @pytest.mark.slow
