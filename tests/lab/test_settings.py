@@ -53,6 +53,19 @@ def test_a_port_that_changes_under_traffic_is_followed_by_the_peer() -> None:
         assert ":51820" not in lab["a"].run("ss", "-uln").stdout
 
 
+def test_a_port_that_was_left_is_free_at_once() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        other = Node(lab["a"], ("10.8.0.1",), "wg1", port=51821).start()
+        for _ in range(50):
+            a.wg("set", "listen-port", "4444")
+            other.wg("set", "listen-port", "51820")
+            other.wg("set", "listen-port", "51821")
+            a.wg("set", "listen-port", "51820")
+        a.ping("10.7.0.2")
+        assert b.endpoint_of(a) == "192.0.2.1:51820"
+
+
 def test_port_zero_is_a_free_one() -> None:
     with Lab(cable()) as lab:
         a, b = pair(lab)

@@ -305,8 +305,16 @@ impl Served {
         if let Some((sockets, port)) = fresh {
             self.port = port;
             self.sockets = sockets.into_iter().map(Arc::new).collect();
-            for (mailbox, sockets) in self.mailboxes.iter().zip(&self.sockets) {
-                mailbox.post(Letter::Sockets(sockets.clone()));
+            let (taken, given_up) = mpsc::sync_channel(self.mailboxes.len());
+            for (mailbox, fresh) in self.mailboxes.iter().zip(&self.sockets) {
+                mailbox.post(Letter::Sockets {
+                    fresh: fresh.clone(),
+                    taken: taken.clone(),
+                });
+            }
+            // Whoever is told of success may give the old port to another, or ask for it again.
+            for _ in self.mailboxes.iter() {
+                let _ = given_up.recv_timeout(PATIENCE);
             }
         }
         for (shard, command) in self.control.commands() {

@@ -21,8 +21,11 @@ pub(crate) enum Letter {
     Handover(Handover),
     /// Another MTU of the interface.
     Mtu(usize),
-    /// Other sockets.
-    Sockets(Arc<Sockets>),
+    /// Other sockets; whoever sent them hears when the old ones are given up.
+    Sockets {
+        fresh: Arc<Sockets>,
+        taken: SyncSender<()>,
+    },
     /// To tell of up to so many peers from a slot on.
     Report {
         from: u32,

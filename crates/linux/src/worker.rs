@@ -157,9 +157,10 @@ impl Worker {
                 Letter::Command(command) => self.shard.command(at, command),
                 Letter::Handover(handover) => self.shard.take_over(at, handover, &mut self.output),
                 Letter::Mtu(mtu) => self.shard.set_mtu(mtu),
-                Letter::Sockets(sockets) => {
-                    self.sockets = sockets;
+                Letter::Sockets { fresh, taken } => {
+                    self.sockets = fresh;
                     self.ready.sockets = true;
+                    let _ = taken.try_send(());
                 }
                 // Who asked may have gone.
                 Letter::Report { from, most, answer } => {
