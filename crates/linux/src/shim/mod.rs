@@ -9,6 +9,7 @@ mod port;
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use wirewright_protocol::Instant;
@@ -17,6 +18,9 @@ use wirewright_runtime::clock;
 use line::Line;
 pub use line::{Counters, Weather};
 use port::{Buffers, FRAMES, Port};
+
+/// After the first frame came, others may join it for so long: to wake up for each would cost more than to carry it.
+const GATHERING: Duration = Duration::from_micros(50);
 
 /// Forwards frames between the interfaces `left` and `right` until `stop` is readable or its other end is closed. Calls
 /// `ready` once it does. Returns what became of the frames that came from the left, and from the right.
@@ -40,6 +44,9 @@ pub fn run(
         let readable = wait(stop, &ports, deadline)?;
         if readable[0] {
             return Ok(lines.map(|line| line.counters));
+        }
+        if readable[1] || readable[2] {
+            std::thread::sleep(GATHERING);
         }
         let now = clock::now().now;
         let [first, second] = &ports;
