@@ -19,6 +19,7 @@ __all__ = [
     "parse_config_bytes",
     "read_config",
     "reveal_config",
+    "run_interface",
     "run_shim",
     "write_config",
 ]
@@ -118,6 +119,17 @@ class ConfigText:
 def read_config(path: str | os.PathLike[str]) -> ConfigText: ...
 def parse_config_bytes(text: bytes) -> ConfigText: ...
 def write_config(path: str | os.PathLike[str], text: bytes, secrets: Sequence[HiddenText]) -> None: ...
+def run_interface(
+    name: str,
+    *,
+    stop: int,
+    ready: Callable[[str], object],
+    shards: int = 1,
+    tun_descriptor: int | None = None,
+    without: Sequence[str] | None = None,
+) -> None:
+    """Make a system interface and serve it until it is deleted or ``stop`` becomes readable."""
+
 def run_shim(
     left: str,
     right: str,

@@ -1,7 +1,11 @@
 """``wirewright-tun``: the process behind a system interface, as ``wg-quick`` starts it.
 
-It imports nothing but the core. Interface and UAPI socket are there when the command returns; what serves them goes on
-in the background, and forks before any key or thread exists.
+It imports nothing but the core. Interface and UAPI socket are there when the command returns; what serves
+them goes on in the background, and forks before any key or thread exists.
+
+Environment: ``WG_PROCESS_FOREGROUND=1`` stays in the foreground, ``WG_TUN_FD`` is the descriptor of a TUN
+device to take over, ``WIREWRIGHT_SHARDS`` the number of threads for packets, ``WIREWRIGHT_WITHOUT`` a list of
+offloads to do without (``tun-tcp,tun-udp,udp-send,udp-receive``).
 """
 
 import os
@@ -16,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words == ["--version"]:
-        from wirewright._core import __version__  # noqa: PLC0415 - the core is loaded after the fork otherwise
+        from wirewright._core import __version__  # noqa: PLC0415 - else it is loaded after the fork
 
         sys.stdout.write(f"wirewright-tun {__version__}\n")
         return 0
@@ -72,6 +76,7 @@ def serve(name: str, ready: Callable[[str], None]) -> int:
             ready=ready,
             tun_descriptor=number_in("WG_TUN_FD"),
             shards=number_in("WIREWRIGHT_SHARDS") or 1,
+            without=[word for word in os.environ.get("WIREWRIGHT_WITHOUT", "").split(",") if word],
         )
     except (OSError, ValueError) as error:
         sys.stderr.write(f"wirewright-tun: {name}: {explain(error)}\n")
@@ -94,7 +99,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, PermissionError):
         return "not permitted: creating an interface takes root or CAP_NET_ADMIN"
     if isinstance(error, FileNotFoundError):
-        return "there is no /dev/net/tun: load the tun module (modprobe tun), or pass the device to the container"
+        return "there is no /dev/net/tun: load the module (modprobe tun), or give the container the device"
     return str(error.strerror or error) if isinstance(error, OSError) else str(error)
 
 

@@ -15,7 +15,6 @@ from wirewright.lab import Lab, Link, Machine, Topology, at
 
 OURS = str(Path(sys.executable).with_name("wirewright-tun"))
 INSIDE = str(Path(__file__).with_name("inside.py"))
-WITHOUT = str(Path(__file__).with_name("without.py"))
 
 # Where two hosts meet: the outer addresses.
 OUTER = {4: ("192.0.2.1", "192.0.2.2"), 6: ("fd00::1", "fd00::2")}
@@ -41,7 +40,7 @@ class Node:
     mtu: int = 1420
     environment: dict[str, str] = field(default_factory=dict)
     without: Sequence[str] = ()
-    """Offloads that our own program is to do without, as `run_interface` names them."""
+    """Offloads that our own program is to do without."""
     key: SecretKey = field(default_factory=SecretKey.generate)
 
     @property
@@ -51,10 +50,8 @@ class Node:
     def start(self) -> Node:
         """Start it and bring it up, without peers."""
         quiet = {"WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD": "1"}
-        if self.without:
-            self.machine.run(sys.executable, WITHOUT, self.name, *self.without)
-        else:
-            self.machine.run(self.program, self.name, env=quiet | self.environment)
+        without = {"WIREWRIGHT_WITHOUT": ",".join(self.without)}
+        self.machine.run(self.program, self.name, env=quiet | without | self.environment)
         self.setconf()
         self.bring_up()
         return self

@@ -93,7 +93,7 @@ def test_outer_datagrams_that_do_not_fit_the_cable_are_fragmented_and_arrive() -
         transfer(lab["a"], lab["b"], "10.7.0.2", 2_000_000)
 
 
-OFFLOADS = ("tun_tcp", "tun_udp", "udp_send", "udp_receive")
+OFFLOADS = ("tun-tcp", "tun-udp", "udp-send", "udp-receive")
 
 
 @pytest.mark.parametrize("without", [*((name,) for name in OFFLOADS), OFFLOADS], ids="+".join)

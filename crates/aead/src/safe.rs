@@ -193,12 +193,11 @@ mod tests {
                 return None;
             }
             let at = self.next.fetch_add(8, Ordering::Relaxed);
-            // SAFETY: within the array, as is checked first.
-            (at + 8 <= 512).then(|| {
-                unsafe { NonNull::new(self.memory.get().cast::<u64>().add(at)) }
-                    .unwrap()
-                    .cast()
-            })
+            if at + 8 > 512 {
+                return None;
+            }
+            // SAFETY: within the array, as was just checked.
+            NonNull::new(unsafe { self.memory.get().cast::<u64>().add(at) }.cast())
         }
 
         unsafe fn release(&self, memory: NonNull<u8>, layout: Layout) -> bool {

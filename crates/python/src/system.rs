@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use wirewright_linux::tun::{self, Tun, TunOffloads};
 use wirewright_linux::udp::UdpOffloads;
@@ -11,9 +12,10 @@ use wirewright_linux::{Config, Device};
 use crate::error::os_error;
 
 /// Make the interface ``name`` and serve it until it is deleted, its socket file is removed, or ``stop`` (a descriptor)
-/// becomes readable. ``ready`` is called with the interface's name when interface and socket are there.
+/// becomes readable. ``ready`` is called with the interface's name when interface and socket are there. ``without`` names
+/// offloads to do without: tun-tcp, tun-udp, udp-send, udp-receive.
 #[pyfunction]
-#[pyo3(signature = (name, *, stop, ready, shards = 1, tun_descriptor = None, tun_tcp = true, tun_udp = true, udp_send = true, udp_receive = true))]
+#[pyo3(signature = (name, *, stop, ready, shards = 1, tun_descriptor = None, without = None))]
 pub(crate) fn run_interface(
     py: Python<'_>,
     name: &str,
@@ -21,21 +23,11 @@ pub(crate) fn run_interface(
     ready: &Bound<'_, PyAny>,
     shards: u8,
     tun_descriptor: Option<RawFd>,
-    tun_tcp: bool,
-    tun_udp: bool,
-    udp_send: bool,
-    udp_receive: bool,
+    without: Option<Vec<String>>,
 ) -> PyResult<()> {
-    let offloads = TunOffloads {
-        tcp: tun_tcp,
-        udp: tun_udp,
-    };
-    let config = Config {
-        udp_offloads: UdpOffloads {
-            send: udp_send,
-            receive: udp_receive,
-        },
-    };
+    let shards = crate::shards::checked(shards)?;
+    let (tun_offloads, udp_offloads) = offloads(&without.unwrap_or_default())?;
+    let config = Config { udp_offloads };
     let start = || -> io::Result<(String, Device)> {
         // SAFETY: the caller passes a descriptor that is open during the call; it is only duplicated.
         let stop: OwnedFd = unsafe { BorrowedFd::borrow_raw(stop) }
@@ -43,8 +35,8 @@ pub(crate) fn run_interface(
             .try_clone_to_owned()?;
         let tun = match tun_descriptor {
             // SAFETY: the caller gives the descriptor away: it was inherited for this purpose.
-            Some(number) => Tun::from_descriptor(unsafe { tun::inherited(number) }?, offloads)?,
-            None => Tun::create(name, usize::from(shards.max(1)), offloads)?,
+            Some(number) => Tun::from_descriptor(unsafe { tun::inherited(number) }?, tun_offloads)?,
+            None => Tun::create(name, usize::from(shards), tun_offloads)?,
         };
         Ok((tun.name().to_owned(), Device::start(&config, tun, stop)?))
     };
@@ -52,4 +44,26 @@ pub(crate) fn run_interface(
     ready.call1((name,))?;
     py.detach(|| device.run())
         .map_err(|error| os_error(py, &error, None))
+}
+
+fn offloads(without: &[String]) -> PyResult<(TunOffloads, UdpOffloads)> {
+    let mut tun = TunOffloads::ALL;
+    let mut udp = UdpOffloads {
+        send: true,
+        receive: true,
+    };
+    for name in without {
+        match name.as_str() {
+            "tun-tcp" => tun.tcp = false,
+            "tun-udp" => tun.udp = false,
+            "udp-send" => udp.send = false,
+            "udp-receive" => udp.receive = false,
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "there is no offload {other:?}; there are tun-tcp, tun-udp, udp-send and udp-receive"
+                )));
+            }
+        }
+    }
+    Ok((tun, udp))
 }

@@ -1,6 +1,7 @@
 """A virtual machine with the real kernel's WireGuard, for a test to talk to.
 
-QEMU emulates the processor, so that it runs wherever Python does: it boots in a few seconds, and its speed says nothing.
+QEMU emulates the processor, so that it runs wherever Python does: it boots in a few seconds, and its speed
+says nothing.
 """
 
 from __future__ import annotations
@@ -92,7 +93,9 @@ class Guest:
         environment = {"PATH": os.environ.get("PATH", os.defpath), "TMPDIR": str(self._path)}
         log = (self._path / "qemu").open("wb")
         with log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)  # noqa: S603
+            self._process = subprocess.Popen(  # noqa: S603 - our own words
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+            )
         deadline = time.monotonic() + BOOT_SECONDS
         self._connect(deadline)
         self._take(b"wirewright guest is up\n", deadline)

@@ -1,7 +1,7 @@
 """The smallest Linux that runs WireGuard: Debian's kernel, its modules, busybox, ``wg`` and ``ip``.
 
-The kernel comes from Debian's package, which is taken apart and not installed. Everything else is taken from this
-machine. The result is one file for QEMU's ``-initrd``, written here in cpio's "newc" form (the kernel's
+The kernel comes from Debian's package, which is taken apart and not installed. Everything else is taken from
+this machine. The result is one file for QEMU's ``-initrd``, written here in cpio's "newc" form (the kernel's
 ``Documentation/driver-api/early-userspace/buffer-format.rst``).
 """
 
@@ -72,7 +72,10 @@ def build(cache: Path) -> Image:
     links = [(f"bin/{applet}", "busybox") for applet in applets if applet not in ("busybox", *PROGRAMS)]
     archive = gzip.compress(cpio(files, links), compresslevel=1)
     # Whole or not at all: another test may be building the same.
-    for target, content in ((image.initramfs, archive), (image.kernel, next(root.glob("boot/vmlinuz-*")).read_bytes())):
+    for target, content in (
+        (image.initramfs, archive),
+        (image.kernel, next(root.glob("boot/vmlinuz-*")).read_bytes()),
+    ):
         partial = target.with_suffix(f".{id(archive)}")
         partial.write_bytes(content)
         partial.rename(target)
@@ -100,7 +103,9 @@ def unpack_kernel(cache: Path) -> Path:
 def load_order(modules: Path) -> list[Path]:
     """Return the module files, each behind those that it depends on."""
     where = {path.stem.replace("-", "_"): path for path in modules.rglob("*.ko")}
-    builtin = {Path(line).stem.replace("-", "_") for line in (modules / "modules.builtin").read_text().splitlines()}
+    builtin = {
+        Path(line).stem.replace("-", "_") for line in (modules / "modules.builtin").read_text().splitlines()
+    }
     order: dict[Path, None] = {}
 
     def add(name: str) -> None:
@@ -122,7 +127,7 @@ def load_order(modules: Path) -> list[Path]:
 
 
 def dependencies(module: bytes) -> list[str]:
-    """Return the names of the modules that a module needs: its ``.modinfo`` section holds strings, one of them these."""
+    """Return the names of the modules that a module needs: one of the strings in its ``.modinfo`` section."""
     _, _, rest = module.partition(b"\0depends=")
     return [name.decode() for name in rest.partition(b"\0")[0].split(b",") if name]
 
@@ -140,14 +145,19 @@ def programs() -> Iterator[tuple[str, bytes, int]]:
 
 
 def cpio(files: Iterable[tuple[str, bytes, int]], links: Iterable[tuple[str, str]]) -> bytes:
-    """Return an archive of files (path, content, mode) and symbolic links (path, target), with their directories."""
+    """Return an archive of files (path, content, mode), links (path, target) and their directories."""
     entries = [(path, content, stat.S_IFREG | mode) for path, content, mode in files]
     entries += [(path, target.encode(), stat.S_IFLNK | 0o777) for path, target in links]
     directories = {str(parent) for path, _, _ in entries for parent in Path(path).parents} - {"."}
     directories |= {"proc", "sys", "dev", "tmp"}
     archive = bytearray()
     for number, (path, content, mode) in enumerate(
-        [*((path, b"", stat.S_IFDIR | 0o755) for path in sorted(directories)), *entries, ("TRAILER!!!", b"", 0)], 1
+        [
+            *((path, b"", stat.S_IFDIR | 0o755) for path in sorted(directories)),
+            *entries,
+            ("TRAILER!!!", b"", 0),
+        ],
+        1,
     ):
         name = path.encode() + b"\0"
         fields = (number, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name), 0)
