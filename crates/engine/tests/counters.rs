@@ -68,13 +68,16 @@ fn scenario(event: Event) -> (Provoke, Seen) {
         Event::NoPeer => (packets::a_packet_to_nobody, DEVICE),
         Event::NoEndpoint => (packets::a_packet_to_a_peer_that_was_never_heard, PEER),
         Event::StagedOverflow => (packets::one_packet_more_than_may_wait, PEER),
+        Event::RoutingLoop => (packets::a_message_that_comes_back_into_the_interface, PEER),
         Event::Oversize => (packets::a_waiting_packet_longer_than_the_mtu, PEER),
         Event::JobsFull => (packets::a_packet_when_no_job_may_be_out, DEVICE),
         Event::HandoverStale => (
             handshakes::an_initiation_handed_over_for_a_peer_that_is_gone,
             DEVICE,
         ),
-        Event::ReceiveError => (packets::what_only_the_shell_sees, DEVICE),
+        Event::ReceiveError | Event::HandoverRefused | Event::InterfaceRefused => {
+            (packets::what_only_the_shell_sees, DEVICE)
+        }
         Event::NonceExhausted => (packets::a_packet_for_a_session_without_counters, PEER),
         Event::SendError
         | Event::SendTooLong

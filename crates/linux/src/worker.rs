@@ -305,9 +305,10 @@ impl Worker {
         if self.output.datagrams.is_empty() {
             return;
         }
-        let sent = self.sender.send(now, &self.sockets, &self.output.datagrams);
-        self.shard.count(Event::SendError, sent.refused);
-        self.shard.count(Event::SendTooLong, sent.too_long);
+        let unsent = self.sender.send(now, &self.sockets, &self.output.datagrams);
+        for (slot, cause) in unsent {
+            self.shard.refused(&slot, cause);
+        }
         for batch in self.output.datagrams.drain(..) {
             self.shard.recycle(batch);
         }

@@ -21,5 +21,5 @@ pub use alarm::{Alarm, SystemTimer, Timer};
 pub use random::OsRandom;
 pub use shell::{Interface, Shell, State};
 pub use suspend::SuspendWatch;
-pub use udp::UdpSockets;
+pub use udp::{UdpSockets, cause};
 pub use waker::Waker;

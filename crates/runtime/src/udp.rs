@@ -21,6 +21,7 @@ mod send;
 
 pub(crate) use receive::{Received, Receiving};
 pub(crate) use send::Sending;
+pub use send::cause;
 
 /// The outer sockets of an interface.
 pub struct UdpSockets {

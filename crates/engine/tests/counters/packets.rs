@@ -95,3 +95,15 @@ pub fn a_packet_to_a_peer_without_a_private_key(event: Event, shards: u8) -> See
     network.send(0, 1, b"as whom");
     at_node_1(&network, event)
 }
+
+pub fn a_message_that_comes_back_into_the_interface(event: Event, shards: u8) -> Seen {
+    let mut network = Network::connected(shards);
+    network.send(0, 1, b"round and round");
+    let message = network.intercept().pop().unwrap().bytes;
+    let (here, there) = (network.nodes[0].inner, network.nodes[1].inner);
+    let mut packet = ipv4(here, there, &[&[0; 8], &message[..]].concat());
+    packet[9] = 17;
+    network.send_packets(0, &[packet]);
+    assert!(network.intercept().is_empty());
+    at_node_1(&network, event)
+}

@@ -18,7 +18,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::sys;
 
 pub use receive::{Batches, Receiver};
-pub use send::{Sender, Sent};
+pub use send::Sender;
 
 /// Which of UDP's offloads are in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

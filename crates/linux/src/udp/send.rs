@@ -8,9 +8,10 @@ use std::io;
 use std::os::fd::AsRawFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use wirewright_engine::{Batch, Endpoint};
+use wirewright_engine::{Batch, Endpoint, Event, Slot};
 use wirewright_offload::segments::{MAX_BYTES, Outgoing, runs};
 use wirewright_protocol::Instant;
+use wirewright_runtime::cause;
 
 use super::message::{Address, Control, Writer};
 use super::refusals::Refusals;
@@ -26,23 +27,13 @@ const PATIENCE: Timespec = Timespec {
     tv_nsec: 20_000_000,
 };
 
-/// What became of the datagrams that were to be sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sent {
-    /// Datagrams that the kernel took.
-    pub datagrams: u64,
-    /// Datagrams that it refused.
-    pub refused: u64,
-    /// Datagrams that it refused because they are too long for the way to their destination.
-    pub too_long: u64,
-    /// Calls that were made.
-    pub calls: u64,
-}
-
 /// The buffers of a thread that sends.
 pub struct Sender {
     queue: Vec<Train>,
     pieces: Vec<libc::iovec>,
+    /// Where each piece comes from: a batch, and a slot in it.
+    origins: Vec<(usize, usize)>,
+    unsent: Vec<(Slot, Event)>,
     headers: Vec<libc::mmsghdr>,
     addresses: Vec<Address>,
     controls: Vec<Control>,
@@ -71,6 +62,8 @@ impl Sender {
         Self {
             queue: Vec::with_capacity(MESSAGES),
             pieces: Vec::with_capacity(PIECES),
+            origins: Vec::with_capacity(PIECES),
+            unsent: Vec::new(),
             headers: Vec::with_capacity(MESSAGES),
             addresses: Vec::with_capacity(MESSAGES),
             controls: Vec::with_capacity(MESSAGES),
@@ -79,23 +72,28 @@ impl Sender {
         }
     }
 
-    /// Sends all datagrams of the batches.
-    pub fn send(&mut self, now: Instant, sockets: &Sockets, batches: &[Batch]) -> Sent {
-        let mut sent = Sent::default();
+    /// Sends all datagrams of the batches. Returns those that the kernel refused, with the cause.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        sockets: &Sockets,
+        batches: &[Batch],
+    ) -> impl Iterator<Item = (Slot, Event)> + '_ {
         for (family, is_ipv6) in [(&sockets.v4, false), (&sockets.v6, true)] {
-            for batch in batches {
-                self.add(now, family.as_ref(), is_ipv6, batch, &mut sent);
+            for number in 0..batches.len() {
+                self.add(now, family.as_ref(), is_ipv6, batches, number);
             }
             if let Some(bound) = family {
-                self.flush(now, bound, &mut sent);
+                self.flush(now, bound, batches);
             }
         }
-        sent
+        self.unsent.drain(..)
     }
 
-    /// Queues the datagrams of one family in a batch. Whatever is queued points into batches that outlive this call of
+    /// Queues the datagrams of one family in the batch `number`. Whatever is queued points into batches that outlive this call of
     /// [`Sender::send`], which ends with an empty queue.
-    fn add(&mut self, now: Instant, bound: Option<&Bound>, is_ipv6: bool, batch: &Batch, sent: &mut Sent) {
+    fn add(&mut self, now: Instant, bound: Option<&Bound>, is_ipv6: bool, batches: &[Batch], number: usize) {
+        let Some(batch) = batches.get(number) else { return };
         let outgoing = |index: usize| {
             let slot = batch.slot(index).filter(|slot| slot.len > 0)?;
             (slot.path.remote.is_ipv6() == is_ipv6).then_some(Outgoing {
@@ -108,11 +106,14 @@ impl Sender {
                 continue;
             };
             let Some(bound) = bound else {
-                sent.refused += run.len() as u64;
+                // The machine does not have the family.
+                let slots = run.filter_map(|index| batch.slot(index));
+                self.unsent
+                    .extend(slots.map(|slot| (*slot, Event::SendUnreachable)));
                 continue;
             };
             if self.queue.len() + run.len() > MESSAGES || self.pieces.len() + run.len() > PIECES {
-                self.flush(now, bound, sent);
+                self.flush(now, bound, batches);
             }
             let mut path = first.path;
             path.source = path.source.filter(|source| !self.no_source.holds(source, now));
@@ -124,6 +125,7 @@ impl Sender {
                     iov_base: datagram.as_ptr().cast_mut().cast(),
                     iov_len: datagram.len(),
                 });
+                self.origins.push((number, index));
             }
             let segment = first.len as u16;
             if alone {
@@ -145,32 +147,25 @@ impl Sender {
     }
 
     /// Hands the queue to the kernel.
-    fn flush(&mut self, now: Instant, bound: &Bound, sent: &mut Sent) {
+    fn flush(&mut self, now: Instant, bound: &Bound, batches: &[Batch]) {
         let mut next = 0;
         let mut patient = true;
         while next < self.queue.len() {
-            match self.call(bound, next, sent) {
-                Ok(taken) => {
-                    let trains = self.queue.get(next..next + taken).unwrap_or(&[]);
-                    sent.datagrams += trains.iter().map(|train| train.count as u64).sum::<u64>();
-                    next += taken.max(1);
-                }
+            match self.call(bound, next) {
+                Ok(taken) => next += taken.max(1),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     // The system takes nothing more: to wait for each of the rest would keep receiving waiting.
                     if !(std::mem::take(&mut patient) && becomes_writable(bound)) {
-                        let rest = self.queue.get(next..).unwrap_or(&[]);
-                        sent.refused += rest.iter().map(|train| train.count as u64).sum::<u64>();
+                        for at in next..self.queue.len() {
+                            self.refuse(at, Event::SendNoRoom, batches);
+                        }
                         break;
                     }
                 }
                 Err(error) => {
                     if !self.adapt(now, next, &error) {
-                        let count = self.queue.get(next).map_or(0, |train| train.count as u64);
-                        match error.raw_os_error() {
-                            Some(libc::EMSGSIZE) => sent.too_long += count,
-                            _ => sent.refused += count,
-                        }
+                        self.refuse(next, cause(&error), batches);
                         next += 1;
                     }
                 }
@@ -178,6 +173,20 @@ impl Sender {
         }
         self.queue.clear();
         self.pieces.clear();
+        self.origins.clear();
+    }
+
+    /// Notes the datagrams of the message `at` as not sent.
+    fn refuse(&mut self, at: usize, event: Event, batches: &[Batch]) {
+        let Some(train) = self.queue.get(at) else { return };
+        let origins = self
+            .origins
+            .get(train.first..train.first + train.count)
+            .unwrap_or(&[]);
+        let slots = origins
+            .iter()
+            .filter_map(|(batch, slot)| batches.get(*batch)?.slot(*slot));
+        self.unsent.extend(slots.map(|slot| (*slot, event)));
     }
 
     /// The kernel refused the message `at`. True if another attempt may succeed.
@@ -209,7 +218,7 @@ impl Sender {
     }
 
     /// One call for the messages from `from` on. Returns how many the kernel took.
-    fn call(&mut self, bound: &Bound, from: usize, sent: &mut Sent) -> io::Result<usize> {
+    fn call(&mut self, bound: &Bound, from: usize) -> io::Result<usize> {
         self.headers.clear();
         self.addresses.clear();
         self.controls.clear();
@@ -244,7 +253,6 @@ impl Sender {
             }
             self.headers.push(header);
         }
-        sent.calls += 1;
         // SAFETY: the headers were just filled in with pointers into `self` and, by its pieces, into batches that are
         // borrowed for the whole of `send`; all live through the call, and the kernel only reads what they point to.
         let taken = unsafe {

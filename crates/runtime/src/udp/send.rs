@@ -151,7 +151,8 @@ fn refuses_trains(error: &io::Error) -> bool {
 }
 
 /// Why the system refused a datagram, as far as a remedy depends on it.
-fn cause(error: &io::Error) -> Event {
+#[must_use]
+pub fn cause(error: &io::Error) -> Event {
     match Errno::from_io_error(error) {
         Some(Errno::MSGSIZE) => Event::SendTooLong,
         Some(Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::NETDOWN | Errno::ADDRNOTAVAIL) => {
