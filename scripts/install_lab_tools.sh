@@ -14,6 +14,8 @@ need iperf3 iperf3
 need sysctl procps
 need unshare util-linux
 need setpriv util-linux
+need qemu-system-x86_64 qemu-system-x86
+need busybox busybox-static
 
 [ -n "$missing" ] || exit 0
 echo "installing:$missing"

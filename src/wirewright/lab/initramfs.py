@@ -7,6 +7,7 @@ this machine. The result is one file for QEMU's ``-initrd``, written here in cpi
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import shutil
 import stat
@@ -54,10 +55,18 @@ class Image:
 
 def build(cache: Path) -> Image:
     """Return the image, built in ``cache`` unless it is there already."""
-    image = Image(cache / "vmlinuz", cache / "initramfs.gz")
-    if image.kernel.exists() and image.initramfs.exists():
-        return image
     cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        # One builds it, the others wait and find it.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        image = Image(cache / "vmlinuz", cache / "initramfs.gz")
+        if not (image.kernel.exists() and image.initramfs.exists()):
+            make(image, cache)
+    return image
+
+
+def make(image: Image, cache: Path) -> None:
+    """Build the image, wholly or not at all."""
     root = unpack_kernel(cache)
     modules = sorted(root.glob("lib/modules/*"))[-1]
     files = [
@@ -71,7 +80,6 @@ def build(cache: Path) -> Image:
     applets = run("busybox", "--list").split()
     links = [(f"bin/{applet}", "busybox") for applet in applets if applet not in ("busybox", *PROGRAMS)]
     archive = gzip.compress(cpio(files, links), compresslevel=1)
-    # Whole or not at all: another test may be building the same.
     for target, content in (
         (image.initramfs, archive),
         (image.kernel, next(root.glob("boot/vmlinuz-*")).read_bytes()),
@@ -80,15 +88,16 @@ def build(cache: Path) -> Image:
         partial.write_bytes(content)
         partial.rename(target)
     shutil.rmtree(root)
-    return image
 
 
 def unpack_kernel(cache: Path) -> Path:
     """Fetch Debian's kernel package for virtual machines and take it apart; return where it lies."""
-    depends = run("apt-cache", "depends", "linux-image-cloud-amd64")
-    names = [line.split()[-1] for line in depends.splitlines() if "Depends: linux-image-" in line]
+    names = kernel_packages()
     if not names:
-        raise GuestError("apt knows no kernel package: run apt-get update")
+        run("apt-get", "update", "-q")
+        names = kernel_packages()
+    if not names:
+        raise GuestError("apt knows no kernel package linux-image-cloud-amd64")
     download = cache / "download"
     shutil.rmtree(download, ignore_errors=True)
     download.mkdir()
@@ -98,6 +107,15 @@ def unpack_kernel(cache: Path) -> Path:
     run("dpkg-deb", "-x", str(next(download.glob("*.deb"))), str(root))
     shutil.rmtree(download)
     return root
+
+
+def kernel_packages() -> list[str]:
+    """Return the packages that Debian's name for the newest one stands for."""
+    try:
+        depends = run("apt-cache", "depends", "linux-image-cloud-amd64")
+    except GuestError:
+        return []
+    return [line.split()[-1] for line in depends.splitlines() if "Depends: linux-image-" in line]
 
 
 def load_order(modules: Path) -> list[Path]:
