@@ -27,7 +27,7 @@ use core::time::Duration;
 use rand_core::CryptoRng;
 use wirewright_aead::Safe;
 
-pub use self::events::{Cause, Received, ReceivedOutcome, Sent, Timeout, Wants};
+pub use self::events::{Cause, Received, ReceivedOutcome, Sent, Wants};
 use crate::constants::REKEY_TIMEOUT;
 use crate::cookie::CookieJar;
 use crate::keys::{PresharedKey, PublicKey};
@@ -35,7 +35,7 @@ use crate::noise::initiation::Initiated;
 use crate::session::Slots;
 use crate::tai64n::Tai64n;
 use crate::time::Instant;
-use crate::timers::{Timers, jitter};
+use crate::timers::{Timeout, Timers, jitter};
 
 /// The protocol's state about one peer.
 ///

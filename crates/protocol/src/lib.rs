@@ -31,7 +31,7 @@ mod timers;
 
 pub mod wire;
 
-pub use conversation::{Cause, Conversation, Received, ReceivedOutcome, Sent, Timeout, Wants};
+pub use conversation::{Cause, Conversation, Received, ReceivedOutcome, Sent, Wants};
 pub use cookie::CookieIssuer;
 pub use error::{HandshakeError, KeyError, ParseError, Replay};
 pub use identity::{Identity, OpenedInitiation};
@@ -40,6 +40,7 @@ pub use replay::ReplayWindow;
 pub use session::{Reservation, Session, SessionKeys};
 pub use tai64n::Tai64n;
 pub use time::{Instant, WallTime};
+pub use timers::Timeout;
 pub use wire::{CookieReply, DataHeader, Initiation, Message, Response};
 
 /// Durations and limits of the protocol (section 6.1), with the kernel's values where the paper is silent.

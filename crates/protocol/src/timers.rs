@@ -33,8 +33,25 @@ use rand_core::CryptoRng;
 use crate::constants::{
     KEEPALIVE_TIMEOUT, MAX_HANDSHAKE_ATTEMPTS, MAX_JITTER, REKEY_TIMEOUT, ZERO_KEYS_AFTER_TIME,
 };
-use crate::conversation::Timeout;
 use crate::time::Instant;
+
+/// What an expired timer asks the caller to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// The initiation was not answered: forget the cached source address and initiate with [`Cause::Retry`](crate::Cause::Retry).
+    RetryHandshake,
+    /// No initiation was answered for about 100 s: drop the staged packets.
+    GiveUp,
+    /// Data was sent and nothing came back for 15 s: forget the cached source address and initiate with
+    /// [`Cause::Fresh`](crate::Cause::Fresh).
+    NewHandshake,
+    /// Data was received and nothing was sent back for 10 s: send an empty packet.
+    Keepalive,
+    /// Nothing was sent or received for the persistent keepalive's interval: send an empty packet.
+    PersistentKeepalive,
+    /// No session was derived for 540 s; handshake and sessions have been wiped.
+    ZeroKeys,
+}
 
 /// When a timer expires, if it is armed.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use crate::conversation::Conversation;
 pub enum Cause {
     /// Somebody wants a session; the count of attempts begins anew, even if no initiation may be sent yet.
     Fresh,
-    /// The last initiation was not answered ([`Timeout::RetryHandshake`]).
+    /// The last initiation was not answered ([`Timeout::RetryHandshake`](crate::Timeout::RetryHandshake)).
     Retry,
 }
 
@@ -45,22 +45,4 @@ pub struct ReceivedOutcome {
     /// The session should be replaced: initiate afresh if [`Conversation::request_handshake`] allows it. Said once
     /// a session.
     pub handshake: bool,
-}
-
-/// What an expired timer asks the caller to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timeout {
-    /// The initiation was not answered: forget the cached source address and initiate with [`Cause::Retry`].
-    RetryHandshake,
-    /// No initiation was answered for about 100 s: drop the staged packets.
-    GiveUp,
-    /// Data was sent and nothing came back for 15 s: forget the cached source address and initiate with
-    /// [`Cause::Fresh`].
-    NewHandshake,
-    /// Data was received and nothing was sent back for 10 s: send an empty packet.
-    Keepalive,
-    /// Nothing was sent or received for the persistent keepalive's interval: send an empty packet.
-    PersistentKeepalive,
-    /// No session was derived for 540 s; handshake and sessions have been wiped.
-    ZeroKeys,
 }
