@@ -8,6 +8,7 @@ device to take over, ``WIREWRIGHT_SHARDS`` the number of threads for packets, ``
 offloads to do without (``tun-tcp,tun-udp,udp-send,udp-receive``).
 """
 
+import errno
 import os
 import signal
 import sys
@@ -74,8 +75,8 @@ def serve(name: str, ready: Callable[[str], None]) -> int:
             name,
             stop=stop,
             ready=ready,
-            tun_descriptor=number_in("WG_TUN_FD"),
-            shards=number_in("WIREWRIGHT_SHARDS") or 1,
+            tun_descriptor=number_in("WG_TUN_FD", range(1 << 20)),
+            shards=number_in("WIREWRIGHT_SHARDS", range(1, 65)) or 1,
             without=[word for word in os.environ.get("WIREWRIGHT_WITHOUT", "").split(",") if word],
         )
     except (OSError, ValueError) as error:
@@ -84,13 +85,14 @@ def serve(name: str, ready: Callable[[str], None]) -> int:
     return 0
 
 
-def number_in(variable: str) -> int | None:
+def number_in(variable: str, possible: range) -> int | None:
     """Return the number that an environment variable holds, if it is set."""
     text = os.environ.get(variable)
     if text is None:
         return None
-    if not text.isdecimal():
-        raise ValueError(f"the environment variable {variable} must be a number, not {text!r}")
+    if not text.isdecimal() or len(text) > 9 or int(text) not in possible:
+        bounds = f"a number from {possible[0]} to {possible[-1]}"
+        raise ValueError(f"the environment variable {variable} must be {bounds}, not {text[:20]!r}")
     return int(text)
 
 
@@ -100,6 +102,10 @@ def explain(error: Exception) -> str:
         return "not permitted: creating an interface takes root or CAP_NET_ADMIN"
     if isinstance(error, FileNotFoundError):
         return "there is no /dev/net/tun: load the module (modprobe tun), or give the container the device"
+    if isinstance(error, OSError) and error.errno == errno.EBUSY:
+        return "an interface of this name is there already, and another program serves it"
+    if isinstance(error, OSError) and error.errno == errno.EBADF:
+        return "the descriptor in WG_TUN_FD is not open"
     return str(error.strerror or error) if isinstance(error, OSError) else str(error)
 
 

@@ -1,0 +1,51 @@
+"""What `wirewright-tun` says to wrong arguments and surroundings, as far as that takes no root."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = str(Path(sys.executable).with_name("wirewright-tun"))
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | environment
+    return subprocess.run(
+        [COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+@pytest.mark.parametrize("arguments", [(), ("-x",), ("one", "two"), ("--foreground",)])
+def test_wrong_arguments_show_the_usage(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: wirewright-tun")
+
+
+def test_help_and_version_are_told() -> None:
+    assert run("--help").stdout.startswith("usage: wirewright-tun")
+    assert run("--version").stdout.startswith("wirewright-tun ")
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"WIREWRIGHT_SHARDS": "0"}, "WIREWRIGHT_SHARDS must be a number from 1 to 64, not '0'"),
+        ({"WIREWRIGHT_SHARDS": "65"}, "WIREWRIGHT_SHARDS must be a number from 1 to 64"),
+        ({"WIREWRIGHT_SHARDS": "9" * 5000}, "WIREWRIGHT_SHARDS must be a number from 1 to 64"),
+        ({"WG_TUN_FD": "-1"}, "WG_TUN_FD must be a number from 0 to"),
+        ({"WG_TUN_FD": "99"}, "the descriptor in WG_TUN_FD is not open"),
+        ({"WIREWRIGHT_WITHOUT": "tun-tcp,speed"}, 'there is no offload "speed"'),
+    ],
+)
+@pytest.mark.parametrize("foreground", ["0", "1"])
+def test_wrong_environments_are_named(environment: dict[str, str], words: str, foreground: str) -> None:
+    done = run("wgnever", WG_PROCESS_FOREGROUND=foreground, **environment)
+    assert done.returncode == 1
+    assert done.stderr.startswith("wirewright-tun: wgnever: ")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
