@@ -5,7 +5,9 @@
 //! an end. What an engine loses against it is what the engine costs; what the loop loses against the bare wire is what
 //! the kernel's two stacks and the cipher cost.
 //!
-//!     bare_loop TUN LOCAL:PORT REMOTE:PORT [--aead]
+//! It needs two ends in two network namespaces, so that it is no benchmark that runs by itself:
+//!
+//!     cargo run --release -p wirewright-bench --example bare_loop -- TUN LOCAL:PORT REMOTE:PORT [--aead]
 
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, UdpSocket};
