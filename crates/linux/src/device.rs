@@ -234,9 +234,8 @@ impl Serve for Served {
         }
     }
 
-    fn refused(&mut self, mistake: &Mistake) {
-        let _ = mistake;
-    }
+    /// The client is told by a number, which is all that the protocol has room for.
+    fn refused(&mut self, _: &Mistake) {}
 }
 
 impl Served {
