@@ -1,0 +1,255 @@
+"""Who is compared: system tunnels of several makers, the bare loop, the bare wire.
+
+Each makes two hosts reach each other, host a and host b, whose cable has the addresses `OUTER`. All tunnels
+have the same MTU and the same inner addresses, and each runs as its makers have set it: nobody is tuned.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from wirewright.bench.errors import BenchError
+from wirewright.bench.processes import Process
+from wirewright.bench.programs import Program
+from wirewright.keys import PublicKey, SecretKey
+from wirewright.lab import Machine
+
+OUTER = ("192.0.2.1", "192.0.2.2")
+INNER = ("10.7.0.1", "10.7.0.2")
+MTU = 1420
+PORT = 51820
+INTERFACE = "wg0"
+
+
+class Contestant(Protocol):
+    """One way from host a to host b."""
+
+    @property
+    def name(self) -> str:
+        """By which it is chosen."""
+
+    @property
+    def how(self) -> str:
+        """What it is and how it is run, in a line."""
+
+    @property
+    def is_engine(self) -> bool:
+        """Whether it speaks WireGuard: it may lose packets and have any number of peers."""
+
+    def why_absent(self) -> str | None:
+        """Say what to do to have it, or nothing if it is there."""
+
+    def version(self) -> str:
+        """Return its version."""
+
+    def connect(self, hosts: Sequence[Machine]) -> "Connecting":
+        """Make the hosts reach each other for as long as the block lasts."""
+
+
+@dataclass
+class Connection:
+    """What there is once two hosts reach each other."""
+
+    addresses: tuple[str, str]
+    processes: list[Process] = field(default_factory=list)
+    interfaces: tuple[str, str] = ("eth0", "eth0")
+
+    def check(self) -> None:
+        """Raise an error if a process has ended."""
+        for process in self.processes:
+            process.check()
+
+
+class Connecting(Protocol):
+    """A block during which hosts reach each other."""
+
+    def __enter__(self) -> Connection:
+        """Connect them."""
+
+    def __exit__(self, *error: object) -> None:
+        """Let them go."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A WireGuard engine in user space, set up by ``wg``."""
+
+    name: str
+    how: str
+    program: Program
+    options: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    is_engine: bool = True
+
+    def why_absent(self) -> str | None:
+        """Say what to do to have it, or nothing if it is there."""
+        return self.program.why_absent()
+
+    def version(self) -> str:
+        """Return its version."""
+        return self.program.version()
+
+    @contextmanager
+    def connect(self, hosts: Sequence[Machine]) -> Iterator[Connection]:
+        """Start it on both hosts, and tell each of the other."""
+        connection = Connection(INNER, interfaces=(INTERFACE, INTERFACE))
+        keys = [SecretKey.generate() for _ in hosts]
+        try:
+            for number, host in enumerate(hosts):
+                process = Process(host, [_found(self.program), *self.options, INTERFACE], self.environment)
+                connection.processes.append(process)
+                process.wait_for("interface", lambda: _knows(host))  # noqa: B023 - called at once
+                other = 1 - number
+                wg(host, "setconf", _interface(keys[number]) + _peer(keys[other].public_key, other))
+                _bring_up(host, INNER[number])
+            yield connection
+        finally:
+            for process in connection.processes:
+                process.close()
+
+
+@dataclass(frozen=True)
+class BareLoop:
+    """The loop that does what any tunnel must, and nothing else."""
+
+    name: str
+    how: str
+    options: tuple[str, ...] = ()
+    is_engine: bool = False
+    program: Program = Program(
+        "bare_loop",
+        "it is built in a checkout: cargo build --release -p wirewright-bench --example bare_loop",
+        "target/release/examples",
+    )
+
+    def why_absent(self) -> str | None:
+        """Say what to do to have it, or nothing if it is there."""
+        return self.program.why_absent()
+
+    def version(self) -> str:
+        """Return nothing: it is of this checkout."""
+        return ""
+
+    @contextmanager
+    def connect(self, hosts: Sequence[Machine]) -> Iterator[Connection]:
+        """Start it on both hosts."""
+        connection = Connection(INNER, interfaces=(INTERFACE, INTERFACE))
+        try:
+            for number, host in enumerate(hosts):
+                ends = [f"{OUTER[end]}:{PORT}" for end in (number, 1 - number)]
+                process = Process(host, [_found(self.program), INTERFACE, *ends, *self.options], {})
+                connection.processes.append(process)
+                process.wait_for("interface", lambda: _has_interface(host))  # noqa: B023 - called at once
+                # A super-packet and what is added to each slice are to fit one train.
+                _ip(host, f"link set {INTERFACE} gso_max_size 58000")
+                _bring_up(host, INNER[number])
+            yield connection
+        finally:
+            for process in connection.processes:
+                process.close()
+
+
+@dataclass(frozen=True)
+class BareWire:
+    """No tunnel: the cable itself."""
+
+    name: str = "veth"
+    how: str = "no tunnel: the cable between the hosts, a veth pair with an MTU of 1500"
+    is_engine: bool = False
+
+    def why_absent(self) -> str | None:
+        """Return nothing: it is always there."""
+        return None
+
+    def version(self) -> str:
+        """Return nothing: it is the kernel's."""
+        return ""
+
+    @contextmanager
+    def connect(self, hosts: Sequence[Machine]) -> Iterator[Connection]:
+        """Leave the hosts as they are."""
+        del hosts
+        yield Connection(OUTER)
+
+
+def wg(host: Machine, verb: str, settings: str) -> None:
+    """Call ``wg setconf`` or ``wg addconf``."""
+    host.run("wg", verb, INTERFACE, "/dev/stdin", input=settings)
+
+
+def idle_peers(count: int) -> str:
+    """Describe peers that exist and never say anything."""
+    sections = []
+    for number in range(count):
+        key = SecretKey.generate().public_key
+        sections.append(f"[Peer]\nPublicKey = {key}\nAllowedIPs = 10.8.{number // 256}.{number % 256}/32\n")
+    return "".join(sections)
+
+
+def _interface(key: SecretKey) -> str:
+    return f"[Interface]\nPrivateKey = {key.expose()}\nListenPort = {PORT}\n"
+
+
+def _peer(key: PublicKey, number: int) -> str:
+    where = f"Endpoint = {OUTER[number]}:{PORT}\nAllowedIPs = {INNER[number]}/32\n"
+    return f"[Peer]\nPublicKey = {key}\n{where}"
+
+
+def _found(program: Program) -> str:
+    path = program.find()
+    if path is None:
+        raise BenchError(program.why_absent() or "")
+    return str(path)
+
+
+def _knows(host: Machine) -> bool:
+    return host.run("wg", "show", INTERFACE, "listen-port", check=False).returncode == 0
+
+
+def _has_interface(host: Machine) -> bool:
+    return host.run("ip", "link", "show", INTERFACE, check=False).returncode == 0
+
+
+def _bring_up(host: Machine, address: str) -> None:
+    _ip(host, f"address add {address}/24 dev {INTERFACE}", f"link set {INTERFACE} mtu {MTU} up")
+
+
+def _ip(host: Machine, *commands: str) -> None:
+    host.run("ip", "-batch", "-", input="\n".join([*commands, ""]))
+
+
+_OURS = Program("wirewright-tun", "pip install wirewright")
+_PLAIN = {"WIREWRIGHT_WITHOUT": "tun-tcp,tun-udp,udp-send,udp-receive"}
+_QUIET = {"WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD": "1"}
+
+CONTESTANTS: Mapping[str, Contestant] = {
+    contestant.name: contestant
+    for contestant in (
+        Engine("wirewright", "wirewright-tun, one shard, as it is started by default", _OURS, ("-f",)),
+        Engine("wirewright-plain", "wirewright-tun without any offload", _OURS, ("-f",), _PLAIN),
+        Engine(
+            "wireguard-go",
+            "wireguard-go as it is started by default",
+            Program("wireguard-go", "python scripts/install_wireguard_go.py in a checkout (make bench-linux)"),
+            ("-f",),
+            _QUIET,
+        ),
+        Engine(
+            "boringtun",
+            "boringtun-cli with its default of 4 threads; told to keep root, without which it cannot run here",
+            Program("boringtun-cli", "cargo install --locked boringtun-cli (make bench-linux)"),
+            ("-f", "--disable-drop-privileges"),
+        ),
+        Engine(
+            "gotatun",
+            "gotatun as it is started by default",
+            Program("gotatun", "cargo install --locked gotatun-cli (make bench-linux)"),
+            ("-f",),
+        ),
+        BareLoop("loop-aead", "the bare loop with the cipher: no protocol, the ceiling", ("--aead",)),
+        BareLoop("loop", "the bare loop without a cipher"),
+        BareWire(),
+    )
+}
+"""Everyone, by name."""
