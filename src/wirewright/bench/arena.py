@@ -38,11 +38,11 @@ class Arena:
 @contextmanager
 def open_arena(contestant: Contestant, weather: Weather | None = None) -> Iterator[Arena]:
     """Build it; the handshake is done when the block begins."""
-    ends = (at(name, f"{address}/24") for name, address in zip("ab", OUTER, strict=True))
-    with Lab(Topology((Link(*ends, weather=weather),))) as lab:
+    left, right = (at(name, f"{address}/24") for name, address in zip("ab", OUTER, strict=True))
+    with Lab(Topology((Link(left, right, weather=weather),))) as lab:
         hosts = (lab["a"], lab["b"])
         with contestant.connect(hosts) as connection:
             until_answered(lab["a"], connection.addresses[1])
             engines = tuple(process for host in hosts for process in host.processes())
-            yield Arena(*hosts, connection, engines)
+            yield Arena(lab["a"], lab["b"], connection, engines)
             connection.check()

@@ -5,8 +5,9 @@ have the same MTU and the same inner addresses, and each runs as its makers have
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from wirewright.bench.errors import BenchError
@@ -20,6 +21,8 @@ INNER = ("10.7.0.1", "10.7.0.2")
 MTU = 1420
 PORT = 51820
 INTERFACE = "wg0"
+ACCEPTING = "00010000"
+"""The flag of a Unix socket that listens, as the kernel shows it."""
 
 
 class Contestant(Protocol):
@@ -43,7 +46,7 @@ class Contestant(Protocol):
     def version(self) -> str:
         """Return its version."""
 
-    def connect(self, hosts: Sequence[Machine]) -> "Connecting":
+    def connect(self, hosts: Sequence[Machine]) -> AbstractContextManager["Connection"]:
         """Make the hosts reach each other for as long as the block lasts."""
 
 
@@ -59,16 +62,6 @@ class Connection:
         """Raise an error if a process has ended."""
         for process in self.processes:
             process.check()
-
-
-class Connecting(Protocol):
-    """A block during which hosts reach each other."""
-
-    def __enter__(self) -> Connection:
-        """Connect them."""
-
-    def __exit__(self, *error: object) -> None:
-        """Let them go."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +92,7 @@ class Engine:
             for number, host in enumerate(hosts):
                 process = Process(host, [_found(self.program), *self.options, INTERFACE], self.environment)
                 connection.processes.append(process)
-                process.wait_for("interface", lambda: _knows(host))  # noqa: B023 - called at once
+                process.wait_for("interface", lambda: _listens(host))  # noqa: B023 - called at once
                 other = 1 - number
                 wg(host, "setconf", _interface(keys[number]) + _peer(keys[other].public_key, other))
                 _bring_up(host, INNER[number])
@@ -117,15 +110,10 @@ class BareLoop:
     how: str
     options: tuple[str, ...] = ()
     is_engine: bool = False
-    program: Program = Program(
-        "bare_loop",
-        "it is built in a checkout: cargo build --release -p wirewright-bench --example bare_loop",
-        "target/release/examples",
-    )
 
     def why_absent(self) -> str | None:
         """Say what to do to have it, or nothing if it is there."""
-        return self.program.why_absent()
+        return _LOOP.why_absent()
 
     def version(self) -> str:
         """Return nothing: it is of this checkout."""
@@ -138,7 +126,7 @@ class BareLoop:
         try:
             for number, host in enumerate(hosts):
                 ends = [f"{OUTER[end]}:{PORT}" for end in (number, 1 - number)]
-                process = Process(host, [_found(self.program), INTERFACE, *ends, *self.options], {})
+                process = Process(host, [_found(_LOOP), INTERFACE, *ends, *self.options], {})
                 connection.processes.append(process)
                 process.wait_for("interface", lambda: _has_interface(host))  # noqa: B023 - called at once
                 # A super-packet and what is added to each slice are to fit one train.
@@ -203,8 +191,11 @@ def _found(program: Program) -> str:
     return str(path)
 
 
-def _knows(host: Machine) -> bool:
-    return host.run("wg", "show", INTERFACE, "listen-port", check=False).returncode == 0
+def _listens(host: Machine) -> bool:
+    """Whether an engine can be asked: ``wg`` would delete a socket that is bound but does not listen yet."""
+    sockets = Path(f"/proc/{host.holder}/net/unix").read_text().splitlines()
+    listening = (line.split() for line in sockets if f"/{INTERFACE}.sock" in line)
+    return any(fields[3] == ACCEPTING for fields in listening)
 
 
 def _has_interface(host: Machine) -> bool:
@@ -220,36 +211,39 @@ def _ip(host: Machine, *commands: str) -> None:
 
 
 _OURS = Program("wirewright-tun", "pip install wirewright")
+_LOOP = Program(
+    "bare_loop",
+    "it is built in a checkout: cargo build --release -p wirewright-bench --example bare_loop",
+    "target/release/examples",
+)
 _PLAIN = {"WIREWRIGHT_WITHOUT": "tun-tcp,tun-udp,udp-send,udp-receive"}
 _QUIET = {"WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD": "1"}
 
-CONTESTANTS: Mapping[str, Contestant] = {
-    contestant.name: contestant
-    for contestant in (
-        Engine("wirewright", "wirewright-tun, one shard, as it is started by default", _OURS, ("-f",)),
-        Engine("wirewright-plain", "wirewright-tun without any offload", _OURS, ("-f",), _PLAIN),
-        Engine(
-            "wireguard-go",
-            "wireguard-go as it is started by default",
-            Program("wireguard-go", "python scripts/install_wireguard_go.py in a checkout (make bench-linux)"),
-            ("-f",),
-            _QUIET,
-        ),
-        Engine(
-            "boringtun",
-            "boringtun-cli with its default of 4 threads; told to keep root, without which it cannot run here",
-            Program("boringtun-cli", "cargo install --locked boringtun-cli (make bench-linux)"),
-            ("-f", "--disable-drop-privileges"),
-        ),
-        Engine(
-            "gotatun",
-            "gotatun as it is started by default",
-            Program("gotatun", "cargo install --locked gotatun-cli (make bench-linux)"),
-            ("-f",),
-        ),
-        BareLoop("loop-aead", "the bare loop with the cipher: no protocol, the ceiling", ("--aead",)),
-        BareLoop("loop", "the bare loop without a cipher"),
-        BareWire(),
-    )
-}
+_ALL: tuple[Contestant, ...] = (
+    Engine("wirewright", "wirewright-tun, one shard, as it is started by default", _OURS, ("-f",)),
+    Engine("wirewright-plain", "wirewright-tun without any offload", _OURS, ("-f",), _PLAIN),
+    Engine(
+        "wireguard-go",
+        "wireguard-go as it is started by default",
+        Program("wireguard-go", "python scripts/install_wireguard_go.py in a checkout (make bench-linux)"),
+        ("-f",),
+        _QUIET,
+    ),
+    Engine(
+        "boringtun",
+        "boringtun-cli with its defaults (4 threads); told to keep root, without which it cannot run",
+        Program("boringtun-cli", "cargo install --locked boringtun-cli (make bench-linux)"),
+        ("-f", "--disable-drop-privileges"),
+    ),
+    Engine(
+        "gotatun",
+        "gotatun with its defaults; told to keep root, as boringtun is",
+        Program("gotatun", "cargo install --locked gotatun-cli (make bench-linux)"),
+        ("-f", "--disable-drop-privileges"),
+    ),
+    BareLoop("loop-aead", "the bare loop with the cipher: no protocol, the ceiling", ("--aead",)),
+    BareLoop("loop", "the bare loop without a cipher"),
+    BareWire(),
+)
+CONTESTANTS: Mapping[str, Contestant] = {contestant.name: contestant for contestant in _ALL}
 """Everyone, by name."""

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from wirewright.bench.arena import open_arena
+from wirewright.bench.choice import Choice
 from wirewright.bench.contestants import Contestant
 from wirewright.bench.errors import BenchError
+from wirewright.bench.machine import describe, versions
+from wirewright.bench.report import Report
 from wirewright.bench.results import Results, Row
 from wirewright.bench.workloads import Workload
 from wirewright.lab import LabError
@@ -12,13 +15,11 @@ from wirewright.lab import LabError
 Step = tuple[int, Workload, Contestant]
 
 
-def schedule(
-    contestants: Sequence[Contestant], workloads: Sequence[Workload], rounds: int
-) -> Iterator[Step]:
+def schedule(contestants: Sequence[Contestant], workloads: Sequence[Workload], rounds: int) -> Iterator[Step]:
     """Yield every measurement in its turn.
 
-    In each round a workload is run for all before the next, so that those that are compared follow each other.
-    Who begins changes with each workload and each round, so that none always follows the same one's heat.
+    In each round a workload is run for all before the next, so that those that are compared follow each
+    other. Who begins changes with each workload and each round, so that place favours none.
     """
     for number in range(rounds):
         for place, workload in enumerate(workloads):
@@ -38,20 +39,27 @@ def measure(step: Step, seconds: float) -> Row:
     return Row(number, workload.name, contestant.name, figures)
 
 
-def run(
-    contestants: Sequence[Contestant],
-    workloads: Sequence[Workload],
-    rounds: int,
-    seconds: float,
-    tell: Callable[[Row], None],
-) -> Results:
-    """Measure everything; each row is told as soon as there is one."""
+def compare(
+    choice: Choice, rounds: int, seconds: float, begin: Callable[[Step], None], tell: Callable[[Row], None]
+) -> Report:
+    """Measure all that was chosen; each step is told when it begins, and its row when there is one."""
+    machine = describe()
     results = Results()
-    for step in schedule(contestants, workloads, rounds):
+    for step in schedule(choice.contestants, choice.workloads, rounds):
+        begin(step)
         row = measure(step, seconds)
         results.rows.append(row)
         tell(row)
-    return results
+    return Report(
+        results=results,
+        rounds=rounds,
+        seconds=seconds,
+        machine=machine,
+        contestants={each.name: each.how for each in choice.contestants},
+        versions=versions(choice.contestants),
+        workloads={each.name: each.title for each in choice.workloads},
+        absent=choice.absent,
+    )
 
 
 def _is_for_engines(workload: Workload) -> bool:

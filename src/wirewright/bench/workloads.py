@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from wirewright.bench import datagrams, proc
 from wirewright.bench.arena import Arena
@@ -243,7 +243,13 @@ def _python(machine: Machine, *words: str) -> Iterator["subprocess.Popen[str]"]:
 
 @contextlib.contextmanager
 def _popen(machine: Machine, command: list[str]) -> Iterator["subprocess.Popen[str]"]:
-    with machine.popen(*command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+    # What went wrong is told by the other end.
+    streams: dict[str, Any] = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.DEVNULL,
+    }
+    with machine.popen(*command, **streams, text=True, start_new_session=True) as process:
         try:
             yield process
         finally:
@@ -273,7 +279,11 @@ def _all() -> Iterator[Workload]:
                     back=back,
                 )
     yield Udp("udp-64", "datagrams of 64 bytes, as fast as they are sent", size=64)
-    yield Udp("udp-1400", "datagrams of 1,372 bytes, which make packets of 1,400, as fast as they are sent", size=1372)
+    yield Udp(
+        "udp-1400",
+        "datagrams of 1,372 bytes, which make packets of 1,400, as fast as they are sent",
+        size=1372,
+    )
     yield Udp("udp-64-paced", f"datagrams of 64 bytes, {PACE:,} a second", size=64, rate=PACE)
     yield Ping("ping-idle", "round trips through an idle tunnel")
     yield Ping("ping-loaded", "round trips beside a TCP stream", loaded=True)

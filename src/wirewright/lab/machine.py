@@ -36,7 +36,8 @@ PATIENCE = 60.0
 
 def need(*tools: str) -> None:
     """Raise an error for people if one of these tools is not installed."""
-    packages = TOOLS | {"nft": "nftables", "tc": "iproute2"}
+    others = {"nft": "nftables", "tc": "iproute2", "ping": "iputils-ping", "wg": "wireguard-tools"}
+    packages = TOOLS | others
     absent = [tool for tool in tools if shutil.which(tool) is None]
     if absent:
         install = " ".join(sorted({packages.get(tool, tool) for tool in absent}))
