@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from wirewright.bench.contestants import OUTER, Connection, Contestant
+from wirewright.bench.errors import BenchError
 from wirewright.bench.processes import until_answered
-from wirewright.lab import Lab, Link, Machine, Topology, Weather, at
+from wirewright.lab import Lab, LabError, Link, Machine, Topology, Weather, at
 
 
 @dataclass
@@ -44,5 +45,10 @@ def open_arena(contestant: Contestant, weather: Weather | None = None) -> Iterat
         with contestant.connect(hosts) as connection:
             until_answered(lab["a"], connection.addresses[1])
             engines = tuple(process for host in hosts for process in host.processes())
-            yield Arena(lab["a"], lab["b"], connection, engines)
+            try:
+                yield Arena(lab["a"], lab["b"], connection, engines)
+            except (BenchError, LabError, OSError):
+                # That a process has ended explains everything else.
+                connection.check()
+                raise
             connection.check()

@@ -7,6 +7,7 @@ have the same MTU and the same inner addresses, and each runs as its makers have
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +26,17 @@ ACCEPTING = "00010000"
 """The flag of a Unix socket that listens, as the kernel shows it."""
 
 
+class Kind(Enum):
+    """What can be asked of a contestant."""
+
+    ENGINE = "engine"
+    """It speaks WireGuard: it bears losses, and may have any number of peers."""
+    LOOP = "loop"
+    """A process that takes every train of packets to be whole."""
+    WIRE = "wire"
+    """The kernel alone."""
+
+
 class Contestant(Protocol):
     """One way from host a to host b."""
 
@@ -37,8 +49,8 @@ class Contestant(Protocol):
         """What it is and how it is run, in a line."""
 
     @property
-    def is_engine(self) -> bool:
-        """Whether it speaks WireGuard: it may lose packets and have any number of peers."""
+    def kind(self) -> "Kind":
+        """What kind of thing it is."""
 
     def why_absent(self) -> str | None:
         """Say what to do to have it, or nothing if it is there."""
@@ -73,7 +85,7 @@ class Engine:
     program: Program
     options: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
-    is_engine: bool = True
+    kind: Kind = Kind.ENGINE
 
     def why_absent(self) -> str | None:
         """Say what to do to have it, or nothing if it is there."""
@@ -109,7 +121,7 @@ class BareLoop:
     name: str
     how: str
     options: tuple[str, ...] = ()
-    is_engine: bool = False
+    kind: Kind = Kind.LOOP
 
     def why_absent(self) -> str | None:
         """Say what to do to have it, or nothing if it is there."""
@@ -144,7 +156,7 @@ class BareWire:
 
     name: str = "veth"
     how: str = "no tunnel: the cable between the hosts, a veth pair with an MTU of 1500"
-    is_engine: bool = False
+    kind: Kind = Kind.WIRE
 
     def why_absent(self) -> str | None:
         """Return nothing: it is always there."""

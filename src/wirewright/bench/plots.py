@@ -1,6 +1,5 @@
 """Results as a picture, drawn by matplotlib (``pip install "wirewright[bench]"``)."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +22,7 @@ COLOURS = {
     "loop": "#9ca3af",
     "veth": "#d1d5db",
 }
-PANEL = (6.4, 2.9)
+PANEL = (6.4, 2.6)
 """Inches."""
 
 
@@ -33,7 +32,6 @@ class Panel:
 
     workload: str
     figure: str
-    logarithmic: bool = False
 
 
 PANELS = (
@@ -44,15 +42,15 @@ PANELS = (
     Panel("rough-1", "bits_per_second"),
     Panel("rough-8", "bits_per_second"),
     Panel("tcp-1", "cpu_per_gigabyte"),
-    Panel("system-calls", "system_calls_per_gigabyte", logarithmic=True),
+    Panel("system-calls", "system_calls_per_gigabyte"),
     Panel("udp-64", "packets_per_second"),
     Panel("udp-1400", "packets_per_second"),
     Panel("udp-64-paced", "cpu_per_packet"),
-    Panel("tcp-8", "peak_memory", logarithmic=True),
-    Panel("ping-idle", "round_trip_median", logarithmic=True),
-    Panel("ping-loaded", "round_trip_median", logarithmic=True),
+    Panel("tcp-8", "peak_memory"),
+    Panel("ping-idle", "round_trip_median"),
+    Panel("ping-loaded", "round_trip_median"),
     Panel("peers-1000", "bits_per_second"),
-    Panel("peers-1000", "memory_per_peer", logarithmic=True),
+    Panel("peers-1000", "memory_per_peer"),
 )
 
 
@@ -66,12 +64,15 @@ def why_no_plots() -> str | None:
 def draw(report: Report, path: Path) -> None:
     """Draw what was measured into a PNG file."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - an extra, and slow to load
+    from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: PLC0415
 
     measured = {name: set(report.results.figures(name)) for name in report.results.workloads()}
     panels = [panel for panel in PANELS if panel.figure in measured.get(panel.workload, ())]
     columns = min(2, len(panels)) or 1
     rows = -(-len(panels) // columns) or 1
-    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.9), layout="constrained")
+    figure = Figure(
+        figsize=(PANEL[0] * columns, PANEL[1] * rows + 0.9), layout=ConstrainedLayoutEngine(w_pad=0.12)
+    )
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     for place, panel in zip(axes, panels, strict=False):
         _draw_panel(place, report, panel)
@@ -109,27 +110,26 @@ def _draw_panel(axes: "Axes", report: Report, panel: Panel) -> None:
         color=[COLOURS.get(name, "#444444") for name in names],
         error_kw={"elinewidth": 1, "ecolor": "#222222"},
     )
-    axes.invert_yaxis()
-    if panel.logarithmic:
-        axes.set_xscale("log")
-    _label(axes, [spread.high for _, spread in found], [figure.show(value) for value in medians])
+    # As many places in each panel, so that all bars are of one width.
+    axes.set_ylim(len(report.contestants) - 0.4, -0.6)
+    axes.set_xlim(0, max(spread.high for _, spread in found) * 1.2 or 1)
+    for row, (_, spread) in enumerate(found):
+        _write(axes, figure.show(spread.median), (spread.high, row), (4, 0), va="center")
     better = "more is better" if figure.more_is_better else "less is better"
-    axes.set_title(f"{report.workloads[panel.workload]}\n{figure.title} ({better})", fontsize=9, loc="left")
-    axes.tick_params(labelsize=8)
-    axes.xaxis.set_major_formatter(_ticks(figure.show))
-    for side in ("top", "right"):
+    axes.set_title(report.workloads[panel.workload].title, fontsize=9.5, loc="left", pad=16)
+    _write(axes, f"{figure.title} ({better})", (0, 1), (0, 4), xycoords="axes fraction", color="#555555")
+    # Each bar has its value beside it.
+    axes.tick_params(labelsize=8, left=False, bottom=False, labelbottom=False)
+    axes.spines["left"].set_bounds(-0.5, len(found) - 0.5)
+    for side in ("top", "right", "bottom"):
         axes.spines[side].set_visible(False)
 
 
-def _label(axes: "Axes", ends: Sequence[float], texts: Sequence[str]) -> None:
-    """Write each value behind its bar, and make room for it."""
-    for row, (end, text) in enumerate(zip(ends, texts, strict=True)):
-        axes.annotate(text, (end, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
-    low, high = axes.get_xlim()
-    axes.set_xlim(low, high * (high / low) ** 0.25 if axes.get_xscale() == "log" else high * 1.22)
-
-
-def _ticks(show: Callable[[float], str]) -> Any:  # noqa: ANN401 - matplotlib is an extra
-    from matplotlib.ticker import FuncFormatter  # noqa: PLC0415
-
-    return FuncFormatter(lambda value, _: show(value))
+def _write(
+    axes: "Axes",
+    text: str,
+    at: tuple[float, float],
+    beside: tuple[float, float],
+    **how: Any,  # noqa: ANN401 - passed on
+) -> None:
+    axes.annotate(text, at, xytext=beside, textcoords="offset points", fontsize=8, **how)

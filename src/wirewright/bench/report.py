@@ -13,6 +13,14 @@ REFERENCES = (GO, CEILING)
 
 
 @dataclass(frozen=True)
+class About:
+    """What a workload is, and which of its figures matters most."""
+
+    title: str
+    main: str
+
+
+@dataclass(frozen=True)
 class Report:
     """All that is known of a run."""
 
@@ -23,8 +31,7 @@ class Report:
     contestants: Mapping[str, str]
     """How each was run."""
     versions: Mapping[str, str]
-    workloads: Mapping[str, str]
-    """What each is."""
+    workloads: Mapping[str, About]
     absent: Mapping[str, str] = field(default_factory=dict)
     """Contestants and workloads that could not be had, and why."""
 
@@ -48,7 +55,7 @@ class Report:
                 name: {"how": how, "version": self.versions.get(name)}
                 for name, how in self.contestants.items()
             },
-            "workloads": dict(self.workloads),
+            "workloads": {name: about.title for name, about in self.workloads.items()},
             "absent": dict(self.absent),
             "goals": [_goal_data(verdict) for verdict in self.verdicts],
             "medians": list(self._medians()),
@@ -115,11 +122,13 @@ class Report:
 
     def _workload(self, workload: str) -> Iterator[str]:
         results = self.results
-        yield f"## {workload}: {self.workloads[workload]}"
-        figures = [name for name in FIGURES if name in results.figures(workload)]
-        if not figures:
+        about = self.workloads[workload]
+        yield f"## {workload}: {about.title}"
+        measured = results.figures(workload)
+        if not measured:
             return
-        main = figures[0]
+        main = about.main
+        figures = [main, *(name for name in FIGURES if name in measured and name != main)]
         present = results.contestants()
         others = [name for name in REFERENCES if name in present and results.of(workload, name, main)]
         rows = []

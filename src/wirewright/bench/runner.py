@@ -1,13 +1,14 @@
 """Measures everyone under every workload, in rounds whose order turns."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from wirewright.bench.arena import open_arena
 from wirewright.bench.choice import Choice
 from wirewright.bench.contestants import Contestant
 from wirewright.bench.errors import BenchError
 from wirewright.bench.machine import describe, versions
-from wirewright.bench.report import Report
+from wirewright.bench.report import About, Report
 from wirewright.bench.results import Results, Row
 from wirewright.bench.workloads import Workload
 from wirewright.lab import LabError
@@ -23,7 +24,7 @@ def schedule(contestants: Sequence[Contestant], workloads: Sequence[Workload], r
     """
     for number in range(rounds):
         for place, workload in enumerate(workloads):
-            able = [each for each in contestants if each.is_engine or not _is_for_engines(workload)]
+            able = [each for each in contestants if each.kind in workload.kinds]
             for turn in range(len(able)):
                 yield number, workload, able[(turn + number + place) % len(able)]
 
@@ -31,8 +32,10 @@ def schedule(contestants: Sequence[Contestant], workloads: Sequence[Workload], r
 def measure(step: Step, seconds: float) -> Row:
     """Measure one contestant under one workload; a failure is a result, too."""
     number, workload, contestant = step
+    # The weather is the same for all in a round, and another in the next.
+    weather = replace(workload.weather, seed=number + 1) if workload.weather else None
     try:
-        with open_arena(contestant, workload.weather) as arena:
+        with open_arena(contestant, weather) as arena:
             figures = workload.measure(arena, seconds)
     except (BenchError, LabError, OSError) as error:
         return Row(number, workload.name, contestant.name, failure=str(error))
@@ -57,11 +60,6 @@ def compare(
         machine=machine,
         contestants={each.name: each.how for each in choice.contestants},
         versions=versions(choice.contestants),
-        workloads={each.name: each.title for each in choice.workloads},
+        workloads={each.name: About(each.title, each.main) for each in choice.workloads},
         absent=choice.absent,
     )
-
-
-def _is_for_engines(workload: Workload) -> bool:
-    """Whether what is no engine cannot take part: the bare loop takes every train to be whole."""
-    return workload.engines_only or workload.weather is not None

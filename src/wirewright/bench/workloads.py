@@ -1,30 +1,23 @@
 """What is measured: each workload puts one kind of load on a fresh arena, and returns figures."""
 
 import contextlib
-import json
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from wirewright.bench import datagrams, proc
+from wirewright.bench import proc
 from wirewright.bench.arena import Arena
-from wirewright.bench.contestants import idle_peers, wg
-from wirewright.bench.errors import BenchError
-from wirewright.bench.parsing import RoundTrips, Streams, round_trips_in, streams_in
+from wirewright.bench.contestants import Kind, idle_peers, wg
+from wirewright.bench.loads import run_datagrams, run_ping, run_streams, stream_beside
 from wirewright.bench.usage import Meter, system_calls, why_no_system_calls
-from wirewright.lab import Machine, Weather
+from wirewright.lab import Weather
 
 PEERS = 1000
 PACE = 30_000
 """Packets a second that every contestant is offered alike."""
 ROUGH = Weather(delay=0.025, loss=0.01)
 """50 ms there and back, and 1% of all packets lost, each way."""
-SLACK = 40.0
-"""Seconds that a measurement may take beyond its time."""
-PING_EVERY = 0.01
+ENGINES = frozenset({Kind.ENGINE})
 
 Figures = Mapping[str, float]
 
@@ -45,8 +38,12 @@ class Workload(Protocol):
         """What the cable does to packets."""
 
     @property
-    def engines_only(self) -> bool:
-        """Whether it says nothing of what is no engine."""
+    def kinds(self) -> frozenset[Kind]:
+        """Whom it says something of."""
+
+    @property
+    def main(self) -> str:
+        """The figure that it is about."""
 
     def why_not(self) -> str | None:
         """Say why it cannot be measured on this machine, or nothing if it can."""
@@ -62,7 +59,8 @@ class _Everywhere:
     name: str
     title: str
     weather: Weather | None = None
-    engines_only: bool = False
+    kinds: frozenset[Kind] = frozenset(Kind)
+    main: str = "bits_per_second"
 
     def why_not(self) -> str | None:
         """Return nothing: it can be measured everywhere."""
@@ -94,19 +92,14 @@ class Udp(_Everywhere):
 
     def measure(self, arena: Arena, seconds: float) -> Figures:
         """Measure what arrives and what each that does costs."""
-        with _python(arena.b, "receive") as receiver:
-            assert receiver.stdout is not None
-            if receiver.stdout.readline() != "ready\n":
-                raise BenchError("the receiver of datagrams does not start")
-            with Meter(arena.engines) as meter:
-                sent = _run_sender(arena, self.size, seconds, self.rate)
-                got = json.loads(_answer(receiver, seconds))
-        received = int(got["received"])
-        if received < 2:
-            raise BenchError(f"of {sent} datagrams {received} arrived")
-        figures = {"packets_per_second": received / got["seconds"], "loss": max(0.0, 1 - received / sent)}
+        with Meter(arena.engines) as meter:
+            moved = run_datagrams(arena, self.size, seconds, self.rate)
+        figures = {
+            "packets_per_second": moved.received / moved.seconds,
+            "loss": max(0.0, 1 - moved.received / moved.sent),
+        }
         if arena.engines:
-            figures |= {"cpu_per_packet": meter.seconds / received, "peak_memory": meter.peak_memory}
+            figures |= {"cpu_per_packet": meter.seconds / moved.received, "peak_memory": meter.peak_memory}
         return figures
 
 
@@ -118,7 +111,7 @@ class Ping(_Everywhere):
 
     def measure(self, arena: Arena, seconds: float) -> Figures:
         """Measure round trips."""
-        with _stream_beside(arena, seconds) if self.loaded else contextlib.nullcontext():
+        with stream_beside(arena, seconds) if self.loaded else contextlib.nullcontext():
             trips = run_ping(arena, seconds)
         return {
             "round_trip_median": trips.median,
@@ -137,8 +130,6 @@ class SystemCalls(_Everywhere):
 
     def measure(self, arena: Arena, seconds: float) -> Figures:
         """Count."""
-        if not arena.engines:
-            return {}
         with system_calls(arena.engines) as counted:
             streams = run_streams(arena, seconds, 1)
         return {"system_calls_per_gigabyte": counted.count / (streams.bytes / 1e9)}
@@ -148,7 +139,6 @@ class SystemCalls(_Everywhere):
 class Peers(_Everywhere):
     """Many peers, of which one is busy."""
 
-    engines_only: bool = True
     peers: int = PEERS
 
     def measure(self, arena: Arena, seconds: float) -> Figures:
@@ -179,95 +169,9 @@ def per_gigabyte(meter: Meter, moved: int) -> Figures:
     return figures
 
 
-def run_streams(arena: Arena, seconds: float, count: int, *, back: bool = False) -> Streams:
-    """Run TCP streams from a to b, or back."""
-    with _iperf_server(arena.b):
-        command = ["iperf3", "--json", "-c", arena.address, "-t", f"{seconds:g}", "-P", str(count)]
-        done = arena.a.run(*command, *(["-R"] if back else []), check=False, timeout=seconds + SLACK)
-    return streams_in(done.stdout or done.stderr)
-
-
-def run_ping(arena: Arena, seconds: float) -> RoundTrips:
-    """Ping from a to b."""
-    count = str(max(2, int(seconds / PING_EVERY)))
-    command = ["ping", "-n", "-i", f"{PING_EVERY:g}", "-c", count, "-w", f"{seconds + 5:.0f}", arena.address]
-    return round_trips_in(arena.a.run(*command, check=False, timeout=seconds + SLACK).stdout)
-
-
-@contextlib.contextmanager
-def _stream_beside(arena: Arena, seconds: float) -> Iterator[None]:
-    """Keep a TCP stream going, which flows when the block begins."""
-    before = arena.passed()
-    with _iperf_server(arena.b):
-        command = ["iperf3", "-c", arena.address, "-t", f"{seconds + SLACK:g}"]
-        stream = arena.a.popen(
-            *command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        try:
-            end = time.monotonic() + SLACK
-            while arena.passed() - before < 1_000_000:
-                if time.monotonic() > end or stream.poll() is not None:
-                    raise BenchError("the TCP stream beside the pings does not flow")
-                time.sleep(0.02)
-            yield
-            if stream.poll() is not None:
-                raise BenchError("the TCP stream beside the pings ended before them")
-        finally:
-            stream.kill()
-            stream.wait()
-
-
-@contextlib.contextmanager
-def _iperf_server(machine: Machine) -> Iterator[None]:
-    command = ["iperf3", "--server", "--one-off", "--forceflush"]
-    with _popen(machine, command) as server:
-        assert server.stdout is not None
-        for line in server.stdout:
-            if "listening" in line:
-                break
-        else:
-            raise BenchError("the server of iperf3 does not start")
-        yield
-
-
-def _run_sender(arena: Arena, size: int, seconds: float, rate: int) -> int:
-    with _python(arena.a, "send", arena.address, str(size), f"{seconds:g}", str(rate)) as sender:
-        return int(json.loads(_answer(sender, seconds))["sent"])
-
-
-@contextlib.contextmanager
-def _python(machine: Machine, *words: str) -> Iterator["subprocess.Popen[str]"]:
-    with _popen(machine, [sys.executable, "-m", datagrams.__name__, *words]) as process:
-        yield process
-
-
-@contextlib.contextmanager
-def _popen(machine: Machine, command: list[str]) -> Iterator["subprocess.Popen[str]"]:
-    # What went wrong is told by the other end.
-    streams: dict[str, Any] = {
-        "stdin": subprocess.DEVNULL,
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.DEVNULL,
-    }
-    with machine.popen(*command, **streams, text=True, start_new_session=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def _answer(process: "subprocess.Popen[str]", seconds: float) -> str:
-    try:
-        said, _ = process.communicate(timeout=seconds + SLACK)
-    except subprocess.TimeoutExpired:
-        raise BenchError("a sender or receiver of datagrams does not end") from None
-    if process.returncode != 0:
-        raise BenchError(f"a sender or receiver of datagrams ended with status {process.returncode}")
-    return str(said)
-
-
 def _all() -> Iterator[Workload]:
-    for weather, prefix, where in ((None, "tcp", ""), (ROUGH, "rough", ", 50 ms and 1% lost")):
+    rough = ("rough", ", 50 ms and 1% lost", ROUGH, ENGINES)
+    for prefix, where, weather, kinds in (("tcp", "", None, frozenset(Kind)), rough):
         for streams in (1, 8):
             for back in (False, True):
                 many = f"{streams} TCP stream{'s' * (streams > 1)}"
@@ -275,20 +179,26 @@ def _all() -> Iterator[Workload]:
                     f"{prefix}-{streams}{'-back' * back}",
                     f"{many}{', b to a' if back else ''}{where}",
                     weather,
+                    kinds,
                     streams=streams,
                     back=back,
                 )
-    yield Udp("udp-64", "datagrams of 64 bytes, as fast as they are sent", size=64)
-    yield Udp(
-        "udp-1400",
-        "datagrams of 1,372 bytes, which make packets of 1,400, as fast as they are sent",
-        size=1372,
+    flood = {"udp-64": (64, "64 bytes"), "udp-1400": (1372, "1,372 bytes, packets of 1,400")}
+    for name, (size, told) in flood.items():
+        yield Udp(
+            name, f"datagrams of {told}, as fast as they are sent", main="packets_per_second", size=size
+        )
+    paced = f"datagrams of 64 bytes, {PACE:,} a second"
+    yield Udp("udp-64-paced", paced, main="cpu_per_packet", size=64, rate=PACE)
+    yield Ping("ping-idle", "an idle tunnel", main="round_trip_median")
+    yield Ping("ping-loaded", "a tunnel with a TCP stream in it", main="round_trip_median", loaded=True)
+    yield SystemCalls(
+        "system-calls",
+        "1 TCP stream, system calls counted",
+        kinds=frozenset({Kind.ENGINE, Kind.LOOP}),
+        main="system_calls_per_gigabyte",
     )
-    yield Udp("udp-64-paced", f"datagrams of 64 bytes, {PACE:,} a second", size=64, rate=PACE)
-    yield Ping("ping-idle", "round trips through an idle tunnel")
-    yield Ping("ping-loaded", "round trips beside a TCP stream", loaded=True)
-    yield SystemCalls("system-calls", "system calls, 1 TCP stream")
-    yield Peers("peers-1000", f"{PEERS:,} peers, 1 TCP stream with one of them")
+    yield Peers("peers-1000", f"{PEERS:,} peers, 1 TCP stream with one of them", kinds=ENGINES)
 
 
 WORKLOADS: Mapping[str, Workload] = {workload.name: workload for workload in _all()}
