@@ -17,6 +17,8 @@ SECONDS ?= 60
 TARGETS ?=
 # Arguments for pytest in `make test` and `make test-all`: make test PYTEST="-k handshake"
 PYTEST ?=
+# Arguments for `ww bench` in `make bench-linux`: make bench-linux BENCH="--rounds 5 --workloads tcp-1"
+BENCH ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
@@ -29,10 +31,10 @@ CORE_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name '
 # The bindings are built by maturin and tested from Python; benchmarks are compiled by the lint.
 RUST_TESTED := --workspace --exclude wirewright-python --exclude wirewright-bench
 
-.PHONY: help demo test test-all lint bench docs fuzz lock clean rust-tests interop-peers
+.PHONY: help demo test test-all lint bench bench-linux docs fuzz lock clean rust-tests interop-peers
 
 help: ## Show these targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: $(STAMPS)/runtime $(STAMPS)/core-fast ## Two rootless tunnels on this machine: handshake, ping, download
 	$(BIN)/ww demo
@@ -48,6 +50,11 @@ lint: $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/core-test ## Formatting, clippy, r
 
 bench: interop-peers $(STAMPS)/runtime $(STAMPS)/bench $(STAMPS)/core-bench ## Measure the core beside its rivals; table here, JSON in bench/results
 	$(PY) bench/run.py
+
+bench-linux: interop-peers $(STAMPS)/runtime $(STAMPS)/bench $(STAMPS)/core-bench ## Compare system tunnels in the lab (takes root); report in bench/results/linux
+	scripts/install_bench_tools.sh
+	cargo build --quiet --locked --release --package=wirewright-bench --example=bare_loop
+	$(BIN)/ww bench --output bench/results/linux $(BENCH)
 
 docs: $(STAMPS)/docs ## Build the documentation into docs/_build/html; warnings are errors
 	$(BIN)/sphinx-build -b html -n -W --keep-going -q docs docs/_build/html

@@ -15,6 +15,7 @@ __all__ = [
     "RootlessTunnel",
     "SecretKey",
     "VirtualDevice",
+    "__debug_build__",
     "__version__",
     "parse_config_bytes",
     "read_config",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 __version__: Final[str]
+__debug_build__: Final[bool]
 
 @final
 class SecretKey:

@@ -21,9 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words == ["--version"]:
-        from wirewright._core import __version__  # noqa: PLC0415 - else it is loaded after the fork
+        from wirewright._core import __debug_build__, __version__  # noqa: PLC0415 - else after the fork
 
-        sys.stdout.write(f"wirewright-tun {__version__}\n")
+        sys.stdout.write(f"wirewright-tun {__version__}{' (debug build)' * __debug_build__}\n")
         return 0
     if words in (["-h"], ["--help"]):
         sys.stdout.write(USAGE + "\n")

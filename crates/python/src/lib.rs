@@ -53,4 +53,9 @@ mod _core {
     #[pymodule_export]
     #[allow(non_upper_case_globals)]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    /// Whether it was built with the checks of a debug build, which make it slow.
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __debug_build__: bool = cfg!(debug_assertions);
 }

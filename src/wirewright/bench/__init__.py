@@ -9,7 +9,7 @@ a report behind.
 
 from wirewright.bench.choice import Choice, UnknownNameError, choose
 from wirewright.bench.errors import BenchError
-from wirewright.bench.files import write
+from wirewright.bench.files import place_for, write
 from wirewright.bench.report import Report
 from wirewright.bench.results import Row
 from wirewright.bench.runner import Step, compare, schedule
@@ -23,6 +23,7 @@ __all__ = [
     "UnknownNameError",
     "choose",
     "compare",
+    "place_for",
     "schedule",
     "write",
 ]

@@ -14,6 +14,9 @@ from wirewright.lab.machine import need
 TOOLS = ("iperf3", "ping", "wg")
 """What measurements call, besides what a lab does."""
 
+DEBUG = "debug build"
+"""What wirewright-tun says of itself then."""
+
 T = TypeVar("T")
 
 
@@ -29,6 +32,15 @@ class Choice:
     workloads: list[Workload]
     absent: dict[str, str] = field(default_factory=dict)
     """What could not be had, and why."""
+
+    def cautions(self) -> list[str]:
+        """Say what should be known before anything is measured."""
+        said = [f"not measured: {why}" for why in self.absent.values()]
+        if any(DEBUG in contestant.version() for contestant in self.contestants):
+            said.append(
+                "wirewright is a debug build, whose figures mean nothing: make bench-linux builds another"
+            )
+        return said
 
 
 def choose(contestants: Sequence[str], workloads: Sequence[str]) -> Choice:

@@ -237,20 +237,20 @@ _ALL: tuple[Contestant, ...] = (
     Engine(
         "wireguard-go",
         "wireguard-go as it is started by default",
-        Program("wireguard-go", "python scripts/install_wireguard_go.py in a checkout (make bench-linux)"),
+        Program("wireguard-go", "`make bench-linux` in a checkout builds it"),
         ("-f",),
         _QUIET,
     ),
     Engine(
         "boringtun",
         "boringtun-cli with its defaults (4 threads); told to keep root, without which it cannot run",
-        Program("boringtun-cli", "cargo install --locked boringtun-cli (make bench-linux)"),
+        Program("boringtun-cli", "`make bench-linux` in a checkout builds it"),
         ("-f", "--disable-drop-privileges"),
     ),
     Engine(
         "gotatun",
         "gotatun with its defaults; told to keep root, as boringtun is",
-        Program("gotatun", "cargo install --locked gotatun-cli (make bench-linux)"),
+        Program("gotatun", "`make bench-linux` in a checkout builds it"),
         ("-f", "--disable-drop-privileges"),
     ),
     BareLoop("loop-aead", "the bare loop with the cipher: no protocol, the ceiling", ("--aead",)),

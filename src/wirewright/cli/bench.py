@@ -35,12 +35,13 @@ def bench(  # noqa: PLR0917 - Typer's way to say what the arguments are
     Everyone runs in the same lab of namespaces, in turns. Takes root, and an otherwise idle machine. Exits
     with 1 if nothing could be measured, or if wirewright failed under a workload.
     """
-    from wirewright.bench import write  # noqa: PLC0415 - only this command
+    from wirewright.bench import place_for, write  # noqa: PLC0415 - only this command
 
     with json_errors(as_json), _explained():
         choice = _choose(contestants, workloads)
-        report = _measure(choice, rounds, seconds, quiet=as_json)
-        written = write(report, output)
+        with place_for(output):
+            report = _measure(choice, rounds, seconds, quiet=as_json)
+            written = write(report, output)
     if as_json:
         write_json(report.as_data())
     else:
@@ -57,7 +58,7 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except UnknownNameError as error:
-        raise CommandError(str(error), status=2) from None
+        raise typer.BadParameter(str(error)) from None
     except (BenchError, LabError) as error:
         raise CommandError(str(error)) from None
 
@@ -82,9 +83,9 @@ def _measure(choice: "Choice", rounds: int, seconds: float, *, quiet: bool) -> "
             if not quiet:
                 progress.console.print(text, markup=False, soft_wrap=True)
 
-        for why in (*choice.absent.values(), why_no_plots()):
-            if why:
-                say(f"Not measured: {why}" if why in choice.absent.values() else why)
+        for caution in (*choice.cautions(), why_no_plots()):
+            if caution:
+                say(caution)
         total = sum(1 for _ in schedule(choice.contestants, choice.workloads, rounds))
         bar = progress.add_task("", total=total)
 
