@@ -20,15 +20,16 @@ def bench(  # noqa: PLR0917 - Typer's way to say what the arguments are
         float, typer.Option("--seconds", min=1, max=600, help="Seconds that each measurement lasts.")
     ] = 5,
     contestants: Annotated[
-        str, typer.Option("--contestants", metavar="A,B", help="Who is measured; all that are installed.")
+        str,
+        typer.Option("--contestants", metavar="A,B", help="Who is measured; by default all that are there."),
     ] = "",
     workloads: Annotated[
-        str, typer.Option("--workloads", metavar="X,Y", help="What is measured; everything.")
+        str, typer.Option("--workloads", metavar="X,Y", help="What is measured; by default everything.")
     ] = "",
     output: Annotated[
         Path, typer.Option("--output", metavar="DIR", help="Where the report is written.")
     ] = Path("wirewright-bench"),
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON when done.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON when done, and nothing else.")] = False,
 ) -> None:
     """Compare system tunnels on this machine: throughput, cost, latency, memory.
 
