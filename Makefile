@@ -52,7 +52,7 @@ bench: interop-peers $(STAMPS)/runtime $(STAMPS)/bench $(STAMPS)/core-bench ## M
 	$(PY) bench/run.py
 
 bench-linux: interop-peers $(STAMPS)/runtime $(STAMPS)/bench $(STAMPS)/core-bench ## Compare system tunnels in the lab (takes root); report in bench/results/linux
-	scripts/install_bench_tools.sh
+	scripts/install_lab_tools.sh
 	cargo build --quiet --locked --release --package=wirewright-bench --example=bare_loop
 	$(BIN)/ww bench --output bench/results/linux $(BENCH)
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests in tests/lab call, from Debian's packages, as far as it is absent.
+# Installs what the tests in tests/lab and `ww bench` call, from Debian's packages, as far as it is absent.
 set -eu
 
 missing=
@@ -11,6 +11,7 @@ need wg wireguard-tools
 need wg-quick wireguard-tools
 need ping iputils-ping
 need iperf3 iperf3
+need perf linux-perf
 need sysctl procps
 need unshare util-linux
 need setpriv util-linux

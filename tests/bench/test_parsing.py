@@ -40,7 +40,7 @@ def test_what_arrived_is_what_counts_of_a_stream() -> None:
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ('{"end": {}, "error": "unable to connect to server"}', "unable to connect to server"),
+        ('{"end": {}, "error": "unable to connect to server"}', "^iperf3: unable to connect to server$"),
         ('{"end": {"sum_received": {"bytes": 0, "bits_per_second": 0}}}', "nothing arrived"),
         ('{"end": {}}', "nothing that is understood"),
         ("iperf3: command not found", "command not found"),

@@ -8,14 +8,19 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.interop.relay import until
 from wirewright.bench.contestants import CONTESTANTS, Engine
+from wirewright.bench.errors import BenchError
 from wirewright.bench.programs import Program
 from wirewright.bench.runner import measure
-from wirewright.bench.workloads import WORKLOADS
+from wirewright.bench.workloads import WORKLOADS, Tcp
+
+if TYPE_CHECKING:
+    from wirewright.bench.arena import Arena
 
 COMMAND = [sys.executable, "-m", "wirewright", "bench"]
 
@@ -48,12 +53,25 @@ def test_a_workload_gives_every_figure(name: str) -> None:
     row = measure((0, workload, CONTESTANTS["wirewright"]), 1)
     assert row.failure is None
     assert row.figures[workload.main] > 0
+    # No peer fits fewer bytes than its keys and its tables.
+    assert row.figures.get("memory_per_peer", 1000) > 256
 
 
 def test_an_engine_that_does_not_start_is_a_failure_with_its_last_words() -> None:
     broken = Engine("broken", "", Program("sh", ""), ("-c", "echo no such luck >&2; exit 3"))
     row = measure((0, WORKLOADS["tcp-1"], broken), 1)
     assert row.failure == "sh ended with status 3: no such luck"
+
+
+def test_an_engine_that_dies_under_load_is_a_failure_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(_: object, arena: Arena, __: float) -> dict[str, float]:
+        os.kill(arena.engines[1], signal.SIGKILL)
+        raise BenchError("nothing arrived")
+
+    monkeypatch.setattr(Tcp, "measure", die)
+    row = measure((0, WORKLOADS["tcp-1"], CONTESTANTS["wirewright"]), 1)
+    assert row.failure is not None
+    assert row.failure.startswith("wirewright-tun ended with status")
 
 
 def test_an_interrupt_leaves_nothing_behind(tmp_path: Path) -> None:

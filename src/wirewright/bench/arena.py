@@ -49,6 +49,6 @@ def open_arena(contestant: Contestant, weather: Weather | None = None) -> Iterat
                 yield Arena(lab["a"], lab["b"], connection, engines)
             except (BenchError, LabError, OSError):
                 # That a process has ended explains everything else.
-                connection.check()
+                connection.check(grace=0.5)
                 raise
             connection.check()

@@ -70,10 +70,10 @@ class Connection:
     processes: list[Process] = field(default_factory=list)
     interfaces: tuple[str, str] = ("eth0", "eth0")
 
-    def check(self) -> None:
-        """Raise an error if a process has ended."""
+    def check(self, grace: float = 0.0) -> None:
+        """Raise an error if a process has ended, or does within so many seconds each."""
         for process in self.processes:
-            process.check()
+            process.check(grace)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Engines as processes in hosts of the lab, with what they said when something goes wrong."""
 
+import contextlib
 import subprocess
 import tempfile
 import time
@@ -30,10 +31,10 @@ class Process:
             start_new_session=True,
         )
 
-    def check(self) -> None:
-        """Raise an error if it has ended."""
-        status = self._popen.poll()
-        if status is not None:
+    def check(self, grace: float = 0.0) -> None:
+        """Raise an error if it has ended, or does within so many seconds."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = self._popen.wait(grace)
             raise BenchError(f"{self._name} ended with status {status}{self._last_words()}")
 
     def wait_for(self, what: str, ready: Callable[[], bool]) -> None:
