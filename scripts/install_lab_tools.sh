@@ -12,6 +12,7 @@ need wg-quick wireguard-tools
 need ping iputils-ping
 need iperf3 iperf3
 need perf linux-perf
+need gdb gdb
 need sysctl procps
 need unshare util-linux
 need setpriv util-linux

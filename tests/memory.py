@@ -1,4 +1,4 @@
-"""The memory of another process, searched for secrets.
+"""The memory of another process, or a core file of it, searched for secrets.
 
 Whoever searches must know what for, so it is never their own memory that they search.
 """
@@ -22,12 +22,40 @@ def holds(process: int, secret: bytes) -> set[str]:
 
 def found(process: int, secrets: Mapping[str, bytes]) -> dict[str, set[str]]:
     """Tell which secrets a process holds, and in which forms."""
+    return found_in(areas(process), secrets)
+
+
+def found_in(contents: Iterable[bytes], secrets: Mapping[str, bytes]) -> dict[str, set[str]]:
+    """Tell which secrets are in these pieces of memory, and in which forms."""
     forms = {name: _forms(secret) for name, secret in secrets.items()}
     result: dict[str, set[str]] = {}
-    for content in areas(process):
+    for content in contents:
         for name, texts in forms.items():
             if hits := {form for form, text in texts.items() if text in content}:
                 result.setdefault(name, set()).update(hits)
+    return result
+
+
+def flags_around(process: int, secrets: Mapping[str, bytes]) -> dict[str, list[set[str]]]:
+    """Tell of each secret what the kernel says of the memory around it, wherever it lies.
+
+    These are the ``VmFlags`` of proc(5).
+    """
+    flags: dict[tuple[int, int], set[str]] = {}
+    area = (0, 0)
+    for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
+        first, *words = line.split()
+        if first == "VmFlags:":
+            flags[area] = set(words)
+        elif not first.endswith(":"):
+            area = _bounds(first)
+    result: dict[str, list[set[str]]] = {}
+    with Path(f"/proc/{process}/mem").open("rb", 0) as memory:
+        for (start, stop), around in flags.items():
+            if {"rd", "wr"} <= around:
+                content = b"".join(_pages(memory.fileno(), start, stop))
+                for name, secret in secrets.items():
+                    result.setdefault(name, []).extend([around] * content.count(secret))
     return result
 
 
@@ -62,12 +90,17 @@ def areas(process: int) -> Iterator[bytes]:
         for line in (directory / "maps").read_text().splitlines():
             area, rights, *_ = line.split()
             if rights.startswith("rw"):
-                start, stop = (int(address, 16) for address in area.split("-"))
+                start, stop = _bounds(area)
                 try:
                     yield os.pread(memory.fileno(), stop - start, start)
                 except OSError:
                     # A thread ended, and its stack is gone, or a part of it. What is left is searched.
                     yield b"".join(_pages(memory.fileno(), start, stop))
+
+
+def _bounds(area: str) -> tuple[int, int]:
+    start, _, stop = area.partition("-")
+    return int(start, 16), int(stop, 16)
 
 
 def _pages(memory: int, start: int, stop: int) -> Iterator[bytes]:

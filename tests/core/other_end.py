@@ -28,11 +28,13 @@ PATIENCE = 30
 class Peer:
     """The other end: a socket, the specification, and all secrets of the conversation so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, outer: socket.socket | None = None) -> None:
         self.private, self.preshared, tunnels_private = (token_bytes(32) for _ in range(3))
         self.public, self.tunnels_public = map(primitives.public_key, (self.private, tunnels_private))
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        if outer is None:
+            outer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            outer.bind(("127.0.0.1", 0))
+        self.socket = outer
         self.socket.settimeout(PATIENCE)
         self.secrets = {
             "private key": tunnels_private,

@@ -12,7 +12,20 @@ import pytest
 from tests.conftest import missing
 
 HERE = Path(__file__).parent
-TOOLS = ("unshare", "nsenter", "setpriv", "sysctl", "ip", "tc", "nft", "wg", "wg-quick", "ping", "iperf3")
+TOOLS = (
+    "unshare",
+    "nsenter",
+    "setpriv",
+    "sysctl",
+    "ip",
+    "tc",
+    "nft",
+    "wg",
+    "wg-quick",
+    "ping",
+    "iperf3",
+    "gdb",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

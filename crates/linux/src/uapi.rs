@@ -14,7 +14,7 @@ use rustix::fs::inotify;
 use wirewright_engine::Limits;
 use wirewright_engine::uapi::{Errno, Mistake, Parser, Reply, Request};
 use wirewright_protocol::Instant;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Where `wg` looks for it.
 const DIRECTORY: &str = "/var/run/wireguard";
@@ -214,7 +214,10 @@ impl Client {
             Ok(0) => return false,
             Ok(len) => {
                 self.moved = now;
-                self.take(buffer.get(..len).unwrap_or(&[]), server);
+                let bytes = buffer.get_mut(..len).unwrap_or(&mut []);
+                self.take(bytes, server);
+                // It may have been keys, and the next request may be long in coming, or short.
+                bytes.zeroize();
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
                 return true;
