@@ -129,6 +129,7 @@ def run_interface(
     shards: int = 1,
     tun_descriptor: int | None = None,
     without: Sequence[str] | None = None,
+    undumpable: bool = False,
 ) -> None:
     """Make a system interface and serve it until it is deleted or ``stop`` becomes readable."""
 

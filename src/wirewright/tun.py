@@ -5,7 +5,8 @@ them goes on in the background, and forks before any key or thread exists.
 
 Environment: ``WG_PROCESS_FOREGROUND=1`` stays in the foreground, ``WG_TUN_FD`` is the descriptor of a TUN
 device to take over, ``WIREWRIGHT_SHARDS`` the number of threads for packets, ``WIREWRIGHT_WITHOUT`` a list of
-offloads to do without (``tun-tcp,tun-udp,udp-send,udp-receive``).
+offloads to do without (``tun-tcp,tun-udp,udp-send,udp-receive``). ``WIREWRIGHT_CORE_FILES=1`` lets the kernel
+write a core file after a crash: it has none of the keys that are kept, but may have one that was passing.
 """
 
 import errno
@@ -78,6 +79,7 @@ def serve(name: str, ready: Callable[[str], None]) -> int:
             tun_descriptor=number_in("WG_TUN_FD", range(1 << 20)),
             shards=number_in("WIREWRIGHT_SHARDS", range(1, 65)) or 1,
             without=[word for word in os.environ.get("WIREWRIGHT_WITHOUT", "").split(",") if word],
+            undumpable=os.environ.get("WIREWRIGHT_CORE_FILES") != "1",
         )
     except (OSError, ValueError) as error:
         sys.stderr.write(f"wirewright-tun: {name}: {explain(error)}\n")

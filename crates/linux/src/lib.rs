@@ -13,6 +13,7 @@
 
 mod sys;
 
+pub mod process;
 pub mod shim;
 pub mod tun;
 pub mod udp;

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use wirewright_linux::process;
 use wirewright_linux::tun::{self, Tun, TunOffloads};
 use wirewright_linux::udp::UdpOffloads;
 use wirewright_linux::{Config, Device};
@@ -13,9 +14,11 @@ use crate::error::os_error;
 
 /// Make the interface ``name`` and serve it until it is deleted, its socket file is removed, or ``stop`` (a descriptor)
 /// becomes readable. ``ready`` is called with the interface's name when interface and socket are there. ``without`` names
-/// offloads to do without: tun-tcp, tun-udp, udp-send, udp-receive.
+/// offloads to do without: tun-tcp, tun-udp, udp-send, udp-receive. ``undumpable`` is for a process that is there for the
+/// interface alone: the kernel then writes no core file of it.
 #[pyfunction]
-#[pyo3(signature = (name, *, stop, ready, shards = 1, tun_descriptor = None, without = None))]
+#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+#[pyo3(signature = (name, *, stop, ready, shards = 1, tun_descriptor = None, without = None, undumpable = false))]
 pub(crate) fn run_interface(
     py: Python<'_>,
     name: &str,
@@ -24,10 +27,14 @@ pub(crate) fn run_interface(
     shards: u8,
     tun_descriptor: Option<RawFd>,
     without: Option<Vec<String>>,
+    undumpable: bool,
 ) -> PyResult<()> {
     let shards = crate::shards::checked(shards)?;
     let (tun_offloads, udp_offloads) = offloads(&without.unwrap_or_default())?;
     let config = Config { udp_offloads };
+    if undumpable {
+        process::refuse_core_files();
+    }
     let start = || -> io::Result<(String, Device)> {
         // SAFETY: the caller passes a descriptor that is open during the call; it is only duplicated.
         let stop: OwnedFd = unsafe { BorrowedFd::borrow_raw(stop) }
