@@ -30,8 +30,16 @@ macro_rules! hidden_key {
             /// # Errors
             /// [`KeyError`] if the text is anything else, surrounding space included.
             pub fn from_base64(text: &str) -> Result<Self, KeyError> {
+                Self::written(|key| decode_base64(text, key))
+            }
+
+            /// A key that `write` fills in where it stays, so that no copy of it was ever elsewhere.
+            ///
+            /// # Errors
+            /// That of `write`.
+            pub fn written<E>(write: impl FnOnce(&mut [u8; 32]) -> Result<(), E>) -> Result<Self, E> {
                 let mut key = Self(Safe::default());
-                decode_base64(text, &mut key.0)?;
+                write(&mut key.0)?;
                 Ok(key)
             }
 

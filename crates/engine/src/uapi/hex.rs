@@ -1,29 +1,33 @@
-//! Keys as 64 hexadecimal digits.
+//! Keys as 64 hexadecimal digits: read and written where they are to stay, since a value that is returned leaves copies on
+//! the stack.
 
-use zeroize::Zeroizing;
+/// Something else than 64 digits.
+#[derive(Debug)]
+pub(super) struct NotDigits;
 
-/// Reads 64 digits of either case. Which digit is wrong does not show in the time it takes to say so.
-pub(super) fn key(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
-    let mut bytes = Zeroizing::new([0; 32]);
-    if text.len() != 2 * bytes.len() {
-        return None;
+/// Reads 64 digits of either case into `key`. Which digit is wrong does not show in the time it takes to say so.
+pub(super) fn read(text: &[u8], key: &mut [u8; 32]) -> Result<(), NotDigits> {
+    if text.len() != 2 * key.len() {
+        return Err(NotDigits);
     }
     let mut wrong = 0;
-    for (byte, digits) in bytes.iter_mut().zip(text.as_chunks::<2>().0) {
+    for (byte, digits) in key.iter_mut().zip(text.as_chunks::<2>().0) {
         let [high, low] = digits.map(value);
         *byte = (high << 4 | low & 0xf) as u8;
         wrong |= high | low;
     }
-    (wrong & 0x100 == 0).then_some(bytes)
+    if wrong & 0x100 == 0 {
+        Ok(())
+    } else {
+        Err(NotDigits)
+    }
 }
 
-/// The digits of a key.
-pub(super) fn digits(key: &[u8; 32]) -> Zeroizing<[u8; 64]> {
-    let mut text = Zeroizing::new([0; 64]);
+/// Writes the digits of a key into `text`, as far as there is room.
+pub(super) fn write(key: &[u8; 32], text: &mut [u8]) {
     for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(key) {
         *pair = [digit(byte >> 4), digit(byte & 0xf)];
     }
-    text
 }
 
 /// The value of a digit, or bit 8: without a branch or a table that would depend on it.
@@ -69,10 +73,14 @@ mod tests {
     #[test]
     fn what_is_written_can_be_read() {
         let bytes: [u8; 32] = core::array::from_fn(|index| (index * 37 + 11) as u8);
-        let text = digits(&bytes);
-        assert_eq!(*key(&text[..]).unwrap(), bytes);
-        assert_eq!(*key(&text.to_ascii_uppercase()).unwrap(), bytes);
-        assert!(key(&text[..63]).is_none());
+        let mut text = [0; 64];
+        write(&bytes, &mut text);
+        for text in [&text[..], &text.to_ascii_uppercase()] {
+            let mut key = [0; 32];
+            read(text, &mut key).unwrap();
+            assert_eq!(key, bytes);
+        }
+        assert!(read(&text[..63], &mut [0; 32]).is_err());
     }
 
     #[test]
@@ -80,7 +88,7 @@ mod tests {
         for position in 0..64 {
             let mut text = [b'a'; 64];
             text[position] = b'g';
-            assert!(key(&text).is_none());
+            assert!(read(&text, &mut [0; 32]).is_err());
         }
     }
 }

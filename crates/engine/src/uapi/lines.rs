@@ -1,15 +1,18 @@
 //! Bytes as they come, cut into lines.
 
+use alloc::vec::Vec;
+
 use zeroize::{Zeroize, Zeroizing};
 
 /// The longest line that means something: `private_key=` and 64 digits have 76 characters; an endpoint or a prefix
 /// has fewer.
 const MAX_LINE: usize = 256;
 
-/// Collects bytes and gives them back line by line. The lines may hold keys, so what was given back is wiped.
+/// Collects bytes and gives them back line by line. The lines may hold keys, so what was given back is wiped, and the buffer
+/// lies where it does not move: an array would leave a copy on the stack with every move.
+#[derive(Default)]
 pub struct Lines {
-    buffer: Zeroizing<[u8; MAX_LINE]>,
-    filled: usize,
+    buffer: Zeroizing<Vec<u8>>,
 }
 
 /// A line, or what there is instead.
@@ -27,41 +30,34 @@ impl Lines {
     /// Nothing collected.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            buffer: Zeroizing::new([0; MAX_LINE]),
-            filled: 0,
-        }
+        Self::default()
     }
 
     /// Whether a line was begun and not ended.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.filled == 0
+        self.buffer.is_empty()
     }
 
     /// Takes bytes from the front of `input` up to the end of a line, and gives the line, without its line feed, to `use_line`.
     pub(super) fn take(&mut self, input: &mut &[u8], use_line: impl FnOnce(&[u8])) -> Taken {
         let end = input.iter().position(|byte| *byte == b'\n');
         let (head, rest) = input.split_at(end.unwrap_or(input.len()));
-        let Some(room) = self.buffer.get_mut(self.filled..self.filled + head.len()) else {
+        if self.buffer.len() + head.len() > MAX_LINE {
             return Taken::TooLong;
-        };
-        room.copy_from_slice(head);
-        self.filled += head.len();
+        }
+        if self.buffer.capacity() == 0 {
+            // All at once: memory that is outgrown is not wiped.
+            self.buffer.reserve_exact(MAX_LINE);
+        }
+        self.buffer.extend_from_slice(head);
         *input = rest.get(1..).unwrap_or(&[]);
         if end.is_none() {
             return Taken::Rest;
         }
-        let line = self.buffer.get_mut(..self.filled).unwrap_or(&mut []);
-        use_line(line);
-        line.zeroize();
-        self.filled = 0;
+        use_line(&self.buffer);
+        self.buffer.as_mut_slice().zeroize();
+        self.buffer.clear();
         Taken::Line
-    }
-}
-
-impl Default for Lines {
-    fn default() -> Self {
-        Self::new()
     }
 }

@@ -127,8 +127,9 @@ impl Parser {
 fn assign(changes: &mut Changes, key: &[u8], value: &[u8]) -> Result<(), Problem> {
     match key {
         b"public_key" => {
-            let bytes = hex::key(value).ok_or(Problem::BadValue("public_key"))?;
-            changes.peers.push(PeerChange::new(PublicKey::from_bytes(*bytes)));
+            let mut bytes = [0; 32];
+            hex::read(value, &mut bytes).map_err(|_| Problem::BadValue("public_key"))?;
+            changes.peers.push(PeerChange::new(PublicKey::from_bytes(bytes)));
             Ok(())
         }
         b"private_key" | b"listen_port" | b"fwmark" | b"replace_peers" => {
@@ -145,9 +146,10 @@ fn assign(changes: &mut Changes, key: &[u8], value: &[u8]) -> Result<(), Problem
 fn assign_device(changes: &mut Changes, key: &[u8], value: &[u8]) -> Result<(), Problem> {
     match key {
         b"private_key" => {
-            let bytes = hex::key(value).ok_or(Problem::BadValue("private_key"))?;
-            let is_zero = PresharedKey::from_bytes(*bytes).is_none();
-            changes.private_key = Some((!is_zero).then(|| SecretKey::from_bytes(*bytes)));
+            let key = SecretKey::written(|key| hex::read(value, key));
+            let key = key.map_err(|_| Problem::BadValue("private_key"))?;
+            let is_zero = key.as_bytes().iter().fold(0, |all, byte| all | byte) == 0;
+            changes.private_key = Some((!is_zero).then_some(key));
         }
         b"listen_port" => changes.listen_port = Some(number(value, "listen_port")?),
         b"fwmark" => changes.fwmark = Some(number(value, "fwmark")?),
@@ -175,8 +177,8 @@ fn assign_peer(changes: &mut Changes, key: &[u8], value: &[u8]) -> Result<(), Pr
         b"remove" => peer.remove = yes(value, "remove")?,
         b"update_only" => peer.update_only = yes(value, "update_only")?,
         b"preshared_key" => {
-            let bytes = hex::key(value).ok_or(Problem::BadValue("preshared_key"))?;
-            peer.config.preshared_key = Some(PresharedKey::from_bytes(*bytes));
+            let key = PresharedKey::written(|key| hex::read(value, key));
+            peer.config.preshared_key = Some(key.map_err(|_| Problem::BadValue("preshared_key"))?);
         }
         b"endpoint" => peer.config.endpoint = Some(endpoint(value)?),
         b"persistent_keepalive_interval" => {

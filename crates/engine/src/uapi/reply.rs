@@ -91,7 +91,9 @@ impl Reply {
     fn key(&mut self, name: &str, key: &[u8; 32]) {
         self.push(name.as_bytes());
         self.push(b"=");
-        self.push(&hex::digits(key)[..]);
+        let start = self.0.len();
+        self.push(&[0; 64]);
+        hex::write(key, self.0.get_mut(start..).unwrap_or(&mut []));
         self.push(b"\n");
     }
 
