@@ -1,6 +1,7 @@
 """WireGuard networks, wrought in Python."""
 
-from typing import TYPE_CHECKING
+# As a checker of types knows it; `typing` would be there for nothing else.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from wirewright._core import __version__

@@ -9,11 +9,18 @@ offloads to do without (``tun-tcp,tun-udp,udp-send,udp-receive``). ``WIREWRIGHT_
 write a core file after a crash: it has none of the keys that are kept, but may have one that was passing.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+
+# As a checker of types knows it. This process lasts, and whatever it imports stays in its memory.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 USAGE = "usage: wirewright-tun [-f | --foreground] INTERFACE\n       wirewright-tun --version"
 
