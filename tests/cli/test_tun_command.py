@@ -26,6 +26,27 @@ def test_wrong_arguments_show_the_usage(arguments: tuple[str, ...]) -> None:
     assert done.stderr.startswith("usage: wirewright-tun")
 
 
+def test_it_imports_the_core_and_nothing_else_of_ours_or_of_size() -> None:
+    program = "import sys, wirewright.tun, wirewright._core; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+    )
+    modules = set(done.stdout.split())
+    ours = {"wirewright", "wirewright.tun", "wirewright._core"}
+    assert {name for name in modules if name.startswith("wirewright")} == ours
+    assert not modules & {
+        "asyncio",
+        "typing",
+        "re",
+        "ctypes",
+        "socket",
+        "subprocess",
+        "logging",
+        "pathlib",
+        "argparse",
+    }
+
+
 def test_help_and_version_are_told() -> None:
     assert run("--help").stdout.startswith("usage: wirewright-tun")
     assert run("--version").stdout.startswith("wirewright-tun ")
