@@ -30,9 +30,11 @@ impl Endpoint {
 
     /// An endpoint as configured: the kernel chooses the source address.
     #[must_use]
-    pub const fn new(remote: SocketAddr) -> Self {
-        // An IPv4 address in IPv6 clothes would go to the socket that cannot reach it.
-        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+    pub const fn new(mut remote: SocketAddr) -> Self {
+        // An IPv4 address in IPv6 clothes would go to the socket that cannot reach it. A link-local address keeps its scope.
+        if let IpAddr::V4(address) = remote.ip().to_canonical() {
+            remote = SocketAddr::new(IpAddr::V4(address), remote.port());
+        }
         Self { remote, source: None }
     }
 }
@@ -174,7 +176,17 @@ impl Staged {
 pub(crate) type Retired = Vec<u32>;
 #[cfg(test)]
 mod tests {
+    use std::string::ToString;
+
     use super::*;
+
+    #[test]
+    fn an_endpoint_keeps_its_scope_and_no_disguise() {
+        let kept = |text: &str| Endpoint::new(text.parse().unwrap()).remote.to_string();
+        assert_eq!(kept("[fe80::1%3]:1"), "[fe80::1%3]:1");
+        assert_eq!(kept("[::ffff:192.0.2.1%3]:1"), "192.0.2.1:1");
+        assert_eq!(kept("192.0.2.1:1"), "192.0.2.1:1");
+    }
 
     #[test]
     fn a_peer_without_a_session_fits_384_bytes() {

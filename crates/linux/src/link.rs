@@ -92,6 +92,11 @@ pub(crate) fn index(name: &str) -> io::Result<i32> {
     Ok(unsafe { request.ifr_ifru.ifru_ifindex })
 }
 
+/// The number of an interface of this network namespace, if there is one of the name.
+pub(crate) fn index_of(name: &str) -> Option<u32> {
+    u32::try_from(index(name).ok()?).ok()
+}
+
 /// Bounds the segments of a super-packet, so that, sealed, they fit one train of UDP.
 pub(crate) fn set_most_segments(name: &str, segments: u32) -> io::Result<()> {
     let index = index(name)?;

@@ -229,7 +229,7 @@ impl Client {
 
     fn take(&mut self, mut bytes: &[u8], server: &mut impl Serve) {
         while !bytes.is_empty() {
-            match self.parser.read(&mut bytes) {
+            match self.parser.read(&mut bytes, &crate::link::index_of) {
                 Ok(None) => (),
                 Ok(Some(request)) => {
                     let is_set = matches!(request, Request::Set(_));

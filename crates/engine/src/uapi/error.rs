@@ -14,6 +14,8 @@ impl Errno {
     pub const NONE: Self = Self(0);
     /// Reading or writing failed.
     pub const EIO: Self = Self(5);
+    /// There is no such interface.
+    pub const ENODEV: Self = Self(19);
     /// More than an interface may have.
     pub const ENOMEM: Self = Self(12);
     /// A value that the key does not take.
@@ -50,6 +52,8 @@ pub enum Problem {
     PeerKeyBeforePeer,
     /// The value is not one that this key takes.
     BadValue(&'static str),
+    /// The scope of an endpoint is neither a number nor the name of an interface.
+    UnknownInterface,
     /// More peers than an interface may have.
     TooManyPeers,
     /// More allowed IPs than an interface may have.
@@ -62,6 +66,7 @@ impl Mistake {
     pub const fn errno(&self) -> Errno {
         match self.problem {
             Problem::BadValue(_) | Problem::UnknownKey => Errno::EINVAL,
+            Problem::UnknownInterface => Errno::ENODEV,
             Problem::TooManyPeers | Problem::TooManyAllowedIps => Errno::ENOMEM,
             _ => Errno::EPROTO,
         }
@@ -80,6 +85,9 @@ impl fmt::Display for Mistake {
             Problem::DeviceKeyAfterPeer => formatter.write_str("a key of the device stands after a peer"),
             Problem::PeerKeyBeforePeer => formatter.write_str("a key of a peer stands before any public_key"),
             Problem::BadValue(key) => write!(formatter, "{key} does not take this value"),
+            Problem::UnknownInterface => {
+                formatter.write_str("the endpoint's scope is neither an interface here nor a number")
+            }
             Problem::TooManyPeers => formatter.write_str("more peers than an interface may have"),
             Problem::TooManyAllowedIps => formatter.write_str("more allowed IPs than an interface may have"),
         }

@@ -33,5 +33,5 @@ mod tests;
 pub use changes::{Changes, PeerChange, Request};
 pub use error::{Errno, Mistake, Problem};
 pub use lines::Lines;
-pub use parser::Parser;
+pub use parser::{Interfaces, Parser};
 pub use reply::{DeviceReport, Reply};

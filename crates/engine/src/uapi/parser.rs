@@ -1,6 +1,6 @@
 //! From lines to a request.
 
-use core::net::SocketAddr;
+use core::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use core::time::Duration;
 
 use wirewright_protocol::{PresharedKey, PublicKey, SecretKey};
@@ -10,6 +10,10 @@ use super::error::{Mistake, Problem};
 use super::hex;
 use super::lines::{Lines, Taken};
 use crate::limits::Limits;
+
+/// The index of the interface with a name, as the machine knows it: the scope of a link-local endpoint is a name in what
+/// `wg(8)` sends.
+pub type Interfaces<'a> = &'a dyn Fn(&str) -> Option<u32>;
 
 /// Reads requests, one after the other.
 pub struct Parser {
@@ -58,11 +62,15 @@ impl Parser {
     ///
     /// # Errors
     /// What is wrong and where. What follows in the stream has no meaning then.
-    pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Request>, Mistake> {
+    pub fn read(
+        &mut self,
+        input: &mut &[u8],
+        interfaces: Interfaces<'_>,
+    ) -> Result<Option<Request>, Mistake> {
         while !input.is_empty() {
             let mut lines = core::mem::take(&mut self.lines);
             let mut outcome = Ok(None);
-            let taken = lines.take(input, |line| outcome = self.line(line));
+            let taken = lines.take(input, |line| outcome = self.line(line, interfaces));
             self.lines = lines;
             if taken == Taken::TooLong {
                 outcome = Err(Problem::TooLong);
@@ -79,7 +87,7 @@ impl Parser {
         Ok(None)
     }
 
-    fn line(&mut self, line: &[u8]) -> Result<Option<Request>, Problem> {
+    fn line(&mut self, line: &[u8], interfaces: Interfaces<'_>) -> Result<Option<Request>, Problem> {
         self.line += 1;
         if line.is_empty() {
             return self.end();
@@ -104,7 +112,7 @@ impl Parser {
                         return Err(Problem::TooManyAllowedIps);
                     }
                 }
-                assign(changes, key, value)?;
+                assign(changes, key, value, interfaces)?;
                 if changes.peers.len() > self.most_peers {
                     return Err(Problem::TooManyPeers);
                 }
@@ -124,7 +132,12 @@ impl Parser {
     }
 }
 
-fn assign(changes: &mut Changes, key: &[u8], value: &[u8]) -> Result<(), Problem> {
+fn assign(
+    changes: &mut Changes,
+    key: &[u8],
+    value: &[u8],
+    interfaces: Interfaces<'_>,
+) -> Result<(), Problem> {
     match key {
         b"public_key" => {
             let mut bytes = [0; 32];
@@ -139,7 +152,7 @@ fn assign(changes: &mut Changes, key: &[u8], value: &[u8]) -> Result<(), Problem
                 Err(Problem::DeviceKeyAfterPeer)
             }
         }
-        _ => assign_peer(changes, key, value),
+        _ => assign_peer(changes, key, value, interfaces),
     }
 }
 
@@ -158,7 +171,12 @@ fn assign_device(changes: &mut Changes, key: &[u8], value: &[u8]) -> Result<(), 
     Ok(())
 }
 
-fn assign_peer(changes: &mut Changes, key: &[u8], value: &[u8]) -> Result<(), Problem> {
+fn assign_peer(
+    changes: &mut Changes,
+    key: &[u8],
+    value: &[u8],
+    interfaces: Interfaces<'_>,
+) -> Result<(), Problem> {
     let known: [&[u8]; 8] = [
         b"remove",
         b"update_only",
@@ -180,7 +198,7 @@ fn assign_peer(changes: &mut Changes, key: &[u8], value: &[u8]) -> Result<(), Pr
             let key = PresharedKey::written(|key| hex::read(value, key));
             peer.config.preshared_key = Some(key.map_err(|_| Problem::BadValue("preshared_key"))?);
         }
-        b"endpoint" => peer.config.endpoint = Some(endpoint(value)?),
+        b"endpoint" => peer.config.endpoint = Some(endpoint(value, interfaces)?),
         b"persistent_keepalive_interval" => {
             let seconds: u16 = number(value, "persistent_keepalive_interval")?;
             let interval = Duration::from_secs(seconds.into());
@@ -221,12 +239,36 @@ fn allowed_ip(changes: &mut Changes, value: &[u8]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// `192.0.2.1:51820` or `[2001:db8::1]:51820`.
-fn endpoint(value: &[u8]) -> Result<SocketAddr, Problem> {
-    text(value)
-        .and_then(|text| text.parse::<SocketAddr>().ok())
-        .filter(|address| address.port() != 0)
-        .ok_or(Problem::BadValue("endpoint"))
+/// `192.0.2.1:51820`, `[2001:db8::1]:51820`, or with a scope `[fe80::1%eth0]:51820`.
+fn endpoint(value: &[u8], interfaces: Interfaces<'_>) -> Result<SocketAddr, Problem> {
+    let bad = Problem::BadValue("endpoint");
+    let text = text(value).ok_or(bad)?;
+    let address: SocketAddr = match text.split_once('%') {
+        Some((address, rest)) => scoped(address, rest, interfaces)?.into(),
+        None => text.parse().map_err(|_| bad)?,
+    };
+    Some(address).filter(|address| address.port() != 0).ok_or(bad)
+}
+
+/// What stands before and behind the `%`. As getaddrinfo(3) has it, a link-local address may name its interface, and only
+/// what is no name is taken for a number; with other addresses it must be one.
+fn scoped(address: &str, rest: &str, interfaces: Interfaces<'_>) -> Result<SocketAddrV6, Problem> {
+    let bad = Problem::BadValue("endpoint");
+    let ip: Ipv6Addr = address
+        .strip_prefix('[')
+        .and_then(|address| address.parse().ok())
+        .ok_or(bad)?;
+    // An interface's name may hold brackets, but no colon.
+    let (scope, port) = rest.rsplit_once("]:").ok_or(bad)?;
+    let named = Some(scope)
+        .filter(|_| ip.is_unicast_link_local())
+        .and_then(interfaces);
+    let index = match named {
+        Some(index) => index,
+        None => number(scope.as_bytes(), "endpoint").map_err(|_| Problem::UnknownInterface)?,
+    };
+    let port = number(port.as_bytes(), "endpoint")?;
+    Ok(SocketAddrV6::new(ip, port, 0, index))
 }
 
 fn yes(value: &[u8], key: &'static str) -> Result<bool, Problem> {

@@ -10,8 +10,18 @@ use crate::limits::Limits;
 const A: &str = "0100000000000000000000000000000000000000000000000000000000000000";
 const B: &str = "0200000000000000000000000000000000000000000000000000000000000000";
 
+/// The machine's interfaces.
+fn interfaces(name: &str) -> Option<u32> {
+    match name {
+        "eth0" => Some(2),
+        "a]b%c" => Some(3),
+        "7" => Some(4),
+        _ => None,
+    }
+}
+
 fn read(text: &str) -> Result<Option<Request>, Mistake> {
-    Parser::new(&Limits::default()).read(&mut text.as_bytes())
+    Parser::new(&Limits::default()).read(&mut text.as_bytes(), &interfaces)
 }
 
 fn set(text: &str) -> Changes {
@@ -39,7 +49,11 @@ fn a_request_may_come_byte_by_byte_and_another_may_follow() {
     let mut parser = Parser::new(&Limits::default());
     let mut found = Vec::new();
     for byte in text.as_bytes() {
-        found.extend(parser.read(&mut core::slice::from_ref(byte)).unwrap());
+        found.extend(
+            parser
+                .read(&mut core::slice::from_ref(byte), &interfaces)
+                .unwrap(),
+        );
     }
     assert!(matches!(found[..], [Request::Set(_), Request::Get]));
     assert!(parser.is_idle());
@@ -68,6 +82,49 @@ fn device_and_peers_are_read() {
     assert_eq!(prefixes, ["10.0.0.0/8", "fd00::/64"]);
     assert!(second.remove && second.update_only);
     assert_eq!(second.config.endpoint.unwrap().to_string(), "[2001:db8::1]:2");
+}
+
+#[test]
+fn the_scope_of_an_endpoint_is_an_interface_or_a_number() {
+    let endpoint = |text: &str| {
+        let changes = read(&format!("set=1\npublic_key={A}\nendpoint={text}\n\n"));
+        match changes.map_err(|mistake| (mistake.line, mistake.problem, mistake.errno())) {
+            Ok(Some(Request::Set(changes))) => Ok(changes.peers[0].config.endpoint.unwrap().to_string()),
+            Ok(_) => panic!("no set"),
+            Err(mistake) => Err(mistake),
+        }
+    };
+    for (text, expected) in [
+        ("[fe80::1%eth0]:1", "[fe80::1%2]:1"),
+        ("[fe80::1%9]:1", "[fe80::1%9]:1"),
+        ("[fe80::1%a]b%c]:1", "[fe80::1%3]:1"),
+        // A name before a number.
+        ("[fe80::1%7]:1", "[fe80::1%4]:1"),
+        ("[2001:db8::1%7]:1", "[2001:db8::1%7]:1"),
+        ("[fe80::1%0]:1", "[fe80::1]:1"),
+    ] {
+        assert_eq!(endpoint(text).unwrap(), expected);
+    }
+    let unknown = (3, Problem::UnknownInterface, Errno::ENODEV);
+    for text in [
+        "[fe80::1%eth9]:1",
+        "[fe80::1%]:1",
+        "[fe80::1%+1]:1",
+        "[fe80::1%4294967296]:1",
+        "[2001:db8::1%eth0]:1",
+    ] {
+        assert_eq!(endpoint(text).unwrap_err(), unknown, "{text}");
+    }
+    let bad = (3, Problem::BadValue("endpoint"), Errno::EINVAL);
+    for text in [
+        "[fe80::1%eth0]",
+        "[fe80::1%eth0]:0",
+        "[fe80::1%eth0]:+1",
+        "fe80::1%eth0:1",
+        "[192.0.2.1%eth0]:1",
+    ] {
+        assert_eq!(endpoint(text).unwrap_err(), bad, "{text}");
+    }
 }
 
 #[test]
@@ -148,7 +205,7 @@ fn what_a_client_may_send_is_bounded() {
     };
     let refused = |text: String| {
         Parser::new(&limits)
-            .read(&mut text.as_bytes())
+            .read(&mut text.as_bytes(), &interfaces)
             .unwrap_err()
             .problem
     };
