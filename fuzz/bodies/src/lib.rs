@@ -9,14 +9,18 @@ mod batch;
 mod config;
 mod interface;
 mod message;
+mod offload;
 mod packets;
 mod script;
+mod uapi;
 
 pub use batch::batch;
 pub use config::config;
 pub use interface::interface;
 pub use message::message;
+pub use offload::{join, split};
 pub use packets::packets;
+pub use uapi::uapi;
 
 /// What a target does with the bytes it is given.
 pub type Body = fn(&[u8]);
@@ -26,6 +30,9 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("batch", batch),
     ("config", config),
     ("interface", interface),
+    ("join", join),
     ("message", message),
     ("packets", packets),
+    ("split", split),
+    ("uapi", uapi),
 ];
