@@ -128,8 +128,10 @@ def run_interface(
     ready: Callable[[str], object],
     shards: int = 1,
     tun_descriptor: int | None = None,
+    uapi_descriptor: int | None = None,
     without: Sequence[str] | None = None,
     undumpable: bool = False,
+    log: str = "silent",
 ) -> None:
     """Make a system interface and serve it until it is deleted or ``stop`` becomes readable."""
 

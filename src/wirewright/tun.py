@@ -1,12 +1,7 @@
 """``wirewright-tun``: the process behind a system interface, as ``wg-quick`` starts it.
 
 It imports nothing but the core. Interface and UAPI socket are there when the command returns; what serves
-them goes on in the background, and forks before any key or thread exists.
-
-Environment: ``WG_PROCESS_FOREGROUND=1`` stays in the foreground, ``WG_TUN_FD`` is the descriptor of a TUN
-device to take over, ``WIREWRIGHT_SHARDS`` the number of threads for packets, ``WIREWRIGHT_WITHOUT`` a list of
-offloads to do without (``tun-tcp,tun-udp,udp-send,udp-receive``). ``WIREWRIGHT_CORE_FILES=1`` lets the kernel
-write a core file after a crash: it has none of the keys that are kept, but may have one that was passing.
+them goes on in the background, and forks before any key or thread exists. ``HELP`` names the environment.
 """
 
 from __future__ import annotations
@@ -22,7 +17,26 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-USAGE = "usage: wirewright-tun [-f | --foreground] INTERFACE\n       wirewright-tun --version"
+USAGE = "usage: wirewright-tun [-f | --foreground] INTERFACE\n       wirewright-tun --help | --version"
+HELP = f"""{USAGE}
+
+Make a WireGuard interface and serve it, until it is deleted, its socket in
+/var/run/wireguard is removed, or a signal asks to end. wg and wg-quick speak to it.
+
+environment:
+  WG_PROCESS_FOREGROUND=1  stay in the foreground, like -f
+  LOG_LEVEL                what is told on the standard error: verbose (or debug), error
+                           or silent; error in the foreground, silent in the background
+  WG_TUN_FD                take over this descriptor of a TUN device
+  WG_UAPI_FD               take over this descriptor of a listening UAPI socket
+  WIREWRIGHT_SHARDS        threads for packets, 1 to 64 (default 1)
+  WIREWRIGHT_WITHOUT       offloads to do without, separated by commas:
+                           tun-tcp, tun-udp, udp-send, udp-receive
+  WIREWRIGHT_CORE_FILES=1  let the kernel write a core file after a crash: it has none of
+                           the keys that are kept, but may have one that was passing
+"""
+# Other words are taken for "error", as wireguard-go does: the variable is not ours alone.
+LEVELS = {"verbose": "verbose", "debug": "verbose", "error": "error", "silent": "silent"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"wirewright-tun {__version__}{' (debug build)' * __debug_build__}\n")
         return 0
     if words in (["-h"], ["--help"]):
-        sys.stdout.write(USAGE + "\n")
+        sys.stdout.write(HELP)
         return 0
     foreground = os.environ.get("WG_PROCESS_FOREGROUND") == "1"
     if words and words[0] in ("-f", "--foreground"):
@@ -43,10 +57,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(words) != 1 or words[0].startswith("-"):
         sys.stderr.write(USAGE + "\n")
         return 2
-    return serve(words[0], lambda _: None) if foreground else go_to_background(words[0])
+    try:
+        settings = Settings(words[0], foreground=foreground)
+    except ValueError as error:
+        return fail(words[0], str(error))
+    return serve(settings, lambda _: None) if foreground else go_to_background(settings)
 
 
-def go_to_background(name: str) -> int:
+class Settings:
+    """What is served, and how: what the command line and the environment say."""
+
+    def __init__(self, name: str, *, foreground: bool) -> None:
+        """Read the environment, before anything is opened that might take the number of a descriptor in it."""
+        level = os.environ.get("LOG_LEVEL")
+        self.name = name
+        self.tun_descriptor = descriptor_in("WG_TUN_FD")
+        self.uapi_descriptor = descriptor_in("WG_UAPI_FD")
+        self.shards = number_in("WIREWRIGHT_SHARDS", range(1, 65)) or 1
+        self.without = [word for word in os.environ.get("WIREWRIGHT_WITHOUT", "").split(",") if word]
+        self.log = LEVELS.get(level, "error") if level or foreground else "silent"
+        self.undumpable = os.environ.get("WIREWRIGHT_CORE_FILES") != "1"
+
+
+def go_to_background(settings: Settings) -> int:
     """Serve the interface in a child; return once it is there, or once it is clear that it will not be."""
     reading, writing = os.pipe()
     if os.fork():
@@ -62,14 +95,15 @@ def go_to_background(name: str) -> int:
     def ready(_: str) -> None:
         os.write(writing, b"ready")
         os.close(writing)
-        # Whoever waits for the end of our output must not wait for the end of the interface.
-        for descriptor in (1, 2):
+        # Whoever waits for the end of our output must not wait for the end of the interface, unless
+        # there is a log.
+        for descriptor in (1, 2) if settings.log == "silent" else (1,):
             os.dup2(null, descriptor)
 
-    os._exit(serve(name, ready))
+    os._exit(serve(settings, ready))
 
 
-def serve(name: str, ready: Callable[[str], None]) -> int:
+def serve(settings: Settings, ready: Callable[[str], None]) -> int:
     """Serve the interface until it is deleted, its socket is removed, or a signal asks to end."""
     from wirewright._core import run_interface  # noqa: PLC0415 - after the fork
 
@@ -80,24 +114,42 @@ def serve(name: str, ready: Callable[[str], None]) -> int:
         signal.signal(number, lambda *_: None)
     try:
         run_interface(
-            name,
+            settings.name,
             stop=stop,
             ready=ready,
-            tun_descriptor=number_in("WG_TUN_FD", range(1 << 20)),
-            shards=number_in("WIREWRIGHT_SHARDS", range(1, 65)) or 1,
-            without=[word for word in os.environ.get("WIREWRIGHT_WITHOUT", "").split(",") if word],
-            undumpable=os.environ.get("WIREWRIGHT_CORE_FILES") != "1",
+            tun_descriptor=settings.tun_descriptor,
+            uapi_descriptor=settings.uapi_descriptor,
+            shards=settings.shards,
+            without=settings.without,
+            log=settings.log,
+            undumpable=settings.undumpable,
         )
     except (OSError, ValueError) as error:
-        sys.stderr.write(f"wirewright-tun: {name}: {explain(error)}\n")
-        return 1
+        return fail(settings.name, explain(error))
     return 0
+
+
+def fail(name: str, why: str) -> int:
+    """Say what went wrong; return the exit status for it."""
+    sys.stderr.write(f"wirewright-tun: {name}: {why}\n")
+    return 1
+
+
+def descriptor_in(variable: str) -> int | None:
+    """Return the open descriptor that an environment variable names, if it is set."""
+    number = number_in(variable, range(1 << 20))
+    if number is not None:
+        try:
+            os.fstat(number)
+        except OSError:
+            raise ValueError(f"the descriptor in {variable} is not open") from None
+    return number
 
 
 def number_in(variable: str, possible: range) -> int | None:
     """Return the number that an environment variable holds, if it is set."""
     text = os.environ.get(variable)
-    if text is None:
+    if not text:
         return None
     if not text.isdecimal() or len(text) > 9 or int(text) not in possible:
         bounds = f"a number from {possible[0]} to {possible[-1]}"
@@ -113,8 +165,6 @@ def explain(error: Exception) -> str:
         return "there is no /dev/net/tun: load the module (modprobe tun), or give the container the device"
     if isinstance(error, OSError) and error.errno == errno.EBUSY:
         return "an interface of this name is there already, and another program serves it"
-    if isinstance(error, OSError) and error.errno == errno.EBADF:
-        return "the descriptor in WG_TUN_FD is not open"
     return str(error.strerror or error) if isinstance(error, OSError) else str(error)
 
 

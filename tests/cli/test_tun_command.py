@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from wirewright import tun
 
 COMMAND = str(Path(sys.executable).with_name("wirewright-tun"))
 
@@ -48,7 +51,11 @@ def test_it_imports_the_core_and_nothing_else_of_ours_or_of_size() -> None:
 
 
 def test_help_and_version_are_told() -> None:
-    assert run("--help").stdout.startswith("usage: wirewright-tun")
+    shown = run("--help").stdout
+    assert shown.startswith("usage: wirewright-tun")
+    heeded = set(re.findall(r'"((?:WG|WIREWRIGHT)_[A-Z_]+|LOG_LEVEL)"', Path(tun.__file__).read_text()))
+    assert len(heeded) == 6
+    assert {name for name in heeded if name not in shown} == set()
     assert run("--version").stdout.startswith("wirewright-tun ")
 
 
@@ -60,6 +67,10 @@ def test_help_and_version_are_told() -> None:
         ({"WIREWRIGHT_SHARDS": "9" * 5000}, "WIREWRIGHT_SHARDS must be a number from 1 to 64"),
         ({"WG_TUN_FD": "-1"}, "WG_TUN_FD must be a number from 0 to"),
         ({"WG_TUN_FD": "99"}, "the descriptor in WG_TUN_FD is not open"),
+        # A number that the command's own pipes would get.
+        ({"WG_TUN_FD": "3"}, "the descriptor in WG_TUN_FD is not open"),
+        ({"WG_UAPI_FD": "3"}, "the descriptor in WG_UAPI_FD is not open"),
+        ({"WG_UAPI_FD": "three"}, "WG_UAPI_FD must be a number from 0 to"),
         ({"WIREWRIGHT_WITHOUT": "tun-tcp,speed"}, 'there is no offload "speed"'),
     ],
 )

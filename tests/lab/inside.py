@@ -114,6 +114,33 @@ def uapi_garbage(path: str, megabytes: str) -> None:
     print(taken)
 
 
+def uapi_endless(path: str, megabytes: str) -> None:
+    """Write one well-formed request without end, up to so much; write the answer, and how much it took."""
+    line, taken = b"allowed_ip=10.0.0.1/32\n", 0
+    piece = line * (PIECE // len(line))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.connect(path)
+        sock.settimeout(60)
+        sock.sendall(b"set=1\npublic_key=" + b"01" * 32 + b"\n")
+        try:
+            while taken < int(megabytes) << 20:
+                sock.sendall(piece)
+                taken += len(piece)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        print(sock.recv(100).decode().strip(), taken)
+
+
+def hold(family: str, address: str, port: str) -> None:
+    """Have a UDP port until the input ends."""
+    with socket.socket(getattr(socket, family), socket.SOCK_DGRAM) as sock:
+        if family == "AF_INET6":
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((address, int(port)))
+        ready()
+        sys.stdin.read()
+
+
 def uapi_stall(path: str, count: str) -> None:
     """Connect so many times, each with half a request, and wait."""
     sockets = []

@@ -148,7 +148,8 @@ def pair(
 
 def inside(machine: Machine, *words: str) -> subprocess.Popen[str]:
     """Start ``inside.py`` in a host; it has said that it is ready when this returns."""
-    process = machine.popen(sys.executable, INSIDE, *words, stdout=subprocess.PIPE, text=True)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = machine.popen(sys.executable, INSIDE, *words, **pipes, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,24 @@ def start(machine: Machine, *words: str) -> tuple[int, str]:
     done = machine.run(OURS, *words, check=False, timeout=20)
     assert done.stdout == ""
     return done.returncode, done.stderr
+
+
+def resident(machine: Machine) -> int:
+    """Return the memory of its interfaces in KiB."""
+    states = [Path(f"/proc/{number}/status").read_text() for number in machine.processes("wirewright-tun")]
+    return sum(int(state.partition("VmRSS:")[2].split()[0]) for state in states)
+
+
+def beside(lab: Lab) -> Node:
+    """Start another tunnel beside that of `pair`, which must not notice anything; return its end in a."""
+    a, b = (
+        Node(lab[host], (f"10.8.0.{number}",), "wg1", port=51821).start()
+        for number, host in ((1, "a"), (2, "b"))
+    )
+    a.setconf(peer_section(b, endpoint="192.0.2.2"))
+    b.setconf(peer_section(a))
+    a.ping("10.8.0.2")
+    return a
 
 
 def test_a_peer_that_restarts_is_met_again() -> None:
@@ -111,12 +130,8 @@ def test_setting_the_interface_down_and_up_loses_nothing_but_packets() -> None:
 def test_garbage_at_line_rate_from_strangers_leaves_its_tunnel_and_others_working() -> None:
     with Lab(cable()) as lab:
         a, b = pair(lab)
-        other = Node(lab["a"], ("10.8.0.1",), "wg1", port=51821).start()
-        beside = Node(lab["b"], ("10.8.0.2",), "wg1", port=51821).start()
-        other.setconf(peer_section(beside, endpoint="192.0.2.2"))
-        beside.setconf(peer_section(other))
+        beside(lab)
         a.ping("10.7.0.2")
-        other.ping("10.8.0.2")
         for target in ("192.0.2.2", "fd00::2"):
             flood = inside(lab["a"], "garbage", target, "51820", "3")
             for address in ("10.7.0.2", "10.8.0.2"):
@@ -130,6 +145,7 @@ def test_garbage_at_line_rate_from_strangers_leaves_its_tunnel_and_others_workin
 def test_clients_that_stall_keep_nobody_waiting() -> None:
     with Lab(cable()) as lab:
         a, b = pair(lab)
+        other = beside(lab)
         stalling = lab["a"].popen(
             sys.executable,
             INSIDE,
@@ -144,15 +160,39 @@ def test_clients_that_stall_keep_nobody_waiting() -> None:
         assert stalling.stdout.readline() == "ready\n"
         assert set(a.show("allowed-ips")) == {str(b.public_key)}
         a.ping("10.7.0.2")
+        other.ping("10.8.0.2")
+        assert other.show("allowed-ips")
         stalling.communicate("")
 
 
 def test_a_gigabyte_of_garbage_is_cut_short() -> None:
     with Lab(cable()) as lab:
         a, _ = pair(lab)
+        other = beside(lab)
         taken = lab["a"].run(sys.executable, INSIDE, "uapi_garbage", SOCKET, "1024").stdout
         assert int(taken) < 10 << 20
         a.ping("10.7.0.2")
+        other.ping("10.8.0.2")
+
+
+def test_a_gigabyte_of_one_request_is_refused_time_and_again_within_the_same_memory() -> None:
+    with Lab(cable()) as lab:
+        a, _ = pair(lab)
+        other = beside(lab)
+        before = a.wg("showconf")
+        held = []
+        for _ in range(3):
+            said = lab["a"].run(sys.executable, INSIDE, "uapi_endless", SOCKET, "1024", timeout=100).stdout
+            answered, taken = said.rsplit(maxsplit=1)
+            # More allowed IPs than an interface may have: ENOMEM.
+            assert "errno=-12" in answered
+            assert int(taken) < 1024 << 20
+            held.append(resident(lab["a"]))
+        # The allocator keeps some of the first for the next.
+        assert held[-1] < held[0] + (16 << 10)
+        assert a.wg("showconf") == before
+        a.ping("10.7.0.2")
+        other.ping("10.8.0.2")
 
 
 @pytest.mark.parametrize(
@@ -212,10 +252,48 @@ def test_a_name_in_use_is_told_and_who_has_it_goes_on() -> None:
         assert "wg0" in said
         assert "another program serves it" in said
         a.ping("10.7.0.2")
-        status, said = start(lab["a"], "eth0")
-        assert status == 1
-        assert said.startswith("wirewright-tun: eth0: ")
         assert b.received(a) > 0
+
+
+@pytest.mark.parametrize("shards", ["1", "4"])
+def test_the_name_of_another_kind_of_interface_is_told_and_that_goes_on(shards: str) -> None:
+    with Lab(cable()) as lab:
+        done = lab["a"].run(OURS, "eth0", env={"WIREWRIGHT_SHARDS": shards}, check=False, timeout=20)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("wirewright-tun: eth0: an interface of this name is there already")
+        assert done.stderr.count("\n") == 1
+        lab["a"].run("ping", "-n", "-c1", "-W5", "192.0.2.2")
+
+
+def test_a_port_in_use_is_told_by_wg_and_nothing_changes() -> None:
+    with Lab(cable()) as lab:
+        a, _ = pair(lab)
+        other = beside(lab)
+        for family, address in (("AF_INET", "0.0.0.0"), ("AF_INET6", "::")):
+            holder = inside(lab["a"], "hold", family, address, "52000")
+            before = a.wg("showconf")
+            refused = lab["a"].run(
+                "wg",
+                "set",
+                "wg0",
+                "listen-port",
+                "52000",
+                "fwmark",
+                "7",
+                "private-key",
+                "/dev/null",
+                check=False,
+            )
+            assert refused.returncode == 1
+            assert "Address already in use" in refused.stderr
+            assert a.wg("showconf") == before
+            answer(holder)
+        refused = lab["a"].run("wg", "set", "wg0", "listen-port", str(other.port), check=False)
+        assert "Address already in use" in refused.stderr
+        a.ping("10.7.0.2")
+        other.ping("10.8.0.2")
+        a.wg("set", "listen-port", "52000")
+        a.ping("10.7.0.2")
 
 
 def test_without_permission_it_says_what_it_takes() -> None:
@@ -241,11 +319,11 @@ def test_a_failed_start_leaves_nothing() -> None:
         lab["a"].run("mount", "-t", "tmpfs", "-o", "ro", "tmpfs", "/var/run/wireguard")
         status, said = start(lab["a"], "wg0")
         assert status == 1
-        assert "ead-only" in said
+        assert said == "wirewright-tun: wg0: /var/run/wireguard/wg0.sock: Read-only file system\n"
         assert Node(lab["a"]).is_gone()
 
 
-@pytest.mark.parametrize("variable", ["WIREWRIGHT_SHARDS", "WG_TUN_FD"])
+@pytest.mark.parametrize("variable", ["WIREWRIGHT_SHARDS", "WG_TUN_FD", "WG_UAPI_FD"])
 def test_an_environment_that_makes_no_sense_is_told(variable: str) -> None:
     with Lab(cable()) as lab:
         done = lab["a"].run(OURS, "wg0", env={variable: "many"}, check=False)

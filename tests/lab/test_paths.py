@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import time
+from functools import partial
+from pathlib import Path
 
 import pytest
 
-from tests.lab.nodes import INNER, OUTER, Node, cable, pair, peer_section, transfer, until
+from tests.lab.nodes import INNER, OURS, OUTER, Node, cable, pair, peer_section, transfer, until
 from wirewright.lab import Host, Lab, Link, Nat, Route, Topology, at
 
 BEHIND_NAT = Topology(
@@ -58,6 +61,55 @@ def test_a_peer_may_change_family() -> None:
         a.ping("10.7.0.2")
         assert b.endpoint_of(a) == "[fd00::1]:51820"
         b.ping("10.7.0.1")
+
+
+def link_local(node: Node) -> str:
+    """Return its host's address on the cable, as `ip` writes it."""
+    shown = node.machine.run("ip", "-6", "-o", "address", "show", "dev", "eth0", "scope", "link").stdout
+    return shown.split()[3].split("/")[0]
+
+
+def has_usable_addresses(node: Node) -> bool:
+    return not node.machine.run("ip", "-6", "address", "show", "tentative").stdout
+
+
+@pytest.mark.parametrize("shards", ["1", "4"])
+def test_peers_meet_over_link_local_addresses(shards: str) -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab, environment={"WIREWRIGHT_SHARDS": shards})
+        for node in (a, b):
+            until(
+                partial(has_usable_addresses, node), "the kernel knows that no other host has its addresses"
+            )
+        scoped = f"[{link_local(b)}%eth0]:51820"
+        a.wg("set", "peer", str(b.public_key), "endpoint", scoped)
+        assert a.endpoint_of(b) == scoped
+        a.ping("10.7.0.2")
+        # Both learnt the scope from the datagrams, too, and answer from the address that was written to.
+        until(lambda: link_local(a) in b.endpoint_of(a), "b knows where a is")
+        b.ping("10.7.0.1")
+        transfer(lab["a"], lab["b"], "10.7.0.2", 1_000_000)
+        assert a.endpoint_of(b) == scoped
+        assert b.endpoint_of(a) == f"[{link_local(a)}%eth0]:51820"
+
+
+def test_a_scope_may_be_a_number_and_must_be_an_interface(wireguard_go: Path) -> None:
+    with Lab(cable()) as lab:
+        # wireguard-go shows scopes as well, though it answers nobody at such an address.
+        a, b = pair(lab, programs=(OURS, str(wireguard_go)))
+        for node, peer in ((a, b), (b, a)):
+            index = node.machine.run("cat", "/sys/class/net/eth0/ifindex").stdout.strip()
+            for scope in ("eth0", index):
+                node.wg("set", "peer", str(peer.public_key), "endpoint", f"[fe80::1%{scope}]:1")
+                assert node.endpoint_of(peer) == "[fe80::1%eth0]:1"
+        # `wg` finds out by itself; whoever does not is told by a number, ENODEV.
+        said = lab["a"].python(
+            "import socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.settimeout(10)\n"
+            "s.connect('/var/run/wireguard/wg0.sock')\ns.sendall(sys.argv[1].encode())\nprint(s.recv(100).decode())",
+            f"set=1\npublic_key={base64.b64decode(str(b.public_key)).hex()}\nendpoint=[fe80::1%none0]:1\n\n",
+        )
+        assert "errno=-19" in said.stdout
+        assert a.endpoint_of(b) == "[fe80::1%eth0]:1"
 
 
 def test_a_keepalive_holds_a_nat_open() -> None:

@@ -1,8 +1,10 @@
 //! An interface: its control thread, and what it tells the shards' threads.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver as Answers};
 use std::thread::JoinHandle;
@@ -14,18 +16,24 @@ use wirewright_engine::{ConfigureError, Control, Engine, Limits};
 use wirewright_offload::segments::{MAX_BYTES, MAX_DATAGRAMS};
 use wirewright_runtime::{OsRandom, Waker, clock};
 
+use crate::journal::{self, Journal, LogLevel};
 use crate::link::{self, LinkNews};
 use crate::mailbox::{Letter, Mailbox};
+use crate::sys;
 use crate::tun::Tun;
 use crate::uapi::{self, Clients, Serve, SocketFile};
 use crate::udp::{self, Sockets, UdpConfig, UdpOffloads};
 use crate::worker::{Ended, Worker};
 
 /// What an interface is made from.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Config {
     /// Offloads of UDP that are wanted.
     pub udp_offloads: UdpOffloads,
+    /// What is told on the standard error.
+    pub log: LogLevel,
+    /// A UAPI socket that somebody else bound and listens on, instead of one made here.
+    pub uapi: Option<OwnedFd>,
 }
 
 /// Peers that a shard tells of in one letter.
@@ -41,11 +49,13 @@ pub struct Device {
     name: String,
     news: LinkNews,
     mtu: usize,
+    up: bool,
     listener: UnixListener,
     file: SocketFile,
     clients: Clients,
     served: Served,
-    ended: Arc<Waker>,
+    /// Wakes when a thread has something to tell, its end among others.
+    told: Arc<Waker>,
     endings: Answers<Ended>,
     threads: Vec<JoinHandle<()>>,
     stop: OwnedFd,
@@ -60,6 +70,7 @@ struct Served {
     port: u16,
     mark: u32,
     offloads: UdpOffloads,
+    journal: Journal,
 }
 
 impl Device {
@@ -67,10 +78,13 @@ impl Device {
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn start(config: &Config, tun: Tun, stop: OwnedFd) -> io::Result<Self> {
+    pub fn start(config: Config, tun: Tun, stop: OwnedFd) -> io::Result<Self> {
         let limits = Limits::default();
         let name = tun.name().to_owned();
-        let (listener, file) = uapi::listen(&name)?;
+        let (listener, file) = match config.uapi {
+            Some(socket) => uapi::listen_at(socket)?,
+            None => uapi::listen(&name)?,
+        };
         let news = LinkNews::new()?;
         link::set_mtu(&name, MTU)?;
         // It spares a second train for each super-packet, no more.
@@ -87,17 +101,25 @@ impl Device {
         let (control, shards) = engine.into_parts();
         let mailboxes: Arc<[Mailbox]> = (0..count).map(|_| Mailbox::new()).collect::<io::Result<_>>()?;
         let offloads = tun.offloads();
-        let ended = Arc::new(Waker::new()?);
+        let told = Arc::new(Waker::new()?);
+        let (mut journal, reporter) = journal::journal(&name, config.log, told.clone());
         let (sender, endings) = mpsc::channel();
         let mut threads = Vec::new();
         for ((shard, queue), sockets) in shards.into_iter().zip(tun.into_queues()).zip(&sockets) {
-            let worker = Worker::new(shard, queue, offloads, sockets.clone(), mailboxes.clone())?;
-            let (sender, ended) = (sender.clone(), ended.clone());
+            let worker = Worker::new(
+                shard,
+                queue,
+                offloads,
+                sockets.clone(),
+                mailboxes.clone(),
+                reporter.clone(),
+            )?;
+            let (sender, told) = (sender.clone(), told.clone());
             let body = move || {
                 let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker.run()));
                 let failed = || Ended::Failed(io::Error::other("a thread met an internal error"));
                 let _ = sender.send(outcome.unwrap_or_else(|_| failed()));
-                ended.wake();
+                told.wake();
             };
             threads.push(
                 std::thread::Builder::new()
@@ -105,10 +127,18 @@ impl Device {
                     .spawn(body)?,
             );
         }
+        let socket = file
+            .path()
+            .map_or_else(|| "a socket that was given".into(), Path::to_string_lossy);
+        journal.verbose(format_args!(
+            "served at {socket}, UDP port {port}, threads for packets: {count}"
+        ));
+        let up = link::is_up(&name).unwrap_or(false);
         Ok(Self {
             name,
             news,
             mtu: MTU,
+            up,
             listener,
             file,
             clients: Clients::new(limits),
@@ -120,8 +150,9 @@ impl Device {
                 port,
                 mark: 0,
                 offloads: config.udp_offloads,
+                journal,
             },
-            ended,
+            told,
             endings,
             threads,
             stop,
@@ -146,24 +177,46 @@ impl Device {
     fn serve(&mut self) -> io::Result<()> {
         loop {
             let readable = self.wait()?;
-            if readable.stop || self.file.is_gone() {
-                return Ok(());
+            if readable.stop {
+                return self.ends("it was told to end");
             }
-            if readable.ended {
-                self.ended.rest();
+            if self.file.is_gone() {
+                return self.ends("its socket file was removed");
+            }
+            if readable.told {
+                self.told.rest();
+                self.served.journal.collect();
                 match self.endings.try_recv() {
-                    Ok(Ended::Stopped | Ended::InterfaceGone) => return Ok(()),
+                    Ok(Ended::Stopped) => return Ok(()),
+                    Ok(Ended::InterfaceGone) => return self.ends("the interface was deleted"),
                     Ok(Ended::Failed(error)) => return Err(error),
                     Err(_) => (),
                 }
             }
             if readable.news {
                 self.news.drain();
+                self.follow_state();
                 self.follow_mtu();
             }
             let now = clock::now().now;
             self.clients.accept(&self.listener, now);
             self.clients.serve(now, &mut self.served);
+        }
+    }
+
+    fn ends(&mut self, why: &str) -> io::Result<()> {
+        self.served.journal.verbose(format_args!("ends: {why}"));
+        Ok(())
+    }
+
+    /// Up or down: packets come and go by themselves, but who reads the log may wonder.
+    fn follow_state(&mut self) {
+        let Ok(up) = link::is_up(&self.name) else { return };
+        if std::mem::replace(&mut self.up, up) != up {
+            let state = if up { "up" } else { "down" };
+            self.served
+                .journal
+                .verbose(format_args!("the interface is {state}"));
         }
     }
 
@@ -174,6 +227,7 @@ impl Device {
             return;
         }
         self.mtu = mtu;
+        self.served.journal.verbose(format_args!("the MTU is {mtu}"));
         let _ = link::set_most_segments(&self.name, most_segments(mtu));
         for mailbox in self.served.mailboxes.iter() {
             mailbox.post(Letter::Mtu(mtu));
@@ -191,7 +245,7 @@ impl Device {
         let watch = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
         let mut fds = vec![
             watch(self.stop.as_fd()),
-            watch(self.ended.as_fd()),
+            watch(self.told.as_fd()),
             watch(self.news.as_fd()),
             watch(self.file.as_fd()),
             watch(self.listener.as_fd()),
@@ -207,7 +261,7 @@ impl Device {
         let mut readable = fds.iter().map(|fd| !fd.revents().is_empty());
         Ok(Readable {
             stop: readable.next().unwrap_or(false),
-            ended: readable.next().unwrap_or(false),
+            told: readable.next().unwrap_or(false),
             news: readable.next().unwrap_or(false),
         })
     }
@@ -215,7 +269,7 @@ impl Device {
 
 struct Readable {
     stop: bool,
-    ended: bool,
+    told: bool,
     news: bool,
 }
 
@@ -235,7 +289,10 @@ impl Serve for Served {
     }
 
     /// The client is told by a number, which is all that the protocol has room for.
-    fn refused(&mut self, _: &Mistake) {}
+    fn refused(&mut self, mistake: &Mistake) {
+        self.journal
+            .error(format_args!("a request was refused: {mistake}"));
+    }
 }
 
 impl Served {
@@ -279,19 +336,20 @@ impl Served {
                 };
                 match udp::bind(config, self.mailboxes.len()) {
                     Ok(fresh) => Some(fresh),
-                    Err(error) => return errno_of(&error),
+                    Err(error) => return self.change_refused(format_args!("UDP port {port}"), &error),
                 }
             }
         };
         if fresh.is_none() && mark != self.mark {
             let marked = self.sockets.iter().try_for_each(|sockets| sockets.set_mark(mark));
             if let Err(error) = marked {
-                return errno_of(&error);
+                return self.change_refused("fwmark", &error);
             }
         }
         match self.control.apply(changes, &mut self.random) {
             Ok(()) => (),
-            Err(ConfigureError::TooManyPeers | ConfigureError::TooManyAllowedIps) => {
+            Err(error @ (ConfigureError::TooManyPeers | ConfigureError::TooManyAllowedIps)) => {
+                self.journal.error(format_args!("a change was refused: {error}"));
                 let _ = self
                     .sockets
                     .iter()
@@ -315,6 +373,7 @@ impl Served {
             for _ in self.mailboxes.iter() {
                 let _ = given_up.recv_timeout(PATIENCE);
             }
+            self.journal.verbose(format_args!("the UDP port is {port}"));
         }
         for (shard, command) in self.control.commands() {
             if let Some(mailbox) = self.mailboxes.get(usize::from(shard)) {
@@ -322,6 +381,15 @@ impl Served {
             }
         }
         Errno::NONE
+    }
+}
+
+impl Served {
+    fn change_refused(&mut self, what: impl fmt::Display, error: &io::Error) -> Errno {
+        let why = sys::told(error);
+        self.journal
+            .error(format_args!("a change was refused: {what}: {why}"));
+        errno_of(error)
     }
 }
 

@@ -19,9 +19,12 @@ pub mod tun;
 pub mod udp;
 
 mod device;
+mod journal;
 mod link;
 mod mailbox;
 mod uapi;
 mod worker;
 
 pub use device::{Config, Device};
+pub use journal::LogLevel;
+pub use sys::inherited;

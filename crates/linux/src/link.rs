@@ -63,6 +63,22 @@ pub(crate) fn mtu(name: &str) -> io::Result<usize> {
     usize::try_from(mtu).map_err(io::Error::other)
 }
 
+/// Whether an interface is set up.
+pub(crate) fn is_up(name: &str) -> io::Result<bool> {
+    let mut request = tun::request_for(name)?;
+    // SAFETY: SIOCGIFFLAGS takes a pointer to an ifreq, which lives through the call.
+    unsafe {
+        sys::ioctl(
+            control_socket()?,
+            libc::SIOCGIFFLAGS,
+            (&raw mut request) as libc::c_ulong,
+        )?
+    };
+    // SAFETY: the kernel filled in the flags.
+    let flags = i32::from(unsafe { request.ifr_ifru.ifru_flags });
+    Ok(flags & libc::IFF_UP != 0)
+}
+
 /// Sets the MTU of an interface, in bytes.
 pub(crate) fn set_mtu(name: &str, mtu: usize) -> io::Result<()> {
     let mut request = tun::request_for(name)?;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 /// Sets a socket option to a plain value.
 pub(crate) fn set_option<T: Copy>(socket: impl AsFd, level: i32, name: i32, value: T) -> io::Result<()> {
@@ -43,4 +43,27 @@ pub(crate) fn outcome(result: i32) -> io::Result<i32> {
 pub(crate) unsafe fn zeroed<T>() -> T {
     // SAFETY: promised by the caller.
     unsafe { std::mem::zeroed() }
+}
+
+/// What an error says, without its number.
+pub(crate) fn told(error: &io::Error) -> String {
+    let mut text = error.to_string();
+    if let Some(at) = text.find(" (os error ") {
+        text.truncate(at);
+    }
+    text
+}
+
+/// A descriptor inherited from whoever started us.
+///
+/// # Errors
+/// If it is not open.
+///
+/// # Safety
+/// Nothing else in this process may own the descriptor.
+pub unsafe fn inherited(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: only asks whether it is open.
+    outcome(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, and the caller promised that nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

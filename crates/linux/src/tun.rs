@@ -7,10 +7,11 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 
+use crate::link;
 use crate::sys;
 
 /// Which of a TUN's offloads are in use.
@@ -72,13 +73,15 @@ impl Tun {
     /// # Errors
     /// If it is none, or was opened without the header that tells of offloads.
     pub fn from_descriptor(descriptor: OwnedFd, wanted: TunOffloads) -> io::Result<Self> {
-        let request = get_interface(&descriptor)?;
-        // SAFETY: the kernel filled in the flags.
-        let flags = i32::from(unsafe { request.ifr_ifru.ifru_flags });
+        // Whatever knows no such request is no TUN, and one that stands for no interface is of no use.
+        let flags = get_interface(&descriptor).map_or(0, |request| {
+            // SAFETY: the kernel filled in the flags.
+            i32::from(unsafe { request.ifr_ifru.ifru_flags })
+        });
         if flags & libc::IFF_TUN == 0 || flags & libc::IFF_VNET_HDR == 0 || flags & libc::IFF_NO_PI == 0 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "the descriptor is not a TUN device opened with IFF_NO_PI and IFF_VNET_HDR",
+                "the descriptor in WG_TUN_FD is not a TUN device opened with IFF_NO_PI and IFF_VNET_HDR",
             ));
         }
         rustix::io::ioctl_fionbio(&descriptor, true)?;
@@ -105,8 +108,16 @@ impl Tun {
         }
         request.ifr_ifru.ifru_flags = wanted as libc::c_short;
         // SAFETY: TUNSETIFF takes a pointer to an ifreq, which lives through the call.
-        unsafe { sys::ioctl(&file, TUNSETIFF, (&raw mut request) as libc::c_ulong)? };
-        Ok(file)
+        let made = unsafe { sys::ioctl(&file, TUNSETIFF, (&raw mut request) as libc::c_ulong) };
+        match made {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) && link::index_of(name).is_some() => {
+                Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    "an interface of this name is there already, and is not a TUN device that can be taken over",
+                ))
+            }
+            made => made.map(|()| file),
+        }
     }
 
     /// The interface's name.
@@ -238,18 +249,4 @@ fn name_of(request: &libc::ifreq) -> String {
     let bytes: Vec<u8> = request.ifr_name.iter().map(|byte| *byte as u8).collect();
     CStr::from_bytes_until_nul(&bytes)
         .map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
-}
-
-/// A descriptor inherited from whoever started us.
-///
-/// # Errors
-/// If it is not open.
-///
-/// # Safety
-/// Nothing else in this process may own the descriptor.
-pub unsafe fn inherited(number: i32) -> io::Result<OwnedFd> {
-    // SAFETY: only asks whether it is open.
-    sys::outcome(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
-    // SAFETY: it is open, and the caller promised that nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

@@ -21,6 +21,7 @@ use wirewright_offload::virtio::{HEADER_LEN, Header, Kind};
 use wirewright_protocol::Instant;
 use wirewright_runtime::{Alarm, OsRandom, SuspendWatch, Timer, clock};
 
+use crate::journal::Reporter;
 use crate::mailbox::{Letter, Mailbox};
 use crate::tun::{Queue, TunOffloads};
 use crate::udp::{Receiver, Sender, Sockets};
@@ -52,6 +53,7 @@ pub(crate) struct Worker {
     sender: Sender,
     gather: Gather,
     mailboxes: Arc<[Mailbox]>,
+    reporter: Reporter,
     letters: VecDeque<Letter>,
     received: Vec<Batch>,
     output: Output,
@@ -75,6 +77,7 @@ impl Worker {
         offloads: TunOffloads,
         sockets: Arc<Sockets>,
         mailboxes: Arc<[Mailbox]>,
+        reporter: Reporter,
     ) -> io::Result<Self> {
         Ok(Self {
             shard,
@@ -87,6 +90,7 @@ impl Worker {
                 udp: offloads.udp,
             }),
             mailboxes,
+            reporter,
             letters: VecDeque::new(),
             received: Vec::new(),
             output: Output::default(),
@@ -141,7 +145,7 @@ impl Worker {
         let more = self.ready.tun && self.collect(at)?;
         self.send(at.now);
         self.hand_over();
-        self.output.notices.clear();
+        self.reporter.post(&mut self.output.notices);
         self.sleep(busy || more)?;
         Ok(true)
     }

@@ -6,19 +6,20 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use wirewright_linux::process;
-use wirewright_linux::tun::{self, Tun, TunOffloads};
+use wirewright_linux::tun::{Tun, TunOffloads};
 use wirewright_linux::udp::UdpOffloads;
-use wirewright_linux::{Config, Device};
+use wirewright_linux::{Config, Device, LogLevel, inherited};
 
 use crate::error::os_error;
 
 /// Make the interface ``name`` and serve it until it is deleted, its socket file is removed, or ``stop`` (a descriptor)
 /// becomes readable. ``ready`` is called with the interface's name when interface and socket are there. ``without`` names
-/// offloads to do without: tun-tcp, tun-udp, udp-send, udp-receive. ``undumpable`` is for a process that is there for the
-/// interface alone: the kernel then writes no core file of it.
+/// offloads to do without: tun-tcp, tun-udp, udp-send, udp-receive. The descriptors of a TUN device and of a listening UAPI
+/// socket are given away. ``undumpable`` is for a process that is there for the interface alone: the kernel then writes no
+/// core file of it. ``log`` is silent, error or verbose.
 #[pyfunction]
-#[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
-#[pyo3(signature = (name, *, stop, ready, shards = 1, tun_descriptor = None, without = None, undumpable = false))]
+#[pyo3(signature = (name, *, stop, ready, shards = 1, tun_descriptor = None, uapi_descriptor = None, without = None, undumpable = false, log = "silent"))]
+#[expect(clippy::too_many_arguments, reason = "they have names in Python")]
 pub(crate) fn run_interface(
     py: Python<'_>,
     name: &str,
@@ -26,12 +27,14 @@ pub(crate) fn run_interface(
     ready: &Bound<'_, PyAny>,
     shards: u8,
     tun_descriptor: Option<RawFd>,
+    uapi_descriptor: Option<RawFd>,
     without: Option<Vec<String>>,
     undumpable: bool,
+    log: &str,
 ) -> PyResult<()> {
     let shards = crate::shards::checked(shards)?;
     let (tun_offloads, udp_offloads) = offloads(&without.unwrap_or_default())?;
-    let config = Config { udp_offloads };
+    let log = log_level(log)?;
     if undumpable {
         process::refuse_core_files();
     }
@@ -42,15 +45,35 @@ pub(crate) fn run_interface(
             .try_clone_to_owned()?;
         let tun = match tun_descriptor {
             // SAFETY: the caller gives the descriptor away: it was inherited for this purpose.
-            Some(number) => Tun::from_descriptor(unsafe { tun::inherited(number) }?, tun_offloads)?,
+            Some(number) => Tun::from_descriptor(unsafe { inherited(number) }?, tun_offloads)?,
             None => Tun::create(name, usize::from(shards), tun_offloads)?,
         };
-        Ok((tun.name().to_owned(), Device::start(&config, tun, stop)?))
+        let uapi = uapi_descriptor
+            // SAFETY: likewise.
+            .map(|number| unsafe { inherited(number) })
+            .transpose()?;
+        let config = Config {
+            udp_offloads,
+            log,
+            uapi,
+        };
+        Ok((tun.name().to_owned(), Device::start(config, tun, stop)?))
     };
     let (name, device) = py.detach(start).map_err(|error| os_error(py, &error, None))?;
     ready.call1((name,))?;
     py.detach(|| device.run())
         .map_err(|error| os_error(py, &error, None))
+}
+
+fn log_level(name: &str) -> PyResult<LogLevel> {
+    match name {
+        "silent" => Ok(LogLevel::Silent),
+        "error" => Ok(LogLevel::Error),
+        "verbose" => Ok(LogLevel::Verbose),
+        other => Err(PyValueError::new_err(format!(
+            "there is no log level {other:?}; there are silent, error and verbose"
+        ))),
+    }
 }
 
 fn offloads(without: &[String]) -> PyResult<(TunOffloads, UdpOffloads)> {

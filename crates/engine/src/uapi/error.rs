@@ -44,12 +44,12 @@ pub enum Problem {
     NoOperation,
     /// A get has lines of its own.
     GetWithContent,
-    /// The key is unknown, or stands where it means nothing.
+    /// The key is unknown. It is not repeated: it may be a value in the wrong place.
     UnknownKey,
     /// A key that belongs to the device, after the first peer.
-    DeviceKeyAfterPeer,
+    DeviceKeyAfterPeer(&'static str),
     /// A key that belongs to a peer, before the first one.
-    PeerKeyBeforePeer,
+    PeerKeyBeforePeer(&'static str),
     /// The value is not one that this key takes.
     BadValue(&'static str),
     /// The scope of an endpoint is neither a number nor the name of an interface.
@@ -82,8 +82,15 @@ impl fmt::Display for Mistake {
             Problem::NoOperation => formatter.write_str("a request begins with get=1 or set=1"),
             Problem::GetWithContent => formatter.write_str("get=1 is followed by an empty line"),
             Problem::UnknownKey => formatter.write_str("unknown key"),
-            Problem::DeviceKeyAfterPeer => formatter.write_str("a key of the device stands after a peer"),
-            Problem::PeerKeyBeforePeer => formatter.write_str("a key of a peer stands before any public_key"),
+            Problem::DeviceKeyAfterPeer(key) => {
+                write!(formatter, "{key} belongs to the device, and stands after a peer")
+            }
+            Problem::PeerKeyBeforePeer(key) => {
+                write!(
+                    formatter,
+                    "{key} belongs to a peer, and stands before any public_key"
+                )
+            }
             Problem::BadValue(key) => write!(formatter, "{key} does not take this value"),
             Problem::UnknownInterface => {
                 formatter.write_str("the endpoint's scope is neither an interface here nor a number")

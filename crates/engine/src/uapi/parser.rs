@@ -132,27 +132,39 @@ impl Parser {
     }
 }
 
+const DEVICE_KEYS: [&str; 4] = ["private_key", "listen_port", "fwmark", "replace_peers"];
+const PEER_KEYS: [&str; 8] = [
+    "remove",
+    "update_only",
+    "preshared_key",
+    "endpoint",
+    "persistent_keepalive_interval",
+    "replace_allowed_ips",
+    "allowed_ip",
+    "protocol_version",
+];
+
+/// A key as one of these names, so that errors repeat nothing that a client sent.
+fn known(key: &[u8], names: &[&'static str]) -> Option<&'static str> {
+    names.iter().copied().find(|name| name.as_bytes() == key)
+}
+
 fn assign(
     changes: &mut Changes,
     key: &[u8],
     value: &[u8],
     interfaces: Interfaces<'_>,
 ) -> Result<(), Problem> {
-    match key {
-        b"public_key" => {
-            let mut bytes = [0; 32];
-            hex::read(value, &mut bytes).map_err(|_| Problem::BadValue("public_key"))?;
-            changes.peers.push(PeerChange::new(PublicKey::from_bytes(bytes)));
-            Ok(())
-        }
-        b"private_key" | b"listen_port" | b"fwmark" | b"replace_peers" => {
-            if changes.peers.is_empty() {
-                assign_device(changes, key, value)
-            } else {
-                Err(Problem::DeviceKeyAfterPeer)
-            }
-        }
-        _ => assign_peer(changes, key, value, interfaces),
+    if key == b"public_key" {
+        let mut bytes = [0; 32];
+        hex::read(value, &mut bytes).map_err(|_| Problem::BadValue("public_key"))?;
+        changes.peers.push(PeerChange::new(PublicKey::from_bytes(bytes)));
+        return Ok(());
+    }
+    match known(key, &DEVICE_KEYS) {
+        None => assign_peer(changes, key, value, interfaces),
+        Some(_) if changes.peers.is_empty() => assign_device(changes, key, value),
+        Some(name) => Err(Problem::DeviceKeyAfterPeer(name)),
     }
 }
 
@@ -177,20 +189,10 @@ fn assign_peer(
     value: &[u8],
     interfaces: Interfaces<'_>,
 ) -> Result<(), Problem> {
-    let known: [&[u8]; 8] = [
-        b"remove",
-        b"update_only",
-        b"preshared_key",
-        b"endpoint",
-        b"persistent_keepalive_interval",
-        b"replace_allowed_ips",
-        b"allowed_ip",
-        b"protocol_version",
-    ];
-    if !known.contains(&key) {
-        return Err(Problem::UnknownKey);
-    }
-    let peer = changes.peers.last_mut().ok_or(Problem::PeerKeyBeforePeer)?;
+    let name = known(key, &PEER_KEYS).ok_or(Problem::UnknownKey)?;
+    let Some(peer) = changes.peers.last_mut() else {
+        return Err(Problem::PeerKeyBeforePeer(name));
+    };
     match key {
         b"remove" => peer.remove = yes(value, "remove")?,
         b"update_only" => peer.update_only = yes(value, "update_only")?,
@@ -225,7 +227,9 @@ fn allowed_ip(changes: &mut Changes, value: &[u8]) -> Result<(), Problem> {
         _ => (false, value),
     };
     let prefix = text(value).and_then(|text| text.parse().ok()).ok_or(bad)?;
-    let peer = changes.peers.last_mut().ok_or(Problem::PeerKeyBeforePeer)?;
+    let Some(peer) = changes.peers.last_mut() else {
+        return Err(Problem::PeerKeyBeforePeer("allowed_ip"));
+    };
     if removal {
         peer.disallowed_ips.push(prefix);
     } else if peer.disallowed_ips.is_empty() {

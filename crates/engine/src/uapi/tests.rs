@@ -158,11 +158,11 @@ fn mistakes_name_their_line_and_never_the_value() {
     assert_eq!(problem("set=1\nunknown=1\n"), (2, Problem::UnknownKey));
     assert_eq!(
         problem("set=1\nendpoint=1.2.3.4:1\n"),
-        (2, Problem::PeerKeyBeforePeer)
+        (2, Problem::PeerKeyBeforePeer("endpoint"))
     );
     assert_eq!(
         problem(&format!("set=1\npublic_key={A}\nlisten_port=1\n")),
-        (3, Problem::DeviceKeyAfterPeer)
+        (3, Problem::DeviceKeyAfterPeer("listen_port"))
     );
     let values = [
         ("private_key", "12"),

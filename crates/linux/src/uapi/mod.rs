@@ -3,106 +3,26 @@
 //! One thread serves all clients, and never waits for one: a client that stalls keeps its own place only, and loses it when
 //! others need it. What the text means is the engine's ([`wirewright_engine::uapi`]).
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+mod socket;
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::inotify;
 use wirewright_engine::Limits;
 use wirewright_engine::uapi::{Errno, Mistake, Parser, Reply, Request};
 use wirewright_protocol::Instant;
 use zeroize::{Zeroize, Zeroizing};
 
-/// Where `wg` looks for it.
-const DIRECTORY: &str = "/var/run/wireguard";
+pub(crate) use socket::{SocketFile, listen, listen_at};
+
 /// Clients at a time.
 const MOST_CLIENTS: usize = 16;
 /// How long a client may leave a request, or an answer, half done.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes read from a client in one turn, so that one that sends without end leaves time to others.
 const TURN: usize = 64 << 10;
-
-/// The socket file of an interface, which goes when this does. Another process may have put its own in the same place by
-/// then: that one stays.
-pub(crate) struct SocketFile {
-    path: PathBuf,
-    /// Device and inode.
-    identity: (u64, u64),
-    watch: OwnedFd,
-}
-
-/// A listening socket and its file.
-pub(crate) fn listen(interface: &str) -> io::Result<(UnixListener, SocketFile)> {
-    let directory = Path::new(DIRECTORY);
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(directory)?;
-    let path = directory.join(format!("{interface}.sock"));
-    if UnixStream::connect(&path).is_ok() {
-        let message = format!("another process serves {}", path.display());
-        return Err(io::Error::new(ErrorKind::AddrInUse, message));
-    }
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => (),
-    }
-    // Whoever can connect can read the keys: the file is made for its owner alone, with no moment before.
-    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
-    let listener = UnixListener::bind(&path);
-    rustix::process::umask(before);
-    let listener = listener?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    listener.set_nonblocking(true)?;
-    let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-    let gone =
-        inotify::WatchFlags::DELETE_SELF | inotify::WatchFlags::ATTRIB | inotify::WatchFlags::MOVE_SELF;
-    inotify::add_watch(&watch, &path, gone)?;
-    let identity = identity_of(&path)?;
-    Ok((
-        listener,
-        SocketFile {
-            path,
-            identity,
-            watch,
-        },
-    ))
-}
-
-impl SocketFile {
-    /// Whether somebody removed the file, which asks the interface to end.
-    pub(crate) fn is_gone(&self) -> bool {
-        let mut events = [0; 512];
-        while rustix::io::read(&self.watch, &mut events).is_ok_and(|len| len > 0) {}
-        !self.is_there()
-    }
-
-    fn is_there(&self) -> bool {
-        identity_of(&self.path).is_ok_and(|identity| identity == self.identity)
-    }
-}
-
-fn identity_of(path: &Path) -> io::Result<(u64, u64)> {
-    let metadata = std::fs::symlink_metadata(path)?;
-    Ok((metadata.dev(), metadata.ino()))
-}
-
-impl AsFd for SocketFile {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.watch.as_fd()
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if self.is_there() {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
-}
 
 /// Who carries out what clients ask for.
 pub(crate) trait Serve {
@@ -274,6 +194,8 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     /// Answers a get with so many bytes of text.
