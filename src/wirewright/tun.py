@@ -42,6 +42,7 @@ LEVELS = {"verbose": "verbose", "debug": "verbose", "error": "error", "silent": 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    occupy_standard_descriptors()
     if words == ["--version"]:
         from wirewright._core import __debug_build__, __version__  # noqa: PLC0415 - else after the fork
 
@@ -131,8 +132,16 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> int:
 
 def fail(name: str, why: str) -> int:
     """Say what went wrong; return the exit status for it."""
-    sys.stderr.write(f"wirewright-tun: {name}: {why}\n")
+    if sys.stderr is not None:
+        sys.stderr.write(f"wirewright-tun: {name}: {why}\n")
     return 1
+
+
+def occupy_standard_descriptors() -> None:
+    """Open those that were closed, lest something of ours get their numbers and the log go there."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 def descriptor_in(variable: str) -> int | None:

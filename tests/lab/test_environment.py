@@ -213,6 +213,17 @@ def test_who_does_not_read_the_log_keeps_nobody_waiting() -> None:
         os.close(descriptor)
 
 
+def test_without_a_standard_error_it_serves_and_tells_nobody() -> None:
+    with Lab(cable()) as lab:
+        process = lab["a"].popen("sh", "-c", 'exec "$0" -f wg0 <&- >&- 2>&-', OURS)
+        until(lambda: "wg0.sock" in lab["a"].run("ls", "/var/run/wireguard").stdout, "it serves")
+        for _ in range(3):
+            assert "errno=-22" in send(lab["a"], "set=1\nlisten_port=x\n\n")
+        Node(lab["a"], INNER[0]).setconf()
+        lab["a"].kill("wirewright-tun", signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
 def drained(descriptor: int) -> bytes:
     """Return what a pipe holds."""
     pieces = []
