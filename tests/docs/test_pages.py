@@ -84,6 +84,11 @@ def test_the_help_that_the_page_of_the_command_line_shows_is_the_help(desk: Path
     assert shown == run(desk, "ww", command, "--help").stdout.strip()
 
 
+def test_the_help_that_the_page_of_wirewright_tun_shows_is_the_help(desk: Path) -> None:
+    (shown,) = code_blocks(DOCS / "tun.md", "console")
+    assert shown.strip() == "$ wirewright-tun --help\n" + run(desk, "wirewright-tun", "--help").stdout.strip()
+
+
 def test_the_page_of_the_command_line_shows_every_command(desk: Path) -> None:
     listed = run(desk, "ww", "--help").stdout.partition("Commands:")[2]
     text = (DOCS / "cli.md").read_text()

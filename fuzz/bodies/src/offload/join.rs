@@ -9,7 +9,8 @@ use wirewright_offload::virtio::{HEADER_LEN, Header, Kind};
 use super::naive::{self, Layout, Transport};
 use crate::script::Script;
 
-const MOST: usize = 200;
+/// More than one group takes.
+const MOST: usize = 150;
 
 /// Makes packets of a few flows, whole and damaged, and joins them.
 ///

@@ -128,13 +128,18 @@ pub(super) fn seal(packet: &mut [u8], transport: Transport, layout: Layout) {
     put(packet, layout.transport + field, sum);
 }
 
-/// RFC 1071 to the letter.
+/// RFC 1071: words are added, and what was carried out is added again. 65,535 bytes carry less than 2^16 times.
 pub(super) fn sum(bytes: &[u8]) -> u16 {
-    bytes.chunks(2).fold(0, |sum: u16, pair| {
-        let word = u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]);
-        let (sum, carry) = sum.overflowing_add(word);
-        sum + u16::from(carry)
-    })
+    let (words, last) = bytes.as_chunks::<2>();
+    let mut sum: u32 = words
+        .iter()
+        .map(|word| u32::from(u16::from_be_bytes(*word)))
+        .sum();
+    sum += last.first().map_or(0, |byte| u32::from(*byte) << 8);
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
 }
 
 pub(super) fn word(bytes: &[u8], at: usize) -> u16 {
