@@ -29,6 +29,8 @@ pub struct Changes {
     pub replace_peers: bool,
     /// In this order. A peer may occur more than once.
     pub peers: Vec<PeerChange>,
+    /// Where among them the changes of the peer that is being read begin.
+    pub(super) first_of_peer: usize,
 }
 
 /// What to change of a peer.

@@ -158,6 +158,7 @@ fn assign(
     if key == b"public_key" {
         let mut bytes = [0; 32];
         hex::read(value, &mut bytes).map_err(|_| Problem::BadValue("public_key"))?;
+        changes.first_of_peer = changes.peers.len();
         changes.peers.push(PeerChange::new(PublicKey::from_bytes(bytes)));
         return Ok(());
     }
@@ -190,7 +191,8 @@ fn assign_peer(
     interfaces: Interfaces<'_>,
 ) -> Result<(), Problem> {
     let name = known(key, &PEER_KEYS).ok_or(Problem::UnknownKey)?;
-    let Some(peer) = changes.peers.last_mut() else {
+    // What concerns the whole peer counts for all its changes, wherever it stands (see `allowed_ip`).
+    let Some(peer) = changes.peers.get_mut(changes.first_of_peer) else {
         return Err(Problem::PeerKeyBeforePeer(name));
     };
     match key {

@@ -151,6 +151,20 @@ fn additions_and_removals_of_prefixes_keep_their_order() {
 }
 
 #[test]
+fn what_concerns_a_peer_concerns_all_its_changes_wherever_it_stands() {
+    let changes = set(&format!(
+        "public_key={A}\nallowed_ip=10.0.0.1/32\nallowed_ip=-10.0.0.2/32\nallowed_ip=10.0.0.3/32\n\
+         replace_allowed_ips=true\nupdate_only=true\nremove=true\npreshared_key={B}\n"
+    ));
+    let [first, second] = &changes.peers[..] else {
+        panic!("two changes")
+    };
+    assert!(first.update_only && first.remove && first.config.replace_allowed_ips);
+    assert!(first.config.preshared_key.is_some());
+    assert!(second.update_only && !second.remove && !second.config.replace_allowed_ips);
+}
+
+#[test]
 fn mistakes_name_their_line_and_never_the_value() {
     assert_eq!(problem("hello\n"), (1, Problem::NotAssignment));
     assert_eq!(problem("\n"), (1, Problem::NoOperation));
