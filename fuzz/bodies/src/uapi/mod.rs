@@ -61,12 +61,12 @@ pub fn uapi(bytes: &[u8]) {
 
     let mut interfaces = [1, 4].map(|shards| Interface::new(shards, &limits));
     let mut model = Model::default();
-    for request in requests.into_iter().zip(again) {
+    for (text, request) in texts(script.0).zip(requests.into_iter().zip(again)) {
         let (Request::Set(first), Request::Set(second)) = request else {
             continue;
         };
         assert_bounded(&first, &limits);
-        let expected = model.after(&first);
+        let expected = model.after(text);
         let outcomes = [first, second]
             .into_iter()
             .zip(&mut interfaces)
@@ -129,6 +129,17 @@ fn read(
         }
     }
     (requests, None)
+}
+
+/// The requests in a stream, up to the first that is no text.
+fn texts(stream: &[u8]) -> impl Iterator<Item = &str> {
+    let mut rest = stream;
+    std::iter::from_fn(move || {
+        let end = rest.windows(2).position(|pair| pair == b"\n\n")? + 2;
+        let (request, behind) = rest.split_at(end);
+        rest = behind;
+        std::str::from_utf8(request).ok()
+    })
 }
 
 fn interface_index(name: &str) -> Option<u32> {

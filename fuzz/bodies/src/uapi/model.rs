@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use wirewright_engine::Limits;
-use wirewright_engine::uapi::{Changes, PeerChange};
+use wirewright_engine::allowed_ips::Prefix;
 use wirewright_protocol::SecretKey;
 
 /// An interface, as `wg showconf` would show it.
@@ -26,53 +26,63 @@ struct Peer {
 }
 
 impl Model {
-    /// What a request makes of it, if it is taken.
-    pub(super) fn after(&self, changes: &Changes) -> Self {
+    /// What the text of a set makes of it, if it is taken: a well-formed one.
+    pub(super) fn after(&self, request: &str) -> Self {
         let mut after = self.clone();
-        if let Some(key) = &changes.private_key {
-            after.private_key = key.as_ref().map(|key| *key.as_bytes());
+        let lines: Vec<(&str, &str)> = request.lines().filter_map(|line| line.split_once('=')).collect();
+        let mut parts = lines.split(|(key, _)| *key == "public_key");
+        let device = parts.next().unwrap_or(&[]);
+        let last = |lines: &[(&str, &str)], key| last_of(lines, key).map(str::to_owned);
+        if let Some(key) = last(device, "private_key") {
+            after.private_key = Some(bytes(&key)).filter(|key| *key != [0; 32]);
             if let Some(own) = after.own() {
                 after.remove(&own);
             }
         }
-        after.port = changes.listen_port.unwrap_or(after.port);
-        after.mark = changes.fwmark.unwrap_or(after.mark);
-        if changes.replace_peers {
+        if let Some(port) = last(device, "listen_port") {
+            after.port = port.parse().expect("a port");
+        }
+        if let Some(mark) = last(device, "fwmark") {
+            after.mark = mark.parse().expect("a mark");
+        }
+        if last(device, "replace_peers").is_some() {
             (after.peers, after.owners) = Default::default();
         }
-        for change in &changes.peers {
-            after.change(change);
+        let keys = lines.iter().filter(|(key, _)| *key == "public_key");
+        for ((_, key), lines) in keys.zip(parts) {
+            after.change(bytes(key), lines);
         }
         after
     }
 
-    fn change(&mut self, change: &PeerChange) {
-        let (key, config) = (*change.public_key.as_bytes(), &change.config);
-        if change.remove {
+    fn change(&mut self, key: [u8; 32], lines: &[(&str, &str)]) {
+        let is_told = |name| last_of(lines, name).is_some();
+        if is_told("remove") {
             return self.remove(&key);
         }
-        if Some(key) == self.own() || change.update_only && !self.peers.contains_key(&key) {
+        if Some(key) == self.own() || is_told("update_only") && !self.peers.contains_key(&key) {
             return;
         }
         let peer = self.peers.entry(key).or_default();
-        if let Some(preshared_key) = &config.preshared_key {
-            peer.preshared_key = *preshared_key.as_bytes();
+        if let Some(preshared_key) = last_of(lines, "preshared_key") {
+            peer.preshared_key = bytes(preshared_key);
         }
-        if let Some(endpoint) = config.endpoint {
-            peer.endpoint = Some(undisguised(endpoint));
+        if let Some(endpoint) = last_of(lines, "endpoint") {
+            let numbered = endpoint.replace("%lo]", "%1]").replace("%eth0]", "%2]");
+            peer.endpoint = Some(undisguised(numbered.parse().expect("an endpoint")));
         }
-        if let Some(keepalive) = config.persistent_keepalive {
-            peer.keepalive = keepalive.map_or(0, |interval| interval.as_secs());
+        if let Some(keepalive) = last_of(lines, "persistent_keepalive_interval") {
+            peer.keepalive = keepalive.parse().expect("seconds");
         }
-        if config.replace_allowed_ips {
+        if is_told("replace_allowed_ips") {
             self.owners.retain(|_, owner| *owner != key);
         }
-        for prefix in &config.allowed_ips {
-            self.owners.insert(prefix.to_string(), key);
-        }
-        for prefix in &change.disallowed_ips {
+        for (_, value) in lines.iter().filter(|(name, _)| *name == "allowed_ip") {
+            let prefix: Prefix = value.trim_start_matches(['-', '+']).parse().expect("a prefix");
             let prefix = prefix.to_string();
-            if self.owners.get(&prefix) == Some(&key) {
+            if !value.starts_with('-') {
+                self.owners.insert(prefix, key);
+            } else if self.owners.get(&prefix) == Some(&key) {
                 self.owners.remove(&prefix);
             }
         }
@@ -105,6 +115,10 @@ impl Model {
         let (mut model, mut current) = (Self::default(), None);
         let mut seen = BTreeSet::new();
         for line in body.lines() {
+            assert!(
+                !line.contains(|letter: char| letter.is_ascii_uppercase()),
+                "wg writes lowercase"
+            );
             let (key, value) = line.split_once('=').expect("each line is key=value");
             if key == "public_key" {
                 seen.clear();
@@ -148,9 +162,17 @@ impl Model {
     }
 }
 
-/// 64 lowercase digits.
+fn last_of<'a>(lines: &[(&str, &'a str)], key: &str) -> Option<&'a str> {
+    lines
+        .iter()
+        .rev()
+        .find(|(name, _)| *name == key)
+        .map(|(_, value)| *value)
+}
+
+/// 64 digits.
 fn bytes(text: &str) -> [u8; 32] {
-    assert!(text.len() == 64 && !text.contains(|letter: char| letter.is_ascii_uppercase()));
+    assert_eq!(text.len(), 64);
     std::array::from_fn(|index| {
         let digits = text.get(2 * index..2 * index + 2).expect("two digits");
         u8::from_str_radix(digits, 16).expect("hexadecimal digits")
