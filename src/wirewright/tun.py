@@ -70,7 +70,7 @@ class Settings:
 
     def __init__(self, name: str, *, foreground: bool) -> None:
         """Read the environment, before anything is opened that might take the number of a descriptor in it."""
-        level = os.environ.get("LOG_LEVEL")
+        level = os.environ.get("LOG_LEVEL", "")
         self.name = name
         self.tun_descriptor = descriptor_in("WG_TUN_FD")
         self.uapi_descriptor = descriptor_in("WG_UAPI_FD")

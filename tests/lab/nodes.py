@@ -148,8 +148,8 @@ def pair(
 
 def inside(machine: Machine, *words: str) -> subprocess.Popen[str]:
     """Start ``inside.py`` in a host; it has said that it is ready when this returns."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    process = machine.popen(sys.executable, INSIDE, *words, **pipes, text=True)
+    pipe = subprocess.PIPE
+    process = machine.popen(sys.executable, INSIDE, *words, stdin=pipe, stdout=pipe, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
