@@ -217,8 +217,10 @@ def test_without_a_standard_error_it_serves_and_tells_nobody() -> None:
     with Lab(cable()) as lab:
         process = lab["a"].popen("sh", "-c", 'exec "$0" -f wg0 <&- >&- 2>&-', OURS)
         until(lambda: "wg0.sock" in lab["a"].run("ls", "/var/run/wireguard").stdout, "it serves")
-        for _ in range(3):
-            assert "errno=-22" in send(lab["a"], "set=1\nlisten_port=x\n\n")
+        (number,) = lab["a"].processes("wirewright-tun")
+        places = [Path(f"/proc/{number}/fd/{descriptor}").readlink() for descriptor in range(3)]
+        assert places == [Path(os.devnull)] * 3
+        assert "errno=-22" in send(lab["a"], "set=1\nlisten_port=x\n\n")
         Node(lab["a"], INNER[0]).setconf()
         lab["a"].kill("wirewright-tun", signal.SIGTERM)
         assert process.wait(20) == 0
