@@ -78,6 +78,7 @@ rust-tests:
 
 interop-peers: $(STAMPS)/venv
 	$(PY) scripts/install_wireguard_go.py
+	$(PY) scripts/install_cargo_peers.py
 
 $(STAMPS)/venv: scripts/find_python.sh
 	python=$$(scripts/find_python.sh) && "$$python" -m venv $(VENV)
