@@ -1,8 +1,8 @@
 """Put boringtun and gotatun, which the tests in the lab talk to and benchmarks run beside, into .cache/bin.
 
-They are built from crates.io at pinned versions, with the dependencies that their authors locked, and as their
-authors release them: benchmarks compare with the same programs. What cannot be had is said; under CI=true it is
-an error, elsewhere the tests that need it are skipped.
+They are built from crates.io at pinned versions, with the dependencies that their authors locked, and as they
+release them, since benchmarks compare with the same programs. What cannot be had is said; under CI=true
+it is an error, elsewhere the tests that need it are skipped.
 """
 
 from __future__ import annotations

@@ -32,10 +32,7 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def wireguard_go() -> Path:
     """Return the wireguard-go program that the test set-up installed (scripts/install_wireguard_go.py)."""
-    program = ROOT / ".cache" / "bin" / "wireguard-go"
-    if not program.exists():
-        missing("wireguard-go", "run `make test` once, or `python scripts/install_wireguard_go.py`")
-    return program
+    return installed("wireguard-go", "install_wireguard_go.py")
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +44,14 @@ def without_capabilities() -> list[str]:
     # Only who holds CAP_SETPCAP may shrink the bounding set; others have no capabilities to drop.
     bounding = ["--bounding-set=-all"] if os.geteuid() == 0 else []
     return [setpriv, *bounding, "--inh-caps=-all", "--no-new-privs"]
+
+
+def installed(program: str, script: str) -> Path:
+    """Return another implementation's program, as a script of the test set-up installs it."""
+    path = ROOT / ".cache" / "bin" / program
+    if not path.exists():
+        missing(program, f"run `make test` once, or `python scripts/{script}`")
+    return path
 
 
 def missing(tool: str, remedy: str) -> NoReturn:

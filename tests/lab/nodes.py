@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.interop.relay import until
+from tests.lab.dumps import Dump, parse
 from wirewright.keys import PresharedKey, PublicKey, SecretKey
 from wirewright.lab import Lab, Link, Machine, Topology, at
 
@@ -19,6 +22,13 @@ INSIDE = str(Path(__file__).with_name("inside.py"))
 # Where two hosts meet: the outer addresses.
 OUTER = {4: ("192.0.2.1", "192.0.2.2"), 6: ("fd00::1", "fd00::2")}
 INNER = (("10.7.0.1", "fd07::1"), ("10.7.0.2", "fd07::2"))
+
+# Others are to print no banner, to stay who they are, and to write no log into a folder that all share.
+MANNERS = {
+    "WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD": "1",
+    "WG_SUDO": "true",
+    "WG_LOG_FILE": "/dev/null",
+}
 
 
 def cable(**qualities: Any) -> Topology:
@@ -36,6 +46,7 @@ class Node:
     """Inner ones, without a prefix length."""
     name: str = "wg0"
     program: str = OURS
+    """With its options, if any."""
     port: int = 51820
     mtu: int = 1420
     environment: dict[str, str] = field(default_factory=dict)
@@ -49,9 +60,8 @@ class Node:
 
     def start(self) -> Node:
         """Start it and bring it up, without peers."""
-        quiet = {"WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD": "1"}
         without = {"WIREWRIGHT_WITHOUT": ",".join(self.without)}
-        self.machine.run(self.program, self.name, env=quiet | without | self.environment)
+        self.machine.run(*shlex.split(self.program), self.name, env=MANNERS | without | self.environment)
         self.setconf()
         self.bring_up()
         return self
@@ -80,11 +90,18 @@ class Node:
         rows = (line.split("\t", 1) for line in self.wg("show", what).splitlines())
         return {row[0]: row[1] for row in rows}
 
+    def dump(self) -> Dump:
+        """Return all that ``wg show`` tells."""
+        return parse(self.wg("show", "dump"))
+
     def latest_handshake(self, peer: Node) -> int:
         return int(self.show("latest-handshakes").get(str(peer.public_key), "0"))
 
     def received(self, peer: Node) -> int:
         return int(self.show("transfer").get(str(peer.public_key), "0\t0").split("\t")[0])
+
+    def sent(self, peer: Node) -> int:
+        return int(self.show("transfer").get(str(peer.public_key), "0\t0").split("\t")[1])
 
     def endpoint_of(self, peer: Node) -> str:
         return self.show("endpoints")[str(peer.public_key)]
@@ -100,11 +117,19 @@ class Node:
         done = self.machine.run("ping", "-n", "-c1", "-w", str(seconds), address, check=False)
         return done.returncode == 0
 
+    def kill(self) -> None:
+        """End its process without a warning, and wait until the kernel has taken the interface."""
+        assert self.machine.kill(Path(shlex.split(self.program)[0]).name) == 1
+        until(lambda: not self.is_there(), "the interface goes with its process")
+
     def is_gone(self) -> bool:
         """Whether neither its process nor its interface nor its socket are there."""
-        links = self.machine.run("ip", "-o", "link").stdout
         sockets = self.machine.run("ls", "/var/run/wireguard").stdout
-        return f": {self.name}:" not in links and f"{self.name}.sock" not in sockets.split()
+        return not self.is_there() and f"{self.name}.sock" not in sockets.split()
+
+    def is_there(self) -> bool:
+        """Whether its interface is."""
+        return f": {self.name}:" in self.machine.run("ip", "-o", "link").stdout
 
 
 def peer_section(
@@ -146,6 +171,18 @@ def pair(
     return a, b
 
 
+def steady_pings(node: Node, address: str, seconds: int) -> subprocess.Popen[str]:
+    """Ping five times a second for so long; what was lost stands in the last lines of the output."""
+    words = ("ping", "-n", "-q", "-i", "0.2", "-c", str(seconds * 5), "-W", "5", address)
+    return node.machine.popen(*words, stdout=subprocess.PIPE, text=True)
+
+
+def pass_time(seconds: float) -> None:
+    """Wait for what others do or forget by their own clocks."""
+    end = time.monotonic() + seconds
+    until(lambda: time.monotonic() > end, f"{seconds} s pass", seconds + 5)
+
+
 def inside(machine: Machine, *words: str) -> subprocess.Popen[str]:
     """Start ``inside.py`` in a host; it has said that it is ready when this returns."""
     pipe = subprocess.PIPE
@@ -180,7 +217,9 @@ __all__ = [
     "cable",
     "inside",
     "pair",
+    "pass_time",
     "peer_section",
+    "steady_pings",
     "transfer",
     "until",
 ]

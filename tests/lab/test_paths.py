@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.nodes import INNER, OURS, OUTER, Node, cable, pair, peer_section, transfer, until
+from tests.lab.nodes import (
+    INNER,
+    OURS,
+    OUTER,
+    Node,
+    cable,
+    pair,
+    pass_time,
+    peer_section,
+    transfer,
+    until,
+)
 from wirewright.lab import Host, Lab, Link, Nat, Route, Topology, at
 
 BEHIND_NAT = Topology(
@@ -32,12 +43,6 @@ def behind_nat(lab: Lab, keepalive: int | None) -> tuple[Node, Node]:
     a.setconf(peer_section(b, endpoint="192.0.2.2", keepalive=keepalive))
     a.ping("10.7.0.2")
     return a, b
-
-
-def pass_time(seconds: float) -> None:
-    """Wait for what a NAT forgets by its own clock."""
-    end = time.monotonic() + seconds
-    until(lambda: time.monotonic() > end, f"{seconds} s pass", seconds + 5)
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -232,10 +237,10 @@ def test_a_tunnel_whose_endpoint_is_behind_itself_does_not_spin() -> None:
         a.wg("set", "peer", str(b.public_key), "allowed-ips", "10.7.0.2/32,192.0.2.2/32")
         lab["a"].run("ip", "route", "add", "192.0.2.2/32", "dev", "wg0")
         (process,) = lab["a"].processes("wirewright-tun")
-        before = sent(a, b)
+        before = a.sent(b)
         lab["a"].run("ping", "-n", "-c3", "-i", "0.2", "-W", "1", "10.7.0.2", check=False)
         # Each ping goes round once.
-        assert sent(a, b) - before < 70_000
+        assert a.sent(b) - before < 70_000
         assert lab["a"].processes("wirewright-tun") == [process]
         lab["a"].run("ip", "route", "del", "192.0.2.2/32", "dev", "wg0")
         a.ping("10.7.0.2")
@@ -261,17 +266,13 @@ def test_two_peers_behind_each_other_do_not_spin() -> None:
         for peer in peers:
             peer.setconf(peer_section(a))
         until(lambda: all(map(a.latest_handshake, peers)), "both have shaken hands")
-        before = sum(sent(a, peer) for peer in peers)
+        before = sum(a.sent(peer) for peer in peers)
         for endpoint in endpoints:
             lab["a"].run("ip", "route", "add", f"{endpoint}/32", "dev", "wg0")
         for peer in peers:
             lab["a"].run("ip", "route", "add", f"{peer.addresses[0]}/32", "dev", "wg0")
             assert not a.reaches(peer.addresses[0])
-        assert sum(sent(a, peer) for peer in peers) - before < 70_000
-
-
-def sent(node: Node, peer: Node) -> int:
-    return int(node.show("transfer")[str(peer.public_key)].split("\t")[1])
+        assert sum(a.sent(peer) for peer in peers) - before < 70_000
 
 
 def test_a_mark_lets_a_tunnel_s_own_datagrams_pass_it_by() -> None:
