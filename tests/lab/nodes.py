@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.interop.relay import until
 from tests.lab.dumps import Dump, parse
@@ -94,16 +94,16 @@ class Node:
         """Return all that ``wg show`` tells."""
         return parse(self.wg("show", "dump"))
 
-    def latest_handshake(self, peer: Node) -> int:
+    def latest_handshake(self, peer: Known) -> int:
         return int(self.show("latest-handshakes").get(str(peer.public_key), "0"))
 
-    def received(self, peer: Node) -> int:
+    def received(self, peer: Known) -> int:
         return int(self.show("transfer").get(str(peer.public_key), "0\t0").split("\t")[0])
 
-    def sent(self, peer: Node) -> int:
+    def sent(self, peer: Known) -> int:
         return int(self.show("transfer").get(str(peer.public_key), "0\t0").split("\t")[1])
 
-    def endpoint_of(self, peer: Node) -> str:
+    def endpoint_of(self, peer: Known) -> str:
         return self.show("endpoints")[str(peer.public_key)]
 
     def ping(self, address: str, *, seconds: int = 20, size: int = 56, count: int = 1) -> str:
@@ -132,8 +132,19 @@ class Node:
         return f": {self.name}:" in self.machine.run("ip", "-o", "link").stdout
 
 
+class Known(Protocol):
+    """What others must know of an interface."""
+
+    @property
+    def public_key(self) -> PublicKey: ...
+    @property
+    def addresses(self) -> Sequence[str]: ...
+    @property
+    def port(self) -> int: ...
+
+
 def peer_section(
-    node: Node,
+    node: Known,
     *,
     endpoint: str | None = None,
     allowed: Iterable[str] | None = None,

@@ -39,8 +39,8 @@ class Wire:
                 f"udp {at} {port} {match} counter name {name(way, kind)}" for kind, match in KINDS.items()
             ]
             lines.append("}")
-        # Where a test may refuse what passes.
-        lines += [f"chain {hook} {{ type filter hook {hook} priority 1; }}" for hook, _ in WAYS.values()]
+        # Where a test may refuse what comes.
+        lines.append("chain refused { type filter hook input priority 1; }")
         machine.run("nft", "-f", "-", input="\n".join([*lines, "}", ""]))
 
     def came(self, kind: str) -> int:
@@ -52,16 +52,18 @@ class Wire:
         return self._counts()[name("out", kind)]
 
     def refuse(self, *kinds: str) -> None:
-        """Drop these, coming and going, from now on; they are still counted."""
-        for hook, at in WAYS.values():
-            for kind in kinds:
-                rule = f"add rule inet {self._table} {hook} udp {at} {self._port} {KINDS[kind]} drop"
-                self._machine.run("nft", "-f", "-", input=rule + "\n")
+        """Drop what comes of these kinds from now on; it is still counted."""
+        for kind in kinds:
+            rule = f"add rule inet {self._table} refused udp dport {self._port} {KINDS[kind]} drop"
+            self._machine.run("nft", "-f", "-", input=rule + "\n")
 
     def admit(self) -> None:
         """Drop nothing any more."""
-        for hook, _ in WAYS.values():
-            self._machine.run("nft", "flush", "chain", "inet", self._table, hook)
+        self._machine.run("nft", "flush", "chain", "inet", self._table, "refused")
+
+    def remove(self) -> None:
+        """Count no more."""
+        self._machine.run("nft", "delete", "table", "inet", self._table)
 
     def _counts(self) -> dict[str, int]:
         listed = json.loads(
