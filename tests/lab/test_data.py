@@ -33,11 +33,11 @@ def test_pings_and_a_stream_pass(inner: int, outer: int) -> None:
         transfer(lab["b"], lab["a"], inner_address(inner, 0), 20_000_000)
 
 
-@pytest.mark.parametrize("inner", [4, 6])
-def test_datagrams_of_every_size_come_back_whole(inner: int) -> None:
+@pytest.mark.parametrize(("inner", "outer"), BOTH)
+def test_datagrams_of_every_size_come_back_whole(inner: int, outer: int) -> None:
     sizes = UDP_SIZES if inner == 4 else (*UDP_SIZES[:-1], 65487)
     with Lab(cable()) as lab:
-        pair(lab)
+        pair(lab, outer=outer)
         server = inside(lab["b"], "echo")
         lab["a"].run(sys.executable, INSIDE, "sizes", inner_address(inner), *map(str, sizes))
         server.kill()

@@ -150,55 +150,6 @@ def test_a_nat_that_loses_its_mind_amid_a_session_is_followed() -> None:
         b.ping("10.7.0.1")
 
 
-TWO_WAYS = Topology(
-    (
-        Link(at("a", "192.0.2.1/24"), at("b", "192.0.2.2/24")),
-        Link(at("a", "198.51.100.1/24"), at("b", "198.51.100.2/24")),
-    ),
-)
-
-
-def test_answers_leave_from_the_address_that_was_asked() -> None:
-    with Lab(TWO_WAYS) as lab:
-        # b has two addresses for a; a speaks to the second, though b's way to a prefers the first.
-        lab["b"].run("ip", "address", "add", "203.0.113.5/32", "dev", "lo")
-        lab["a"].run("ip", "route", "add", "203.0.113.5", "via", "192.0.2.2")
-        a, b = (Node(lab[host], inner).start() for host, inner in zip("ab", INNER, strict=True))
-        b.setconf(peer_section(a))
-        a.setconf(peer_section(b, endpoint="203.0.113.5"))
-        a.ping("10.7.0.2")
-        b.ping("10.7.0.1")
-        # Had it answered from elsewhere, a would have roamed there.
-        assert a.endpoint_of(b) == "203.0.113.5:51820"
-
-
-def test_a_source_address_that_is_taken_away_does_not_silence_the_peer() -> None:
-    with Lab(TWO_WAYS) as lab:
-        lab["b"].run("ip", "address", "add", "203.0.113.5/32", "dev", "lo")
-        lab["a"].run("ip", "route", "add", "203.0.113.5", "via", "192.0.2.2")
-        a, b = (Node(lab[host], inner).start() for host, inner in zip("ab", INNER, strict=True))
-        b.setconf(peer_section(a))
-        a.setconf(peer_section(b, endpoint="203.0.113.5"))
-        a.ping("10.7.0.2")
-        lab["b"].run("ip", "address", "del", "203.0.113.5/32", "dev", "lo")
-        b.ping("10.7.0.1")
-        # From one that is left; a follows.
-        assert a.endpoint_of(b) == "192.0.2.2:51820"
-        a.ping("10.7.0.2")
-
-
-def test_when_the_way_moves_to_another_interface_the_source_follows() -> None:
-    with Lab(TWO_WAYS) as lab:
-        a, b = pair(lab)
-        a.ping("10.7.0.2")
-        lab["a"].run("ip", "link", "set", "eth0", "down")
-        lab["b"].run("ip", "link", "set", "eth0", "down")
-        a.wg("set", "peer", str(b.public_key), "endpoint", "198.51.100.2:51820")
-        a.ping("10.7.0.2")
-        assert b.endpoint_of(a) == "198.51.100.1:51820"
-        b.ping("10.7.0.1")
-
-
 def test_an_interface_that_moved_to_another_namespace_leaves_its_socket_behind() -> None:
     topology = Topology((*cable().links, Link(at("a"), at("inner"))))
     with Lab(topology) as lab:

@@ -6,11 +6,21 @@ import itertools
 import os
 from base64 import b64encode
 
-from tests.lab.nodes import Node, cable, pair, peer_section, transfer
+from tests.lab.nodes import INNER, Node, cable, pair, peer_section, transfer, until
+from tests.lab.wire import Wire
 from wirewright.keys import SecretKey
 from wirewright.lab import Lab
 
 ALLOWED = 130_000
+# The points of the curve and its twist whose order divides eight, also in the forms that are not reduced, and
+# with the bit that RFC 7748 has ignored: a secret times any of them is zero.
+FIELD = 2**255 - 19
+SMALL = (
+    *(0, 1, FIELD - 1, FIELD, FIELD + 1),
+    325606250916557431795983626356110631294008115727848805560023387167927233504,
+    39382357235489614581723060781553021112529911719440698176882885853963445705823,
+)
+LOW_ORDER = [(point | bit).to_bytes(32, "little") for point in SMALL for bit in (0, 1 << 255)]
 PEERS = 100_000
 
 
@@ -110,14 +120,39 @@ def test_two_interfaces_in_one_namespace_do_not_meet() -> None:
 def test_peers_with_low_order_points_are_kept_and_never_spoken_to() -> None:
     with Lab(cable()) as lab:
         a, b = pair(lab)
-        points = [bytes(32), bytes([1, *bytes(31)])]
-        for number, point in enumerate(points):
+        for number, point in enumerate(LOW_ORDER):
             key = b64encode(point).decode()
             a.add(f"[Peer]\nPublicKey = {key}\nAllowedIPs = 10.7.1.{number}/32\nEndpoint = 192.0.2.2:51820\n")
-        assert not a.reaches("10.7.1.1")
+        lab["a"].run("ip", "route", "add", "10.7.1.0/24", "dev", "wg0")
+        for number in range(len(LOW_ORDER)):
+            lab["a"].run("ping", "-n", "-c1", "-W", "0.1", f"10.7.1.{number}", check=False)
         a.ping("10.7.0.2")
-        assert {b64encode(point).decode() for point in points} <= set(a.show("latest-handshakes"))
+        assert {b64encode(point).decode() for point in LOW_ORDER} <= set(a.show("latest-handshakes"))
         assert b.received(a) > 0
+
+
+def test_keepalives_begin_with_the_key_and_need_no_packet() -> None:
+    with Lab(cable()) as lab:
+        wire = Wire(lab["a"])
+        a, b = (Node(lab[host], inner).start() for host, inner in zip("ab", INNER, strict=True))
+        b.setconf(peer_section(a))
+        a.wg("set", "private-key", "/dev/null")
+        a.add(peer_section(b, endpoint="192.0.2.2", keepalive=1))
+        assert not a.reaches("10.7.0.2")
+        assert wire.went("initiation") == 0
+        a.wg("set", "private-key", "/dev/stdin", input=a.key.expose() + "\n")
+        until(lambda: wire.went("keepalive") >= 2, "keepalives follow a handshake")
+        assert b.latest_handshake(a) > 0
+
+
+def test_a_peer_whose_key_becomes_our_own_is_removed() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        twin = Node(lab["b"], ("10.8.0.2",))
+        a.add(peer_section(twin))
+        assert set(a.show("allowed-ips")) == {str(b.public_key), str(twin.public_key)}
+        a.wg("set", "private-key", "/dev/stdin", input=twin.key.expose() + "\n")
+        assert set(a.show("allowed-ips")) == {str(b.public_key)}
 
 
 def test_our_own_key_as_a_peer_is_left_out() -> None:
