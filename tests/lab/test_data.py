@@ -44,6 +44,7 @@ def test_datagrams_of_every_size_come_back_whole(inner: int, outer: int) -> None
         server.communicate()
 
 
+@pytest.mark.parametrize("outer", [4, 6])
 @pytest.mark.parametrize(
     ("family", "mtu"),
     [
@@ -58,15 +59,19 @@ def test_datagrams_of_every_size_come_back_whole(inner: int, outer: int) -> None
         (6, 1280),
         (6, 1432),
         (6, 9000),
+        (6, 65475),
     ],
 )
-def test_packets_of_the_interface_s_mtu_pass_and_longer_ones_do_not(family: int, mtu: int) -> None:
+def test_packets_of_the_interface_s_mtu_pass_and_longer_ones_do_not(
+    family: int, mtu: int, outer: int
+) -> None:
     with Lab(cable(mtu=65535)) as lab:
         inner = tuple(pair_of[family == 6] for pair_of in INNER)
-        nodes = pair(lab, mtu=max(mtu, 1280))
+        nodes = pair(lab, outer=outer, mtu=max(mtu, 1280))
         for node in nodes:
             # Below 1280 there is no IPv6.
             node.machine.run("ip", "link", "set", node.name, "mtu", str(mtu))
+        nodes[0].ping(inner[1], size=0)
         header = 28 if family == 4 else 48
         fits = lab["a"].run("ping", "-n", "-M", "do", "-c1", "-w10", "-s", str(mtu - header), inner[1])
         assert "1 received" in fits.stdout
