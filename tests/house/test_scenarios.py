@@ -1,0 +1,17 @@
+"""The table of what is tested in the lab names tests that are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+
+def test_every_scenario_names_tests_that_exist(root: Path) -> None:
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (root / "docs" / "lab.md").read_text())
+    assert len(named) > 40
+    absent = [
+        (file, test)
+        for file, test in named
+        if f"\ndef {test}(" not in (root / "tests" / "lab" / file).read_text()
+    ]
+    assert absent == []
