@@ -95,6 +95,13 @@ class Kernel:
         """Ping; raise if nothing comes back."""
         self.guest.run(f"{ping_command(address)} -c {count} -s {size} -W 20 {address}")
 
+    def start(self, name: str, command: str) -> None:
+        """Begin something that goes on beside; what it writes can be looked for by the name."""
+        self.guest.run(f"{command} >/{name}-{self.name} 2>&1 &")
+
+    def has_written(self, name: str, text: str) -> bool:
+        return text in self.guest.run(f"cat /{name}-{self.name}")
+
     def dump(self) -> Dump:
         """Return all that the guest's ``wg`` tells."""
         return parse(self.guest.run(f"wg show {self.name} dump"))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -166,7 +167,7 @@ def test_streams_arrive_as_they_were_sent(both: tuple[Node, Kernel], inner: int,
     kernel.set_peer(node)
     node.setconf(section(kernel, outer))
     here, there = (addresses[0][inner == 6] for addresses in (INNER_HERE, INNER_THERE))
-    kernel.guest.run("rm -f /sum; nc -l -p 7000 </dev/null | sha256sum >/sum 2>&1 &")
+    kernel.start("sum", "nc -l -p 7000 </dev/null | sha256sum")
     sent = node.machine.python(
         "import hashlib, os, socket, sys\n"
         "data = os.urandom(2_000_000)\n"
@@ -174,8 +175,7 @@ def test_streams_arrive_as_they_were_sent(both: tuple[Node, Kernel], inner: int,
         "print(hashlib.sha256(data).hexdigest())",
         there,
     ).stdout.strip()
-    arrived = lambda: kernel.guest.run("cat /sum").split()[:1] == [sent]  # noqa: E731
-    until(arrived, "the stream arrives", seconds=60)
+    until(partial(kernel.has_written, "sum", sent), "the stream arrives", seconds=60)
 
     sink = inside(node.machine, "sink")
     digest = kernel.guest.run("head -c 2000000 /dev/urandom >/data; sha256sum </data").split()[0]
