@@ -168,6 +168,7 @@ def test_streams_arrive_as_they_were_sent(both: tuple[Node, Kernel], inner: int,
     node.setconf(section(kernel, outer))
     here, there = (addresses[0][inner == 6] for addresses in (INNER_HERE, INNER_THERE))
     kernel.start("sum", "nc -l -p 7000 </dev/null | sha256sum")
+    until(lambda: ":7000 " in kernel.guest.run("netstat -ltn"), "somebody listens")
     sent = node.machine.python(
         "import hashlib, os, socket, sys\n"
         "data = os.urandom(2_000_000)\n"
