@@ -124,6 +124,8 @@ events! {
     ReceiveError = "receive_error",
     /// The interface refused a packet that came through the tunnel: it is down, or the system has no memory.
     InterfaceRefused = "interface_refused",
+    /// A packet could not be read from the interface, for a cause that passes.
+    InterfaceUnread = "interface_unread",
 }
 
 /// A count for each [`Event`].

@@ -148,6 +148,16 @@ impl Tun {
 /// One queue of a TUN device.
 pub struct Queue(File);
 
+/// Whether no later call of reading a queue can succeed: its interface was deleted (`EBADFD`), or the descriptor or the buffer
+/// is none. Anything else is about one packet, or about the machine, and passes.
+#[must_use]
+pub fn is_final(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EBADFD | libc::EBADF | libc::EFAULT | libc::ENOSYS | libc::EOPNOTSUPP)
+    )
+}
+
 impl Queue {
     /// Reads one packet with its header. `None`: there is none now.
     ///

@@ -12,18 +12,20 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use wirewright_engine::{Batch, Event, Moment, Output, Shard};
 use wirewright_offload::gather::{Gather, Kinds, MAX_PACKETS};
 use wirewright_offload::split::Split;
 use wirewright_offload::virtio::{HEADER_LEN, Header, Kind};
 use wirewright_protocol::Instant;
-use wirewright_runtime::{Alarm, OsRandom, SuspendWatch, Timer, clock};
+use wirewright_runtime::{Alarm, OsRandom, Rest, SuspendWatch, Timer, clock};
 
 use crate::journal::Reporter;
 use crate::mailbox::{Letter, Mailbox};
-use crate::tun::{Queue, TunOffloads};
+use crate::tun::{self, Queue, TunOffloads};
 use crate::udp::{Receiver, Sender, Sockets};
 
 /// Bytes of the largest super-packet with its header.
@@ -32,6 +34,8 @@ const SUPER_PACKET: usize = HEADER_LEN + 65_535;
 const READS: usize = 64;
 /// Batches that a round seals: what is read is bounded in bytes, too.
 const BATCHES: usize = 4;
+/// A pause where the system cannot even put the thread to sleep.
+const BREATH: Duration = Duration::from_millis(1);
 
 /// Why a worker ended.
 #[derive(Debug)]
@@ -48,6 +52,8 @@ pub(crate) enum Ended {
 pub(crate) struct Worker {
     shard: Shard<OsRandom>,
     queue: Queue,
+    /// The errors of reading the queue.
+    rest: Rest,
     sockets: Arc<Sockets>,
     receiver: Receiver,
     sender: Sender,
@@ -82,6 +88,7 @@ impl Worker {
         Ok(Self {
             shard,
             queue,
+            rest: Rest::default(),
             sockets,
             receiver: Receiver::new(),
             sender: Sender::new(),
@@ -127,10 +134,14 @@ impl Worker {
             self.shard.suspended(at, &mut self.output);
         }
         let mut busy = false;
-        if self.ready.sockets {
-            busy = self
-                .receiver
-                .receive(&self.sockets, &mut self.shard, &mut self.received)?;
+        if self.ready.sockets || is_due(self.receiver.deadline(), at.now) {
+            let outcome =
+                self.receiver
+                    .receive(at.now, &self.sockets, &mut self.shard, &mut self.received)?;
+            busy = outcome.more;
+            if outcome.errors > 0 {
+                self.shard.count(Event::ReceiveError, outcome.errors);
+            }
         }
         let mut received = std::mem::take(&mut self.received);
         for batch in received.drain(..) {
@@ -142,7 +153,8 @@ impl Worker {
         self.shard.handshakes(at, data_comes, &mut self.output);
         self.shard.tick(at, &mut self.output);
         self.deliver();
-        let more = self.ready.tun && self.collect(at)?;
+        let wanted = self.ready.tun || is_due(self.rest.deadline(), at.now);
+        let more = wanted && self.collect(at)?;
         self.send(at.now);
         self.hand_over();
         self.reporter.post(&mut self.output.notices);
@@ -163,6 +175,7 @@ impl Worker {
                 Letter::Mtu(mtu) => self.shard.set_mtu(mtu),
                 Letter::Sockets { fresh, taken } => {
                     self.sockets = fresh;
+                    self.receiver.begin_anew();
                     self.ready.sockets = true;
                     let _ = taken.try_send(());
                 }
@@ -231,10 +244,22 @@ impl Worker {
         let mut sealed = 0;
         let mut more = true;
         for _ in 0..READS {
-            let Some(len) = self.queue.read(buffer)? else {
-                more = false;
-                break;
+            let len = match self.queue.read(buffer) {
+                Ok(Some(len)) => len,
+                Ok(None) => {
+                    self.rest.succeeded();
+                    more = false;
+                    break;
+                }
+                Err(error) if tun::is_final(&error) => return Err(error),
+                Err(_) => {
+                    self.shard.count(Event::InterfaceUnread, 1);
+                    self.rest.failed(at.now);
+                    more = false;
+                    break;
+                }
             };
+            self.rest.succeeded();
             let Some((header, packet)) = buffer.get_mut(..len).and_then(<[u8]>::split_first_chunk_mut) else {
                 continue;
             };
@@ -332,33 +357,53 @@ impl Worker {
 
     /// Looks what is readable; waits for it unless the worker is busy.
     fn sleep(&mut self, busy: bool) -> io::Result<()> {
+        let Some(mailbox) = self.mailboxes.get(usize::from(self.shard.id())) else {
+            return Ok(());
+        };
         let timeout = if busy {
             Some(Timespec {
                 tv_sec: 0,
                 tv_nsec: 0,
             })
         } else {
-            let deadlines = [self.shard.deadline(), self.shard.handshakes_due()];
+            let deadlines = [
+                self.shard.deadline(),
+                self.shard.handshakes_due(),
+                self.receiver.deadline(),
+                self.rest.deadline(),
+            ];
             self.alarm.set(deadlines.into_iter().flatten().min())?;
             self.alarm.timer().timeout(|| clock::now().now)
         };
-        let Some(mailbox) = self.mailboxes.get(usize::from(self.shard.id())) else {
-            return Ok(());
-        };
-        let watch = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
-        let mut fds = vec![watch(mailbox.as_fd()), watch(self.queue.as_fd())];
-        fds.extend(self.sockets.descriptors().map(watch));
-        let sockets = fds.len();
-        fds.extend(self.alarm.timer().descriptor().map(watch));
+        let [v4, v6] = self.receiver.awake(&self.sockets);
+        let tun = Some(self.queue.as_fd()).filter(|_| self.rest.is_awake());
+        // A place without a descriptor watches the mailbox for nothing.
+        let mut fds = [
+            Some(mailbox.as_fd()),
+            tun,
+            v4,
+            v6,
+            self.alarm.timer().descriptor(),
+        ]
+        .map(|fd| {
+            let flags = if fd.is_some() {
+                PollFlags::IN
+            } else {
+                PollFlags::empty()
+            };
+            PollFd::from_borrowed_fd(fd.unwrap_or(mailbox.as_fd()), flags)
+        });
         match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => (),
+            Ok(_) | Err(Errno::INTR) => (),
+            // poll(2): memory of the kernel is short, for a while.
+            Err(Errno::NOMEM | Errno::AGAIN) => std::thread::sleep(BREATH),
             Err(error) => return Err(error.into()),
         }
-        let mut readable = fds.iter().take(sockets).map(|fd| !fd.revents().is_empty());
-        let letters = readable.next().unwrap_or(false);
-        let tun = readable.next().unwrap_or(false);
-        let sockets = readable.any(|readable| readable);
-        self.ready = Ready { sockets, tun };
+        let [letters, tun, v4, v6, _] = fds.map(|fd| !fd.revents().is_empty());
+        self.ready = Ready {
+            sockets: v4 || v6,
+            tun,
+        };
         if letters {
             mailbox.rest();
         }
@@ -368,4 +413,8 @@ impl Worker {
     fn mailbox(&self) -> Option<&Mailbox> {
         self.mailboxes.get(usize::from(self.shard.id()))
     }
+}
+
+fn is_due(deadline: Option<Instant>, now: Instant) -> bool {
+    deadline.is_some_and(|deadline| deadline <= now)
 }

@@ -12,6 +12,8 @@ pub mod vault;
 
 mod alarm;
 mod random;
+mod refusals;
+mod rest;
 mod shell;
 mod suspend;
 mod udp;
@@ -19,6 +21,8 @@ mod waker;
 
 pub use alarm::{Alarm, SystemTimer, Timer};
 pub use random::OsRandom;
+pub use refusals::Refusals;
+pub use rest::{Rest, is_final};
 pub use shell::{Interface, Shell, State};
 pub use suspend::SuspendWatch;
 pub use udp::{UdpSockets, cause};

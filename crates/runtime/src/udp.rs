@@ -16,7 +16,6 @@ use link::Bound;
 mod double;
 mod link;
 mod receive;
-mod refusals;
 mod send;
 
 pub(crate) use receive::{Received, Receiving};

@@ -5,7 +5,6 @@
 
 mod message;
 mod receive;
-mod refusals;
 mod send;
 mod steering;
 
@@ -17,7 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::sys;
 
-pub use receive::{Batches, Receiver};
+pub use receive::{Batches, Received, Receiver};
 pub use send::Sender;
 
 /// Which of UDP's offloads are in use.

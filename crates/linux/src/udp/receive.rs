@@ -4,11 +4,13 @@
 //! alone are collected in one batch, since what follows is paid by the batch: to copy one costs less.
 
 use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr;
 
 use rand_core::CryptoRng;
 use wirewright_engine::{Batch, Endpoint, Shard};
+use wirewright_protocol::Instant;
+use wirewright_runtime::{Rest, is_final};
 
 use super::message::{Address, Arrival, Control};
 use super::{Bound, Sockets};
@@ -18,6 +20,16 @@ use crate::sys;
 const MESSAGES: usize = 16;
 /// Bytes that any message fits.
 const MESSAGE: usize = 65_536;
+
+/// What a round of receiving brought, but for the batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// More may wait.
+    pub more: bool,
+    /// Errors that pass.
+    pub errors: u64,
+}
+
 /// Where empty batches come from.
 pub trait Batches {
     /// One of many slots, each for a packet of the interface's MTU and what the protocol adds.
@@ -45,6 +57,8 @@ pub struct Receiver {
     lengths: [libc::mmsghdr; MESSAGES],
     /// Counts calls, to be fair to both families.
     turn: usize,
+    /// The errors of both sockets, IPv4's first.
+    rests: [Rest; 2],
 }
 
 // SAFETY: the pointers in `lengths` are set before each call and not followed after it.
@@ -61,31 +75,78 @@ impl Receiver {
             // SAFETY: message headers are made of numbers and pointers, which may be null.
             lengths: unsafe { sys::zeroed() },
             turn: 0,
+            rests: [Rest::default(); 2],
         }
     }
 
-    /// Receives what waits, up to a bound, and appends it to `received` in the order in which it came. True if more may
-    /// wait.
+    /// When a socket that rests after errors is to be tried again.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.rests.iter().filter_map(Rest::deadline).min()
+    }
+
+    /// Forgets the errors of sockets that were replaced.
+    pub fn begin_anew(&mut self) {
+        self.rests = [Rest::default(); 2];
+    }
+
+    /// The descriptors to wait for, IPv4's first: not those of sockets that rest after errors.
+    pub fn awake<'a>(&self, sockets: &'a Sockets) -> [Option<BorrowedFd<'a>>; 2] {
+        let [v4, v6] = &self.rests;
+        [(&sockets.v4, v4), (&sockets.v6, v6)].map(|(bound, rest)| {
+            bound
+                .as_ref()
+                .filter(|_| rest.is_awake())
+                .map(|bound| bound.socket.as_fd())
+        })
+    }
+
+    /// Receives what waits, up to a bound, and appends it to `received` in the order in which it came.
     ///
     /// # Errors
-    /// What the operating system says, but for an empty queue and for errors of earlier sends that it reports here.
+    /// What the operating system says, where no later call can succeed. Other errors are counted, and the socket is
+    /// left alone for a while if they go on.
     pub fn receive(
         &mut self,
+        now: Instant,
         sockets: &Sockets,
         batches: &mut impl Batches,
         received: &mut Vec<Batch>,
-    ) -> io::Result<bool> {
+    ) -> io::Result<Received> {
         // Each in turn is the first, lest a flood of one family keep the other out.
-        let mut families = [&sockets.v4, &sockets.v6];
+        let mut families = [(0, &sockets.v4), (1, &sockets.v6)];
         self.turn = self.turn.wrapping_add(1);
         if self.turn % 2 == 1 {
             families.reverse();
         }
-        let mut more = false;
-        for bound in families.into_iter().flatten() {
-            more |= self.call(bound, batches, received)?;
+        let mut outcome = Received::default();
+        for (number, bound) in families {
+            let (Some(bound), Some(rest)) = (bound, self.rests.get(number)) else {
+                continue;
+            };
+            if !rest.is_over(|| now) {
+                continue;
+            }
+            let called = self.call(bound, batches, received);
+            let Some(rest) = self.rests.get_mut(number) else {
+                continue;
+            };
+            match called {
+                Ok(more) => {
+                    outcome.more |= more;
+                    rest.succeeded();
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                    rest.succeeded()
+                }
+                Err(error) if is_final(&error) => return Err(error),
+                Err(_) => {
+                    outcome.errors += 1;
+                    rest.failed(now);
+                }
+            }
         }
-        Ok(more)
+        Ok(outcome)
     }
 
     /// One call of the kernel. True if it filled all buffers.
@@ -98,19 +159,7 @@ impl Receiver {
         while self.buffers.len() < MESSAGES {
             self.buffers.push(batches.whole(MESSAGE));
         }
-        let count = match self.ask(bound) {
-            Ok(count) => count,
-            Err(error) => match error.kind() {
-                ErrorKind::WouldBlock => return Ok(false),
-                // What an ICMP message did to an earlier datagram says nothing about the next.
-                ErrorKind::Interrupted
-                | ErrorKind::ConnectionRefused
-                | ErrorKind::ConnectionReset
-                | ErrorKind::HostUnreachable
-                | ErrorKind::NetworkUnreachable => return Ok(true),
-                _ => return Err(error),
-            },
-        };
+        let count = self.ask(bound)?;
         let mut singles: Option<Batch> = None;
         for index in 0..count {
             let (Some(header), Some(address)) = (self.lengths.get(index), self.addresses.get(index)) else {

@@ -5,16 +5,16 @@
 //! left them: a message names each as a piece.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use wirewright_engine::{Batch, Endpoint, Event, Slot};
 use wirewright_offload::segments::{MAX_BYTES, Outgoing, runs};
 use wirewright_protocol::Instant;
-use wirewright_runtime::cause;
+use wirewright_runtime::{Refusals, cause};
 
 use super::message::{Address, Control, Writer};
-use super::refusals::Refusals;
 use super::{Bound, Sockets};
 use crate::sys;
 
@@ -53,6 +53,18 @@ struct Train {
     /// Its datagrams among the pieces.
     first: usize,
     count: usize,
+    /// What the kernel may have refused at an earlier attempt, and this one does without.
+    doubt: Doubt,
+}
+
+/// What a refusal may have been about. It is remembered only if the datagrams go without.
+#[derive(Clone, Copy)]
+enum Doubt {
+    Nothing,
+    /// That the datagrams were to go together.
+    Train,
+    /// The local address that they were to leave from.
+    Source(IpAddr),
 }
 
 impl Sender {
@@ -116,8 +128,8 @@ impl Sender {
                 self.flush(now, bound, batches);
             }
             let mut path = first.path;
-            path.source = path.source.filter(|source| !self.no_source.holds(source, now));
-            let alone = !bound.trains || self.no_trains.holds(&path.remote.ip(), now);
+            path.source = path.source.filter(|source| !self.no_source.foresee(*source, now));
+            let alone = !bound.trains || self.no_trains.foresee(path.remote.ip(), now);
             let from = self.pieces.len();
             for index in run.clone() {
                 let datagram = batch.packet(index);
@@ -134,6 +146,7 @@ impl Sender {
                     segment,
                     first,
                     count: 1,
+                    doubt: Doubt::Nothing,
                 }));
             } else {
                 self.queue.push(Train {
@@ -141,6 +154,7 @@ impl Sender {
                     segment,
                     first: from,
                     count: run.len(),
+                    doubt: Doubt::Nothing,
                 });
             }
         }
@@ -152,7 +166,11 @@ impl Sender {
         let mut patient = true;
         while next < self.queue.len() {
             match self.call(bound, next) {
-                Ok(taken) => next += taken.max(1),
+                Ok(taken) => {
+                    let end = next + taken.max(1);
+                    (next..end).for_each(|at| self.learn(now, at));
+                    next = end;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     // The system takes nothing more: to wait for each of the rest would keep receiving waiting.
@@ -164,7 +182,7 @@ impl Sender {
                     }
                 }
                 Err(error) => {
-                    if !self.adapt(now, next, &error) {
+                    if !self.adapt(next, &error) {
                         self.refuse(next, cause(&error), batches);
                         next += 1;
                     }
@@ -189,31 +207,50 @@ impl Sender {
         self.unsent.extend(slots.map(|slot| (*slot, event)));
     }
 
+    /// The kernel took the message `at`: what it did without was what had been refused.
+    fn learn(&mut self, now: Instant, at: usize) {
+        let Some(train) = self.queue.get(at) else { return };
+        match train.doubt {
+            Doubt::Nothing => (),
+            Doubt::Train => self.no_trains.remember(train.path.remote.ip(), now),
+            Doubt::Source(gone) => {
+                self.no_source.remember(gone, now);
+                for train in self.queue.iter_mut().skip(at) {
+                    train.path.source = train.path.source.filter(|source| *source != gone);
+                }
+            }
+        }
+    }
+
     /// The kernel refused the message `at`. True if another attempt may succeed.
-    fn adapt(&mut self, now: Instant, at: usize, error: &io::Error) -> bool {
-        let Some(train) = self.queue.get(at).copied() else {
+    fn adapt(&mut self, at: usize, error: &io::Error) -> bool {
+        let Some(train) = self.queue.get_mut(at) else {
             return false;
         };
         let code = error.raw_os_error();
-        if train.count > 1 && matches!(code, Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE)) {
-            // EINVAL may also be about the source address; then the datagrams go singly for a while, and without it.
-            self.no_trains.note(train.path.remote.ip(), now);
-            let singles = (train.first..train.first + train.count).map(|first| Train {
-                first,
-                count: 1,
-                ..train
-            });
-            self.queue.splice(at..=at, singles);
+        // The local address that the peer wrote to may be gone (as the kernel's send4() finds out): let the system choose.
+        if let Some(source) = train
+            .path
+            .source
+            .take_if(|_| !matches!(code, Some(libc::EIO | libc::EMSGSIZE)))
+        {
+            train.doubt = Doubt::Source(source);
             return true;
         }
-        let Some(source) = train.path.source else {
+        if train.count == 1 || !matches!(code, Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE)) {
             return false;
-        };
-        // The local address that the peer wrote to may be gone (as the kernel's send4() finds out): let the system choose.
-        self.no_source.note(source, now);
-        for train in self.queue.iter_mut().skip(at) {
-            train.path.source = train.path.source.filter(|known| *known != source);
         }
+        let mut train = *train;
+        if let Doubt::Source(innocent) = train.doubt {
+            train.path.source = Some(innocent);
+        }
+        let singles = (train.first..train.first + train.count).map(|first| Train {
+            first,
+            count: 1,
+            doubt: Doubt::Train,
+            ..train
+        });
+        self.queue.splice(at..=at, singles);
         true
     }
 
@@ -277,3 +314,6 @@ fn becomes_writable(bound: &Bound) -> bool {
     let mut fds = [PollFd::new(&bound.socket, PollFlags::OUT)];
     poll(&mut fds, Some(&PATIENCE)).is_ok_and(|ready| ready > 0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,7 @@ mod tests {
 
     use crate::udp::{Batches, Receiver, Sockets, UdpConfig, UdpOffloads, bind};
     use wirewright_engine::Batch;
+    use wirewright_runtime::clock;
 
     const SHARDS: usize = 4;
 
@@ -116,7 +117,9 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(5);
         loop {
             for sockets in sockets {
-                receiver.receive(sockets, &mut Fresh, &mut batches).unwrap();
+                receiver
+                    .receive(clock::now().now, sockets, &mut Fresh, &mut batches)
+                    .unwrap();
             }
             let found: Vec<Vec<u8>> = batches
                 .iter()

@@ -9,7 +9,7 @@ use wirewright_offload::segments::{MAX_BYTES, Outgoing, runs};
 use wirewright_protocol::Instant;
 
 use super::link::Link;
-use super::refusals::Refusals;
+use crate::refusals::Refusals;
 
 /// What the thread that sends keeps from batch to batch.
 pub(crate) struct Sending {

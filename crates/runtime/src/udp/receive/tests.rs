@@ -1,4 +1,7 @@
 use std::cell::Cell;
+use std::time::Duration;
+
+use rustix::io::Errno;
 
 use super::super::double::Double;
 use super::*;
@@ -81,7 +84,7 @@ fn a_socket_that_goes_on_failing_is_tried_less_and_less() {
         match receiving.deadline() {
             Some(deadline) => {
                 assert!(!receiving.is_awake(0), "it must not be waited for");
-                assert!(deadline > now && deadline <= now + LONGEST_REST);
+                assert!(deadline > now && deadline <= now + Rest::LONGEST);
                 now = deadline;
             }
             None => now = now + Duration::from_nanos(1),
@@ -93,7 +96,7 @@ fn a_socket_that_goes_on_failing_is_tried_less_and_less() {
 
 #[test]
 fn a_socket_at_rest_is_not_read_and_wakes_up_by_itself() {
-    let failures = std::iter::repeat_n(Err(Errno::NETDOWN), TRIES as usize + 1);
+    let failures = std::iter::repeat_n(Err(Errno::NETDOWN), Rest::TRIES as usize + 1);
     let (link, mut receiving) = (link(failures.chain([Ok(1)])), Receiving::default());
     let links = [link];
     let now = Cell::new(START);
@@ -101,14 +104,14 @@ fn a_socket_at_rest_is_not_read_and_wakes_up_by_itself() {
         receive(&links, &mut batches(), receiving, || now.get()).unwrap();
         *links[0].receptions.borrow()
     };
-    for tries in 1..=TRIES as usize + 1 {
+    for tries in 1..=Rest::TRIES as usize + 1 {
         assert!(receiving.deadline().is_none());
         assert_eq!(round(&mut receiving), tries);
     }
     let deadline = receiving.deadline().unwrap();
-    assert_eq!(round(&mut receiving), TRIES as usize + 1);
+    assert_eq!(round(&mut receiving), Rest::TRIES as usize + 1);
     now.set(deadline);
-    assert_eq!(round(&mut receiving), TRIES as usize + 2);
+    assert_eq!(round(&mut receiving), Rest::TRIES as usize + 2);
     assert!(receiving.is_awake(0), "a datagram came");
 }
 
@@ -125,7 +128,7 @@ fn a_socket_at_rest_does_not_keep_the_other_from_receiving() {
     }
     assert_eq!(filled, 20);
     assert!(receiving.is_awake(1));
-    assert_eq!(*links[0].receptions.borrow(), TRIES as usize + 1);
+    assert_eq!(*links[0].receptions.borrow(), Rest::TRIES as usize + 1);
 }
 
 #[test]
