@@ -14,6 +14,61 @@ use wirewright_protocol::SessionKeys;
 use crate::batch::Batch;
 use crate::directory::PeerRef;
 
+/// Jobs that are done, without batch and keys, kept for their lists: so steady traffic allocates nothing.
+pub(crate) struct Spares<J>(Vec<J>);
+
+/// Without helpers one job is out at a time; a few more serve those.
+const SPARES: usize = 8;
+
+impl<J> Spares<J> {
+    pub(crate) const fn new() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl Spares<SealJob> {
+    /// A job for this batch.
+    pub(crate) fn take(&mut self, batch: Batch) -> SealJob {
+        let mut job = self.0.pop().unwrap_or_else(|| SealJob::new(0, Batch::new(0, 0)));
+        job.batch = batch;
+        job
+    }
+
+    /// Takes a job apart that is done: its batch is for the next stage, its keys are let go.
+    pub(crate) fn put(&mut self, mut job: SealJob) -> Batch {
+        let batch = core::mem::replace(&mut job.batch, Batch::new(0, 0));
+        job.keys.clear();
+        job.packets.clear();
+        job.sealed = false;
+        if self.0.len() < SPARES {
+            self.0.push(job);
+        }
+        batch
+    }
+}
+
+impl Spares<OpenJob> {
+    /// A job for this batch.
+    pub(crate) fn take(&mut self, batch: Batch) -> OpenJob {
+        let mut job = self.0.pop().unwrap_or_else(|| OpenJob::new(0, Batch::new(0, 0)));
+        job.batch = batch;
+        job
+    }
+
+    /// Takes a job apart that is done: its batch is for the next stage, its keys are let go.
+    pub(crate) fn put(&mut self, mut job: OpenJob) -> Batch {
+        let batch = core::mem::replace(&mut job.batch, Batch::new(0, 0));
+        job.keys.clear();
+        job.packets.clear();
+        job.sessions.clear();
+        job.verdicts.clear();
+        if self.0.len() < SPARES {
+            self.0.push(job);
+        }
+        batch
+    }
+}
+
 /// A batch whose data messages are to be sealed.
 pub struct SealJob {
     pub(crate) number: u64,
@@ -39,13 +94,12 @@ impl SealJob {
         self.sealed = wirewright_aead::seal(&self.keys, &self.packets, self.batch.slab()).is_ok();
     }
 
-    /// The batch of sealed datagrams. Nothing may leave unsealed: it is empty if the job was never run, or if the
-    /// cipher refused the layout (which is our own, and so cannot be wrong).
-    pub(crate) fn into_batch(mut self) -> Batch {
+    /// Leaves in the batch what may leave. Nothing may unsealed: it is empty if the job was never run, or if the cipher
+    /// refused the layout (which is our own, and so cannot be wrong).
+    pub(crate) fn keep_sealed(&mut self) {
         if !self.sealed {
             self.batch.clear();
         }
-        self.batch
     }
 }
 

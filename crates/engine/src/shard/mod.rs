@@ -40,7 +40,7 @@ use crate::batch::{Batch, Pool, Slot};
 use crate::counters::{Counters, Event};
 use crate::deadlines::Deadlines;
 use crate::directory::{Directory, PeerRef};
-use crate::job::{OpenJob, SealJob};
+use crate::job::{OpenJob, SealJob, Spares};
 use crate::limits::Limits;
 use crate::load::{KnownSources, Load, RateLimiter};
 use crate::output::Output;
@@ -85,6 +85,7 @@ pub struct Shard<R> {
     loops: Loops,
     sealing: Sequence<SealJob>,
     opening: Sequence<OpenJob>,
+    spares: (Spares<SealJob>, Spares<OpenJob>),
     counters: Counters,
     retired: Retired,
     pool: Pool,
@@ -138,6 +139,7 @@ impl<R: CryptoRng> Shard<R> {
             loops: Loops::new(),
             sealing: Sequence::new(),
             opening: Sequence::new(),
+            spares: (Spares::new(), Spares::new()),
             counters: Counters::default(),
             retired: Retired::new(),
             pool: Pool::default(),

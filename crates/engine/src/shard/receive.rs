@@ -44,14 +44,15 @@ impl<R: CryptoRng> Shard<R> {
             batch = self.hand_over_foreign(batch, output, Self::home_of_receiver, Handover::Receive)?;
         }
         self.begin_batch(at, &batch);
-        let mut job = OpenJob::new(0, batch);
+        let mut job = self.spares.1.take(batch);
         for index in 0..job.batch.len() {
             if !self.inspect(at, index, &mut job, output) {
                 job.batch.drop_packet(index);
             }
         }
         if job.packets.is_empty() {
-            self.recycle(job.batch);
+            let batch = self.spares.1.put(job);
+            self.recycle(batch);
             return None;
         }
         self.end_batch(at, &job);
@@ -152,10 +153,11 @@ impl<R: CryptoRng> Shard<R> {
                 job.batch.drop_packet(packet.slot as usize);
             }
         }
-        if job.batch.packets().next().is_some() {
-            output.packets.push(job.batch);
+        let batch = self.spares.1.put(job);
+        if batch.packets().next().is_some() {
+            output.packets.push(batch);
         } else {
-            self.recycle(job.batch);
+            self.recycle(batch);
         }
         for heard in heard.drain(..) {
             self.after_hearing(at, &heard, output);

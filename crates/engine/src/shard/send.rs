@@ -61,7 +61,7 @@ impl<R: CryptoRng> Shard<R> {
         let mut group_of = core::mem::take(&mut self.scratch.slots);
         self.route(&mut batch, &mut groups, &mut group_of);
 
-        let mut job = SealJob::new(0, batch);
+        let mut job = self.spares.0.take(batch);
         for group in &mut groups {
             group.sending = self.reserve(at, group, &mut job);
         }
@@ -78,7 +78,8 @@ impl<R: CryptoRng> Shard<R> {
         group_of.clear();
         (self.scratch.groups, self.scratch.slots) = (groups, group_of);
         if job.packets.is_empty() {
-            self.recycle(job.batch);
+            let batch = self.spares.0.put(job);
+            self.recycle(batch);
             return None;
         }
         job.number = self.sealing.issue();
@@ -88,8 +89,9 @@ impl<R: CryptoRng> Shard<R> {
     /// Takes a sealed job back. Its datagrams go out when all jobs with lower numbers are back, too.
     pub fn sealed(&mut self, job: SealJob, output: &mut Output) {
         self.sealing.put(job.number, job);
-        while let Some(job) = self.sealing.take() {
-            output.datagrams.push(job.into_batch());
+        while let Some(mut job) = self.sealing.take() {
+            job.keep_sealed();
+            output.datagrams.push(self.spares.0.put(job));
         }
     }
 
