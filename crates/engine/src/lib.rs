@@ -56,6 +56,6 @@ pub use directory::{Directory, PeerRef};
 pub use engine::Engine;
 pub use job::{OpenJob, SealJob};
 pub use limits::Limits;
-pub use output::{Handover, Notice, Output};
+pub use output::{HandedOver, Handover, Notice, Output};
 pub use peer::{Endpoint, PeerReport, PeerStatus};
 pub use shard::{Command, Moment, Shard};

@@ -77,6 +77,23 @@ pub enum Handover {
     KnownSource(SocketAddr),
 }
 
+/// How much came to another shard than its own, and was handed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HandedOver {
+    /// Datagrams, which a socket filter should have steered.
+    pub datagrams: u64,
+    /// Packets of the interface.
+    pub packets: u64,
+}
+
+impl HandedOver {
+    /// Adds those of another shard.
+    pub fn merge(&mut self, other: Self) {
+        self.datagrams = self.datagrams.saturating_add(other.datagrams);
+        self.packets = self.packets.saturating_add(other.packets);
+    }
+}
+
 /// News of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use wirewright_engine::uapi::{Changes, DeviceReport, Errno, Mistake, Reply, Request};
-use wirewright_engine::{ConfigureError, Control, Engine, Limits};
+use wirewright_engine::{ConfigureError, Control, Counters, Engine, HandedOver, Limits};
 use wirewright_offload::segments::{MAX_BYTES, MAX_DATAGRAMS};
 use wirewright_runtime::{OsRandom, Waker, clock};
 
@@ -284,6 +284,7 @@ impl Serve for Served {
     fn serve(&mut self, request: Request, reply: &mut Reply) -> Errno {
         match request {
             Request::Get => self.get(reply),
+            Request::Counters => self.counters(reply),
             Request::Set(changes) => self.set(changes),
         }
     }
@@ -320,6 +321,21 @@ impl Served {
                 from = next;
             }
         }
+        Errno::NONE
+    }
+
+    fn counters(&self, reply: &mut Reply) -> Errno {
+        let (mut counters, mut handed_over) = (Counters::default(), HandedOver::default());
+        for mailbox in self.mailboxes.iter() {
+            let (answer, answers) = mpsc::sync_channel(1);
+            mailbox.post(Letter::Counters(answer));
+            let Ok((its, its_handed_over)) = answers.recv_timeout(PATIENCE) else {
+                return Errno::EIO;
+            };
+            counters.merge(&its);
+            handed_over.merge(its_handed_over);
+        }
+        reply.counters(&counters, handed_over);
         Errno::NONE
     }
 

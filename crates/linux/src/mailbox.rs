@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use parking_lot::Mutex;
-use wirewright_engine::{Command, Handover, PeerReport};
+use wirewright_engine::{Command, Counters, HandedOver, Handover, PeerReport};
 use wirewright_runtime::Waker;
 
 use crate::udp::Sockets;
@@ -32,6 +32,8 @@ pub(crate) enum Letter {
         most: u32,
         answer: SyncSender<(Vec<PeerReport>, Option<u32>)>,
     },
+    /// To tell what went wrong, and how much was handed over.
+    Counters(SyncSender<(Counters, HandedOver)>),
     /// To end.
     Stop,
 }

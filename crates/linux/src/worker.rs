@@ -183,6 +183,9 @@ impl Worker {
                 Letter::Report { from, most, answer } => {
                     let _ = answer.try_send(self.shard.reports(at.now, from, most));
                 }
+                Letter::Counters(answer) => {
+                    let _ = answer.try_send((self.shard.counters().clone(), self.shard.handed_over()));
+                }
                 Letter::Stop => goes_on = false,
             }
         }

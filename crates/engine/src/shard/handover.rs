@@ -6,7 +6,7 @@ use rand_core::CryptoRng;
 
 use super::Shard;
 use crate::batch::Batch;
-use crate::output::{Handover, Output};
+use crate::output::{HandedOver, Handover, Output};
 
 impl<R: CryptoRng> Shard<R> {
     /// Hands over the packets that are at home in other shards: the batch as a whole if all of them are at home in
@@ -18,9 +18,12 @@ impl<R: CryptoRng> Shard<R> {
         output: &mut Output,
         home: impl Fn(&Self, &[u8]) -> u8,
         kind: impl Fn(Batch) -> Handover,
+        count: impl FnOnce(&mut HandedOver, u64),
     ) -> Option<Batch> {
         let mut homes = core::mem::take(&mut self.scratch.homes);
         homes.extend(batch.packets().map(|(_, packet)| home(self, packet)));
+        let foreign = homes.iter().filter(|home| **home != self.id).count() as u64;
+        count(&mut self.handed_over, foreign);
         let left = match homes.split_first() {
             None => None,
             Some((first, rest)) if rest.iter().any(|other| other != first) => {
@@ -129,7 +132,13 @@ mod tests {
                     asked.set(asked.get() + 1);
                     packet[0]
                 };
-                shard.hand_over_foreign(batch(homes), &mut Output::default(), home, Handover::Send);
+                shard.hand_over_foreign(
+                    batch(homes),
+                    &mut Output::default(),
+                    home,
+                    Handover::Send,
+                    |_, _| (),
+                );
                 assert_eq!(asked.get(), homes.len(), "{homes:?} in shard {}", shard.id);
             }
         }
@@ -140,7 +149,9 @@ mod tests {
         let mut output = Output::default();
         let shard = &mut shards(4)[1];
         let mixed = batch(&[1, 255, 3, 0, 255, 1, 3, 1]);
-        let left = shard.hand_over_foreign(mixed, &mut output, |_, packet| packet[0], Handover::Send);
+        let count = |counts: &mut HandedOver, foreign| counts.packets += foreign;
+        let left = shard.hand_over_foreign(mixed, &mut output, |_, packet| packet[0], Handover::Send, count);
+        assert_eq!(shard.handed_over().packets, 3);
         assert_eq!(packets(&left.unwrap()), [[1, 0], [1, 5], [1, 7]]);
         let handed: Vec<(u8, Vec<[u8; 2]>)> = output
             .handovers
@@ -160,11 +171,22 @@ mod tests {
     fn a_batch_of_one_shard_goes_whole() {
         let mut output = Output::default();
         let shard = &mut shards(4)[1];
-        let foreign =
-            shard.hand_over_foreign(batch(&[3, 3]), &mut output, |_, packet| packet[0], Handover::Send);
+        let foreign = shard.hand_over_foreign(
+            batch(&[3, 3]),
+            &mut output,
+            |_, packet| packet[0],
+            Handover::Send,
+            |_, _| (),
+        );
         assert!(foreign.is_none());
         assert!(matches!(&output.handovers[..], [(3, Handover::Send(batch))] if batch.len() == 2));
-        let own = shard.hand_over_foreign(batch(&[1, 1]), &mut output, |_, packet| packet[0], Handover::Send);
+        let own = shard.hand_over_foreign(
+            batch(&[1, 1]),
+            &mut output,
+            |_, packet| packet[0],
+            Handover::Send,
+            |_, _| (),
+        );
         assert_eq!(packets(&own.unwrap()).len(), 2);
     }
 }

@@ -43,7 +43,7 @@ use crate::directory::{Directory, PeerRef};
 use crate::job::{OpenJob, SealJob, Spares};
 use crate::limits::Limits;
 use crate::load::{KnownSources, Load, RateLimiter};
-use crate::output::Output;
+use crate::output::{HandedOver, Output};
 use crate::pages::Pages;
 use crate::peer::{Peer, PeerReport, PeerStatus, Retired};
 use crate::sequence::Sequence;
@@ -87,6 +87,7 @@ pub struct Shard<R> {
     opening: Sequence<OpenJob>,
     spares: (Spares<SealJob>, Spares<OpenJob>),
     counters: Counters,
+    handed_over: HandedOver,
     retired: Retired,
     pool: Pool,
     scratch: Scratch,
@@ -141,6 +142,7 @@ impl<R: CryptoRng> Shard<R> {
             opening: Sequence::new(),
             spares: (Spares::new(), Spares::new()),
             counters: Counters::default(),
+            handed_over: HandedOver::default(),
             retired: Retired::new(),
             pool: Pool::default(),
             scratch: Scratch::default(),
@@ -216,6 +218,12 @@ impl<R: CryptoRng> Shard<R> {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// How much this shard handed over to others.
+    #[must_use]
+    pub fn handed_over(&self) -> HandedOver {
+        self.handed_over
     }
 
     /// Counts an event that the shell saw, such as a datagram that the operating system refused.

@@ -19,7 +19,7 @@ use super::{Indices, Moment, Shard, key_of, peer_at};
 use crate::batch::Batch;
 use crate::counters::Event;
 use crate::job::{Claim, OpenJob, OpenKey};
-use crate::output::{Handover, Notice, Output};
+use crate::output::{HandedOver, Handover, Notice, Output};
 use crate::packet::{IpHeader, Malformed};
 use crate::peer::Endpoint;
 
@@ -41,7 +41,9 @@ impl<R: CryptoRng> Shard<R> {
             return None;
         }
         if self.shards > 1 {
-            batch = self.hand_over_foreign(batch, output, Self::home_of_receiver, Handover::Receive)?;
+            let count = |counts: &mut HandedOver, foreign| counts.datagrams += foreign;
+            batch =
+                self.hand_over_foreign(batch, output, Self::home_of_receiver, Handover::Receive, count)?;
         }
         self.begin_batch(at, &batch);
         let mut job = self.spares.1.take(batch);

@@ -17,7 +17,7 @@ use crate::batch::Batch;
 use crate::counters::Event;
 use crate::directory::PeerRef;
 use crate::job::{SealJob, SealKey};
-use crate::output::{Handover, Output};
+use crate::output::{HandedOver, Handover, Output};
 use crate::packet::IpHeader;
 use crate::peer::Endpoint;
 
@@ -55,7 +55,9 @@ impl<R: CryptoRng> Shard<R> {
             return None;
         }
         if self.shards > 1 {
-            batch = self.hand_over_foreign(batch, output, Self::home_of_destination, Handover::Send)?;
+            let count = |counts: &mut HandedOver, foreign| counts.packets += foreign;
+            batch =
+                self.hand_over_foreign(batch, output, Self::home_of_destination, Handover::Send, count)?;
         }
         let mut groups = core::mem::take(&mut self.scratch.groups);
         let mut group_of = core::mem::take(&mut self.scratch.slots);

@@ -12,6 +12,8 @@ use crate::control::PeerConfig;
 pub enum Request {
     /// Everything there is to know.
     Get,
+    /// What went wrong so far.
+    Counters,
     /// To change the configuration.
     Set(Changes),
 }
@@ -64,6 +66,7 @@ impl fmt::Debug for Request {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Get => formatter.write_str("Get"),
+            Self::Counters => formatter.write_str("Counters"),
             Self::Set(changes) => formatter
                 .debug_struct("Set")
                 .field("peers", &changes.peers.len())

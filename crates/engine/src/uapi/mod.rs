@@ -7,11 +7,15 @@
 //!
 //! ```text
 //! request  = "get=1" LF LF
+//!          / "counters=1" LF LF
 //!          / "set=1" LF *device *peer LF
 //! device   = private_key / listen_port / fwmark / replace_peers
 //! peer     = "public_key=" hex *( remove / update_only / preshared_key / endpoint / persistent_keepalive_interval
 //!                                 / replace_allowed_ips / allowed_ip / protocol_version )
 //! ```
+//!
+//! `counters` is of our own: the answer has a line `event=N` for each [`Event`](crate::Event), and how many datagrams and
+//! packets came to another shard than their own.
 //!
 //! A request is read whole before anything is done, so that a mistake in its last line leaves everything as it was
 //! ([`Parser`] gives a [`Request`], [`Control::apply`](crate::Control::apply) carries it out). What it may hold is

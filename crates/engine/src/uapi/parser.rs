@@ -28,6 +28,7 @@ pub struct Parser {
 enum Operation {
     None,
     Get,
+    Counters,
     Set(Changes),
 }
 
@@ -99,12 +100,13 @@ impl Parser {
             Operation::None => {
                 self.operation = match (key, value) {
                     (b"get", b"1") => Operation::Get,
+                    (b"counters", b"1") => Operation::Counters,
                     (b"set", b"1") => Operation::Set(Changes::default()),
                     _ => return Err(Problem::NoOperation),
                 };
                 Ok(None)
             }
-            Operation::Get => Err(Problem::GetWithContent),
+            Operation::Get | Operation::Counters => Err(Problem::GetWithContent),
             Operation::Set(changes) => {
                 if key == b"allowed_ip" {
                     self.allowed_ips += 1;
@@ -125,6 +127,7 @@ impl Parser {
         let request = match core::mem::replace(&mut self.operation, Operation::None) {
             Operation::None => return Err(Problem::NoOperation),
             Operation::Get => Request::Get,
+            Operation::Counters => Request::Counters,
             Operation::Set(changes) => Request::Set(changes),
         };
         (self.line, self.allowed_ips) = (0, 0);

@@ -9,6 +9,8 @@ use zeroize::Zeroizing;
 use super::error::Errno;
 use super::hex;
 use crate::allowed_ips::Prefix;
+use crate::counters::Counters;
+use crate::output::HandedOver;
 use crate::peer::PeerReport;
 
 /// What a client is told of the interface itself.
@@ -74,6 +76,15 @@ impl Reply {
         for prefix in allowed_ips {
             self.line("allowed_ip", prefix);
         }
+    }
+
+    /// What went wrong so far, and how many packets came to another shard than their own.
+    pub fn counters(&mut self, counters: &Counters, handed_over: HandedOver) {
+        for (event, count) in counters.iter() {
+            self.line(event.name(), count);
+        }
+        self.line("handed_over_datagrams", handed_over.datagrams);
+        self.line("handed_over_packets", handed_over.packets);
     }
 
     /// The end of an answer to a get (whose number is positive) or to a set (whose number is negative).

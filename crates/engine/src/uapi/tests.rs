@@ -5,7 +5,9 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::*;
+use crate::counters::{Counters, Event};
 use crate::limits::Limits;
+use crate::output::HandedOver;
 
 const A: &str = "0100000000000000000000000000000000000000000000000000000000000000";
 const B: &str = "0200000000000000000000000000000000000000000000000000000000000000";
@@ -41,6 +43,25 @@ fn a_get_is_two_lines() {
     assert!(matches!(read("get=1\n\n"), Ok(Some(Request::Get))));
     assert!(matches!(read("get=1\n"), Ok(None)));
     assert_eq!(problem("get=1\nlisten_port=1\n"), (2, Problem::GetWithContent));
+}
+
+#[test]
+fn counters_are_asked_for_as_everything_is_and_told_by_name() {
+    assert!(matches!(read("counters=1\n\n"), Ok(Some(Request::Counters))));
+    assert_eq!(problem("counters=2\n"), (1, Problem::NoOperation));
+    assert_eq!(problem("counters=1\nfwmark=1\n"), (2, Problem::GetWithContent));
+    let (mut counters, mut reply) = (Counters::default(), Reply::new());
+    counters.add(Event::RoutingLoop, 7);
+    let handed_over = HandedOver {
+        datagrams: 2,
+        packets: 3,
+    };
+    reply.counters(&counters, handed_over);
+    reply.end(Errno::NONE, false);
+    let text = String::from_utf8(reply.bytes().to_vec()).unwrap();
+    assert!(text.contains("\nrouting_loop=7\n") && text.starts_with("bad_length=0\n"));
+    assert!(text.ends_with("\nhanded_over_datagrams=2\nhanded_over_packets=3\nerrno=0\n\n"));
+    assert_eq!(text.lines().count(), Event::ALL.len() + 4);
 }
 
 #[test]
