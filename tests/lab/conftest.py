@@ -25,6 +25,7 @@ TOOLS = (
     "ping",
     "iperf3",
     "gdb",
+    "strace",
 )
 
 

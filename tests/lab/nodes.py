@@ -31,6 +31,19 @@ MANNERS = {
 }
 
 
+COUNTERS = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as client:
+    client.settimeout(20)
+    client.connect(sys.argv[1])
+    client.sendall(b"counters=1\\n\\n")
+    answer = b""
+    while not answer.endswith(b"\\n\\n"):
+        answer += client.recv(65536)
+    print(answer.decode())
+"""
+
+
 def cable(**qualities: Any) -> Topology:
     """Two hosts, a and b, with addresses of both families."""
     ends = (at("a", "192.0.2.1/24", "fd00::1/64"), at("b", "192.0.2.2/24", "fd00::2/64"))
@@ -93,6 +106,15 @@ class Node:
     def dump(self) -> Dump:
         """Return all that ``wg show`` tells."""
         return parse(self.wg("show", "dump"))
+
+    def counters(self) -> dict[str, int]:
+        """Ask our own program what went wrong so far."""
+        socket = f"/var/run/wireguard/{self.name}.sock"
+        said = self.machine.python(COUNTERS, socket).stdout
+        rows = (line.split("=", 1) for line in said.split())
+        counters = {name: int(count) for name, count in rows}
+        assert counters.pop("errno") == 0
+        return counters
 
     def latest_handshake(self, peer: Known) -> int:
         return int(self.show("latest-handshakes").get(str(peer.public_key), "0"))

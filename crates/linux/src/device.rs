@@ -23,7 +23,7 @@ use crate::sys;
 use crate::tun::Tun;
 use crate::uapi::{self, Clients, Serve, SocketFile};
 use crate::udp::{self, Sockets, UdpConfig, UdpOffloads};
-use crate::worker::{Ended, Worker};
+use crate::worker::{BREATH, Ended, Worker};
 
 /// What an interface is made from.
 #[derive(Debug)]
@@ -256,6 +256,8 @@ impl Device {
         }));
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => (),
+            // poll(2): memory of the kernel is short, for a while.
+            Err(rustix::io::Errno::NOMEM | rustix::io::Errno::AGAIN) => std::thread::sleep(BREATH),
             Err(error) => return Err(error.into()),
         }
         let mut readable = fds.iter().map(|fd| !fd.revents().is_empty());

@@ -35,7 +35,7 @@ const READS: usize = 64;
 /// Batches that a round seals: what is read is bounded in bytes, too.
 const BATCHES: usize = 4;
 /// A pause where the system cannot even put the thread to sleep.
-const BREATH: Duration = Duration::from_millis(1);
+pub(crate) const BREATH: Duration = Duration::from_millis(1);
 
 /// Why a worker ended.
 #[derive(Debug)]

@@ -1,0 +1,102 @@
+"""Errors of system calls that pass: the kernel is made to answer with them for a while, by strace."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.nodes import Node, cable, pair, transfer, until
+from wirewright.lab import Lab, Machine
+
+TUN = ("-P", "/dev/net/tun")
+
+
+@contextlib.contextmanager
+def failing(machine: Machine, call: str, error: str, *only: str) -> Iterator[None]:
+    """Let a system call of the interface's process fail with an error."""
+    (process,) = machine.processes("wirewright-tun")
+    options = ["-f", *only, "-e", f"trace={call}", "-e", f"inject={call}:error={error}", "-o", "/dev/null"]
+    strace = subprocess.Popen(["strace", *options, "-p", str(process)], stderr=subprocess.PIPE, text=True)
+    try:
+        assert strace.stderr is not None
+        assert " attached" in strace.stderr.readline()
+        yield
+    finally:
+        # It lets go of the process; a kill would, too, but only after the next call.
+        strace.send_signal(signal.SIGINT)
+        strace.communicate(timeout=20)
+
+
+def try_both_ways(a: Node, b: Node) -> None:
+    assert not a.reaches("10.7.0.2")
+    assert not b.reaches("10.7.0.1")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "only", "counter"),
+    [
+        ("recvmmsg", "ENOBUFS", (), "receive_error"),
+        ("recvmmsg", "ENOMEM", (), "receive_error"),
+        ("recvmmsg", "ENETDOWN", (), "receive_error"),
+        ("recvmmsg", "EHOSTUNREACH", (), "receive_error"),
+        ("recvmmsg", "ECONNREFUSED", (), "receive_error"),
+        ("read", "EIO", TUN, "interface_unread"),
+        ("read", "EINVAL", TUN, "interface_unread"),
+        ("read", "ENOMEM", TUN, "interface_unread"),
+        ("writev", "EIO", TUN, "interface_refused"),
+        ("writev", "ENOBUFS", TUN, "interface_refused"),
+        ("sendmmsg", "ENOBUFS", (), "send_no_room"),
+        ("sendmmsg", "ENETDOWN", (), "send_unreachable"),
+        ("sendmmsg", "EPERM", (), "send_forbidden"),
+    ],
+)
+def test_an_error_that_passes_is_outlived_counted_and_not_tried_without_end(
+    call: str, error: str, only: tuple[str, ...], counter: str
+) -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        a.ping("10.7.0.2")
+        processes = lab["a"].processes("wirewright-tun")
+        with failing(lab["a"], call, error, *only):
+            try_both_ways(a, b)
+        a.ping("10.7.0.2")
+        b.ping("10.7.0.1")
+        assert lab["a"].processes("wirewright-tun") == processes
+        # Two pings, a handshake that is repeated; a descriptor that fails is tried again a few times a second.
+        assert 0 < a.counters()[counter] < 500
+        transfer(lab["a"], lab["b"], "10.7.0.2", 1_000_000)
+
+
+def test_a_machine_that_cannot_even_wait_goes_on_once_it_can() -> None:
+    with Lab(cable()) as lab:
+        a, _ = pair(lab)
+        a.ping("10.7.0.2")
+        processes = lab["a"].processes("wirewright-tun")
+        with failing(lab["a"], "poll", "ENOMEM"):
+            a.ping("10.7.0.2", count=3)
+        a.ping("10.7.0.2")
+        assert lab["a"].processes("wirewright-tun") == processes
+
+
+def test_an_interface_that_goes_down_under_load_is_refused_and_carries_on_once_it_is_up() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        a.ping("10.7.0.2")
+        processes = lab["b"].processes("wirewright-tun")
+        flood = lab["a"].popen("ping", "-n", "-q", "-f", "-s", "1000", "10.7.0.2", stdout=subprocess.DEVNULL)
+        for _ in range(10):
+            received = b.received(a)
+            until(lambda since=received: b.received(a) > since + 20_000, "packets flow")
+            before = b.counters()["interface_refused"]
+            lab["b"].run("ip", "link", "set", "wg0", "down")
+            until(lambda since=before: b.counters()["interface_refused"] > since, "some are refused")
+            lab["b"].run("ip", "link", "set", "wg0", "up")
+        lab["a"].kill("ping", signal.SIGINT)
+        flood.wait(20)
+        b.ping("10.7.0.1")
+        assert lab["b"].processes("wirewright-tun") == processes
+        assert b.counters()["interface_unread"] == 0
