@@ -76,6 +76,14 @@ struct Ready {
     tun: bool,
 }
 
+impl Ready {
+    /// Nobody looked.
+    const UNKNOWN: Self = Self {
+        sockets: true,
+        tun: true,
+    };
+}
+
 impl Worker {
     pub(crate) fn new(
         shard: Shard<OsRandom>,
@@ -104,10 +112,7 @@ impl Worker {
             super_packet: vec![0; SUPER_PACKET].into_boxed_slice(),
             alarm: Alarm::new()?,
             suspend: SuspendWatch::new(clock::asleep()),
-            ready: Ready {
-                sockets: true,
-                tun: true,
-            },
+            ready: Ready::UNKNOWN,
         })
     }
 
@@ -399,7 +404,11 @@ impl Worker {
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => (),
             // poll(2): memory of the kernel is short, for a while.
-            Err(Errno::NOMEM | Errno::AGAIN) => std::thread::sleep(BREATH),
+            Err(Errno::NOMEM | Errno::AGAIN) => {
+                std::thread::sleep(BREATH);
+                self.ready = Ready::UNKNOWN;
+                return Ok(());
+            }
             Err(error) => return Err(error.into()),
         }
         let [letters, tun, v4, v6, _] = fds.map(|fd| !fd.revents().is_empty());
