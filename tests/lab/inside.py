@@ -74,6 +74,23 @@ def sizes(host: str, *wanted: str) -> None:
     print("all", len(wanted))
 
 
+def hops(interface: str, port: str, count: str) -> None:
+    """Write which hop limits so many datagrams to a port have that come to an interface."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3)) as sock:
+        sock.bind((interface, 3))
+        sock.settimeout(30)
+        ready()
+        seen: list[int] = []
+        while len(seen) < int(count):
+            packet, (_, _, kind, *_) = sock.recvfrom(1 << 16)
+            ipv6 = packet[0] >> 4 == 6
+            header = 40 if ipv6 else 20
+            is_ours = packet[header + 2 : header + 4] == int(port).to_bytes(2, "big")
+            if kind != socket.PACKET_OUTGOING and packet[6 if ipv6 else 9] == socket.IPPROTO_UDP and is_ours:
+                seen.append(packet[7 if ipv6 else 8])
+    print(*sorted(set(seen)))
+
+
 def garbage(host: str, port: str, seconds: str) -> None:
     """Send datagrams of any size and content as fast as it goes; write how many."""
     source = random.Random(1)

@@ -65,6 +65,8 @@ class Node:
     environment: dict[str, str] = field(default_factory=dict)
     without: Sequence[str] = ()
     """Offloads that our own program is to do without."""
+    shards: int | None = None
+    """Threads of our own program for packets, if not as many as it chooses."""
     key: SecretKey = field(default_factory=SecretKey.generate)
 
     @property
@@ -74,7 +76,9 @@ class Node:
     def start(self) -> Node:
         """Start it and bring it up, without peers."""
         without = {"WIREWRIGHT_WITHOUT": ",".join(self.without)}
-        self.machine.run(*shlex.split(self.program), self.name, env=MANNERS | without | self.environment)
+        shards = {} if self.shards is None else {"WIREWRIGHT_SHARDS": str(self.shards)}
+        environment = MANNERS | without | shards | self.environment
+        self.machine.run(*shlex.split(self.program), self.name, env=environment)
         self.setconf()
         self.bring_up()
         return self

@@ -28,6 +28,9 @@ pub struct Slot {
     /// The peer that the datagram goes to, so that its fate can be told of the peer ([`crate::Engine::refused`]). `None`
     /// for what was received, for plaintext, and for what goes to an address that may be anybody's.
     pub peer: Option<PeerRef>,
+    /// How many routers the datagram may pass, where it may not pass as many as the system's others: it holds a message of
+    /// another tunnel.
+    pub hop_limit: Option<u8>,
 }
 
 /// A slab of packets at a stride.
@@ -121,6 +124,7 @@ impl Batch {
                 len: size as u32,
                 path,
                 peer: None,
+                hop_limit: None,
             });
             offset += size;
         }
@@ -204,6 +208,7 @@ impl Batch {
             len: len as u32,
             path,
             peer: None,
+            hop_limit: None,
         });
         fill(self.packet_mut(self.slots.len() - 1));
         true

@@ -97,7 +97,8 @@ events! {
     StagedOverflow = "staged_overflow",
     /// Packets that waited for a session were dropped with the handshake.
     StagedDropped = "staged_dropped",
-    /// A message that we sealed was routed back into the interface, and dropped.
+    /// A message that we sealed was routed back into the interface, or went through so many tunnels in tunnels that its
+    /// hops were used up.
     RoutingLoop = "routing_loop",
     /// A packet does not fit the batch that it has to go to.
     Oversize = "oversize",

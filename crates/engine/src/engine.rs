@@ -17,7 +17,7 @@ use crate::directory::PeerRef;
 use crate::limits::Limits;
 use crate::output::{Handover, Output};
 use crate::peer::PeerStatus;
-use crate::shard::{Indices, Moment, Pace, Shard};
+use crate::shard::{Indices, Loops, Moment, Pace, Shard};
 
 /// An interface: a control plane with its shards.
 pub struct Engine<R> {
@@ -44,6 +44,7 @@ impl<R: CryptoRng> Engine<R> {
             rng.fill_bytes(&mut seed);
         }
         let control = Control::new(count, limits.clone(), u128::from_le_bytes(seed));
+        let loops = Loops::new();
         let shards = rngs
             .into_iter()
             .enumerate()
@@ -55,6 +56,7 @@ impl<R: CryptoRng> Engine<R> {
                     limits.clone(),
                     mtu,
                     control.directory().clone(),
+                    loops.clone(),
                 )
             })
             .collect();

@@ -57,27 +57,63 @@ impl IpHeader {
     }
 }
 
-/// The receiver index, if an IP packet holds the beginning of a data message in UDP.
-pub(crate) fn data_message_receiver(packet: &[u8]) -> Option<u32> {
-    const UDP: u8 = 17;
-    const UDP_HEADER: usize = 8;
-    const DATA: [u8; 4] = [4, 0, 0, 0];
-    let first = *packet.first()?;
-    let (protocol, header) = if first >> 4 == 4 {
-        // Only the first of its fragments begins with a header of UDP.
-        let fragment = be16(*packet.get(6)? & 0x1f, *packet.get(7)?);
-        if fragment != 0 {
+/// A packet that may be of a tunnel inside this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Nested {
+    /// The receiver index, if the packet holds the beginning of a data message; a later fragment of one has none.
+    pub(crate) receiver: Option<u32>,
+    /// How many routers it may pass yet.
+    pub(crate) hop_limit: u8,
+}
+
+impl Nested {
+    /// Looks whether an IP packet holds a data message in UDP, or a later fragment of UDP, which may be of one.
+    pub(crate) fn parse(packet: &[u8]) -> Option<Self> {
+        const UDP: u8 = 17;
+        const UDP_HEADER: usize = 8;
+        const FRAGMENT: u8 = 44;
+        const FRAGMENT_HEADER: usize = 8;
+        const V6_HEADER: usize = 40;
+        const DATA: [u8; 4] = [4, 0, 0, 0];
+        let first = *packet.first()?;
+        let (hop_limit, protocol, offset, header) = if first >> 4 == 4 {
+            let offset = be16(*packet.get(6)? & 0x1f, *packet.get(7)?);
+            (
+                *packet.get(8)?,
+                *packet.get(9)?,
+                offset,
+                usize::from(first & 0xf) * 4,
+            )
+        } else {
+            let (hop_limit, next) = (*packet.get(7)?, *packet.get(6)?);
+            if next == FRAGMENT {
+                let [protocol, _, high, low]: [u8; 4] = *packet.get(V6_HEADER..)?.first_chunk()?;
+                (
+                    hop_limit,
+                    protocol,
+                    be16(high, low) >> 3,
+                    V6_HEADER + FRAGMENT_HEADER,
+                )
+            } else {
+                (hop_limit, next, 0, V6_HEADER)
+            }
+        };
+        if protocol != UDP {
             return None;
         }
-        (*packet.get(9)?, usize::from(first & 0xf) * 4)
-    } else {
-        (*packet.get(6)?, 40)
-    };
-    if protocol != UDP {
-        return None;
+        if offset != 0 {
+            return Some(Self {
+                receiver: None,
+                hop_limit,
+            });
+        }
+        let (kind, rest) = packet.get(header + UDP_HEADER..)?.split_first_chunk()?;
+        let receiver = u32::from_le_bytes(*rest.first_chunk()?);
+        (*kind == DATA).then_some(Self {
+            receiver: Some(receiver),
+            hop_limit,
+        })
     }
-    let (kind, rest) = packet.get(header + UDP_HEADER..)?.split_first_chunk()?;
-    (*kind == DATA).then_some(u32::from_le_bytes(*rest.first_chunk()?))
 }
 
 fn be16(high: u8, low: u8) -> usize {
@@ -131,22 +167,65 @@ mod tests {
         assert_eq!(IpHeader::parse(&packet[..19]), Err(Malformed::Length));
     }
 
+    const MESSAGE: [u8; 9] = [4, 0, 0, 0, 0x78, 0x56, 0x34, 0x12, 0];
+
+    fn v4() -> [u8; 28 + 9] {
+        let mut packet = [0; 28 + 9];
+        (packet[0], packet[8], packet[9]) = (0x45, 64, 17);
+        packet[28..].copy_from_slice(&MESSAGE);
+        packet
+    }
+
+    fn v6() -> [u8; 48 + 9] {
+        let mut packet = [0; 48 + 9];
+        (packet[0], packet[6], packet[7]) = (0x60, 17, 64);
+        packet[48..].copy_from_slice(&MESSAGE);
+        packet
+    }
+
+    fn fragment_of_v6(offset: u16) -> [u8; 56 + 9] {
+        let mut packet = [0; 56 + 9];
+        (packet[0], packet[6], packet[7], packet[40]) = (0x60, 44, 64, 17);
+        packet[42..44].copy_from_slice(&(offset << 3 | 1).to_be_bytes());
+        packet[56..].copy_from_slice(&MESSAGE);
+        packet
+    }
+
     #[test]
     fn a_data_message_in_udp_tells_its_receiver_in_both_families() {
-        let message = [4, 0, 0, 0, 0x78, 0x56, 0x34, 0x12, 0];
-        let mut v4 = [0; 28 + 9];
-        (v4[0], v4[9]) = (0x45, 17);
-        v4[28..].copy_from_slice(&message);
-        let mut v6 = [0; 48 + 9];
-        (v6[0], v6[6]) = (0x60, 17);
-        v6[48..].copy_from_slice(&message);
-        for packet in [&v4[..], &v6] {
-            assert_eq!(data_message_receiver(packet), Some(0x1234_5678));
-            assert_eq!(data_message_receiver(&packet[..packet.len() - 2]), None);
+        let expected = Some(Nested {
+            receiver: Some(0x1234_5678),
+            hop_limit: 64,
+        });
+        for packet in [&v4()[..], &v6(), &fragment_of_v6(0)] {
+            assert_eq!(Nested::parse(packet), expected);
+            for len in 0..packet.len() - 1 {
+                assert_eq!(Nested::parse(&packet[..len]), None);
+            }
         }
-        (v4[7], v6[6]) = (1, 6);
-        for packet in [&v4[..], &v6, &[0x45], &[]] {
-            assert_eq!(data_message_receiver(packet), None);
+    }
+
+    #[test]
+    fn a_later_fragment_of_udp_may_be_of_a_data_message() {
+        let mut fragment = v4();
+        fragment[7] = 1;
+        let expected = Some(Nested {
+            receiver: None,
+            hop_limit: 64,
+        });
+        for packet in [&fragment[..], &fragment_of_v6(1)] {
+            assert_eq!(Nested::parse(packet), expected);
+        }
+    }
+
+    #[test]
+    fn other_protocols_and_other_messages_are_no_tunnel() {
+        let (mut tcp4, mut tcp6, mut other) = (v4(), v6(), v4());
+        (tcp4[9], tcp6[6], other[28]) = (6, 6, 1);
+        let mut fragment = fragment_of_v6(1);
+        fragment[40] = 6;
+        for packet in [&tcp4[..], &tcp6, &other, &fragment, &[0x45], &[]] {
+            assert_eq!(Nested::parse(packet), None);
         }
     }
 

@@ -3,43 +3,81 @@
 //! # Theory
 //!
 //! If the way to a peer's endpoint leads into the tunnel, a message goes round, longer by a header and a tag each time,
-//! until it is cut into fragments, which multiply. A message of ours names a session by its receiver's index, so that an
-//! outgoing packet that holds a data message to one of the sessions in use here is taken for such. Sessions are remembered
-//! in a small table in which a newer one takes the place of another; a stranger's message hits one with a chance of at
-//! most 2^-24.
+//! until it is cut into fragments, which multiply. Two things end that.
+//!
+//! - **Our own messages are known.** A message of ours names a session by its receiver's index, so that an outgoing packet
+//!   that holds a data message to one of the sessions in use here is taken for such, and dropped. Sessions are remembered in a
+//!   small table, which the shards of an interface share, and in which a newer one takes the place of another; a stranger's
+//!   message hits one with a chance of at most 2^-24.
+//! - **A tunnel in a tunnel is paid for.** If two interfaces lead into each other, each gets messages of the other, as in any
+//!   tunnel through a tunnel, and cannot know what is inside. So a message that holds another, or a fragment that may be of
+//!   one, does not leave with the system's hop limit but with what the inner packet had, less [`NESTING`]; where
+//!   nothing is left of that, it is dropped. From the usual 64 hops that leaves seven levels, and hops enough at each of the
+//!   three or four that somebody may want.
+//!
+//! A table is written to only where a session is not in it, so that its memory is not pulled from shard to shard.
 
-use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use crate::packet::data_message_receiver;
+use crate::packet::Nested;
 
 const SLOTS: usize = 256;
+/// Hops that a tunnel in a tunnel costs.
+const NESTING: u8 = 8;
 
-/// The sessions to which this shard seals.
-pub(super) struct Loops {
-    receivers: Box<[u32; SLOTS]>,
+/// The sessions to which an interface seals. Clones are one table.
+#[derive(Clone)]
+pub(crate) struct Loops {
+    receivers: Arc<[AtomicU32; SLOTS]>,
+}
+
+/// What is to be done with an outgoing packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Course {
+    /// Nothing special.
+    Free,
+    /// It may pass no more routers than so many.
+    Limited(u8),
+    /// It goes round in circles.
+    Loop,
 }
 
 impl Loops {
-    pub(super) fn new() -> Self {
-        let mut receivers = Box::new([0; SLOTS]);
+    pub(crate) fn new() -> Self {
         // What an empty place holds belongs to another place: zero may be an index as any other.
-        if let Some(place) = receivers.get_mut(slot(0)) {
-            *place = u32::MAX;
+        let nobody = |place| if place == slot(0) { u32::MAX } else { 0 };
+        Self {
+            receivers: Arc::new(core::array::from_fn(|place| AtomicU32::new(nobody(place)))),
         }
-        Self { receivers }
     }
 
     /// Something is sealed to the session that its receiver knows by `receiver_index`.
-    pub(super) fn note(&mut self, receiver_index: u32) {
-        if let Some(place) = self.receivers.get_mut(slot(receiver_index)) {
-            *place = receiver_index;
+    pub(super) fn note(&self, receiver_index: u32) {
+        if let Some(place) = self.receivers.get(slot(receiver_index))
+            && place.load(Relaxed) != receiver_index
+        {
+            place.store(receiver_index, Relaxed);
         }
     }
 
-    /// Whether an outgoing packet is a message of ours that came back.
-    pub(super) fn is_ours(&self, packet: &[u8]) -> bool {
-        data_message_receiver(packet)
-            .is_some_and(|receiver| self.receivers.get(slot(receiver)) == Some(&receiver))
+    /// What is to be done with an outgoing packet.
+    pub(super) fn course(&self, packet: &[u8]) -> Course {
+        let Some(nested) = Nested::parse(packet) else {
+            return Course::Free;
+        };
+        if nested.receiver.is_some_and(|receiver| self.knows(receiver)) {
+            return Course::Loop;
+        }
+        match nested.hop_limit.saturating_sub(NESTING) {
+            0 => Course::Loop,
+            left => Course::Limited(left),
+        }
+    }
+
+    fn knows(&self, receiver: u32) -> bool {
+        let place = self.receivers.get(slot(receiver));
+        place.is_some_and(|place| place.load(Relaxed) == receiver)
     }
 }
 
@@ -52,30 +90,56 @@ fn slot(receiver_index: u32) -> usize {
 mod tests {
     use super::*;
 
-    fn message_to(receiver: u32) -> [u8; 40] {
+    fn message_to(receiver: u32, hop_limit: u8) -> [u8; 40] {
         let mut packet = [0; 40];
-        (packet[0], packet[9], packet[28]) = (0x45, 17, 4);
+        (packet[0], packet[8], packet[9], packet[28]) = (0x45, hop_limit, 17, 4);
         packet[32..36].copy_from_slice(&receiver.to_le_bytes());
         packet
+    }
+
+    fn is_ours(loops: &Loops, receiver: u32) -> bool {
+        loops.course(&message_to(receiver, 64)) == Course::Loop
     }
 
     #[test]
     fn an_empty_table_knows_nobody() {
         let loops = Loops::new();
         for receiver in (0..1000).chain([u32::MAX]) {
-            assert!(!loops.is_ours(&message_to(receiver)), "{receiver}");
+            assert!(!is_ours(&loops, receiver), "{receiver}");
         }
     }
 
     #[test]
     fn a_session_is_known_until_another_takes_its_place() {
-        let mut loops = Loops::new();
+        let loops = Loops::new();
         let other = (8..).find(|other| slot(*other) == slot(7)).unwrap();
         loops.note(7);
-        assert!(loops.is_ours(&message_to(7)) && !loops.is_ours(&message_to(other)));
+        assert!(is_ours(&loops, 7) && !is_ours(&loops, other));
         loops.note(other);
-        assert!(!loops.is_ours(&message_to(7)) && loops.is_ours(&message_to(other)));
+        assert!(!is_ours(&loops, 7) && is_ours(&loops, other));
         loops.note(0);
-        assert!(loops.is_ours(&message_to(0)));
+        assert!(is_ours(&loops, 0));
+    }
+
+    #[test]
+    fn each_level_of_a_tunnel_in_tunnels_costs_hops_until_none_is_left() {
+        let loops = Loops::new();
+        let (mut hops, mut levels) = (64, 0);
+        while let Course::Limited(left) = loops.course(&message_to(1, hops)) {
+            (hops, levels) = (left, levels + 1);
+        }
+        assert_eq!((levels, loops.course(&message_to(1, hops))), (7, Course::Loop));
+        let mut fragment = message_to(1, 64);
+        fragment[7] = 1;
+        assert_eq!(loops.course(&fragment), Course::Limited(56));
+        fragment[8] = 8;
+        assert_eq!(loops.course(&fragment), Course::Loop);
+    }
+
+    #[test]
+    fn what_is_no_tunnel_goes_on_as_it_is() {
+        let mut packet = message_to(1, 1);
+        packet[9] = 1;
+        assert_eq!(Loops::new().course(&packet), Course::Free);
     }
 }

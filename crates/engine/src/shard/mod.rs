@@ -34,7 +34,7 @@ pub use self::command::Command;
 pub(crate) use self::command::PeerUpdate;
 use self::fences::{Allowance, Waiting};
 pub(crate) use self::indices::Indices;
-use self::loops::Loops;
+pub(crate) use self::loops::Loops;
 pub(crate) use self::purse::Pace;
 use crate::batch::{Batch, Pool, Slot};
 use crate::counters::{Counters, Event};
@@ -113,6 +113,7 @@ impl<R: CryptoRng> Shard<R> {
         limits: Limits,
         mtu: usize,
         directory: Arc<Directory>,
+        loops: Loops,
     ) -> Self {
         let seeds = [random_u128(&mut rng), random_u128(&mut rng)];
         let (allowance, pace) = (Allowance::new(&limits), Pace::new(&limits));
@@ -137,7 +138,7 @@ impl<R: CryptoRng> Shard<R> {
             allowance,
             pace,
             staged_bytes: 0,
-            loops: Loops::new(),
+            loops,
             sealing: Sequence::new(),
             opening: Sequence::new(),
             spares: (Spares::new(), Spares::new()),

@@ -12,6 +12,7 @@ use rand_core::CryptoRng;
 use wirewright_aead::Packet;
 use wirewright_protocol::{Cause, DataHeader, Sent};
 
+use super::loops::Course;
 use super::{Moment, Shard, peer_at};
 use crate::batch::Batch;
 use crate::counters::Event;
@@ -234,11 +235,15 @@ impl<R: CryptoRng> Shard<R> {
             self.stage(index, group.slot, &mut job.batch);
             return;
         };
-        if self.loops.is_ours(job.batch.packet(index)) {
-            self.count_peer(group.slot, Event::RoutingLoop, 1);
-            job.batch.drop_packet(index);
-            return;
-        }
+        let hop_limit = match self.loops.course(job.batch.packet(index)) {
+            Course::Free => None,
+            Course::Limited(hops) => Some(hops),
+            Course::Loop => {
+                self.count_peer(group.slot, Event::RoutingLoop, 1);
+                job.batch.drop_packet(index);
+                return;
+            }
+        };
         let (len, mtu, stride) = (job.batch.packet(index).len(), self.mtu, job.batch.stride());
         // Padded to 16 bytes, but never beyond the MTU (the paper's section 5.4.6; the kernel's calculate_skb_padding).
         let padded = len
@@ -270,6 +275,7 @@ impl<R: CryptoRng> Shard<R> {
             slot.len = (padded + OVERHEAD) as u32;
             slot.path = sending.path;
             slot.peer = Some(sending.peer);
+            slot.hop_limit = hop_limit;
         }
         group.bytes += (padded - len + OVERHEAD) as u64;
     }

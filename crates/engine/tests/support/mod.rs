@@ -344,7 +344,7 @@ pub fn ipv4(source: IpAddr, destination: IpAddr, payload: &[u8]) -> Vec<u8> {
         panic!("IPv4 only")
     };
     let mut packet = vec![0; 20];
-    packet[0] = 0x45;
+    (packet[0], packet[8]) = (0x45, 64);
     packet[2..4].copy_from_slice(&((20 + payload.len()) as u16).to_be_bytes());
     packet[12..16].copy_from_slice(&source.octets());
     packet[16..20].copy_from_slice(&destination.octets());

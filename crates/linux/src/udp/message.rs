@@ -61,6 +61,16 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// How many routers the datagram may pass.
+    pub(super) fn hop_limit(&mut self, hops: u8, is_ipv6: bool) {
+        let hops = i32::from(hops);
+        if is_ipv6 {
+            self.put(libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, hops);
+        } else {
+            self.put(libc::IPPROTO_IP, libc::IP_TTL, hops);
+        }
+    }
+
     /// The length of the datagrams that the message is to be cut into.
     pub(super) fn segment(&mut self, len: u16) {
         self.put(libc::SOL_UDP, libc::UDP_SEGMENT, len);

@@ -48,6 +48,8 @@ unsafe impl Send for Sender {}
 #[derive(Clone, Copy)]
 struct Train {
     path: Endpoint,
+    /// How many routers they may pass, if not as many as the system's others.
+    hop_limit: Option<u8>,
     /// Length of each datagram, the last perhaps excepted.
     segment: u16,
     /// Its datagrams among the pieces.
@@ -109,7 +111,7 @@ impl Sender {
         let outgoing = |index: usize| {
             let slot = batch.slot(index).filter(|slot| slot.len > 0)?;
             (slot.path.remote.is_ipv6() == is_ipv6).then_some(Outgoing {
-                destination: slot.path,
+                destination: (slot.path, slot.hop_limit),
                 len: slot.len as usize,
             })
         };
@@ -139,10 +141,11 @@ impl Sender {
                 });
                 self.origins.push((number, index));
             }
-            let segment = first.len as u16;
+            let (segment, hop_limit) = (first.len as u16, first.hop_limit);
             if alone {
                 self.queue.extend((from..self.pieces.len()).map(|first| Train {
                     path,
+                    hop_limit,
                     segment,
                     first,
                     count: 1,
@@ -151,6 +154,7 @@ impl Sender {
             } else {
                 self.queue.push(Train {
                     path,
+                    hop_limit,
                     segment,
                     first: from,
                     count: run.len(),
@@ -270,6 +274,9 @@ impl Sender {
             let mut writer = Writer::new(control);
             if let Some(source) = train.path.source {
                 writer.source(source);
+            }
+            if let Some(hops) = train.hop_limit {
+                writer.hop_limit(hops, train.path.remote.is_ipv6());
             }
             if train.count > 1 {
                 writer.segment(train.segment);

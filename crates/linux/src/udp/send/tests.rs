@@ -24,6 +24,7 @@ fn with_train(source: Option<IpAddr>) -> Sender {
     let mut sender = Sender::new();
     sender.queue.push(Train {
         path: path(source),
+        hop_limit: None,
         segment: 100,
         first: 0,
         count: 3,
