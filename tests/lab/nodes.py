@@ -60,6 +60,8 @@ class Node:
     name: str = "wg0"
     program: str = OURS
     """With its options, if any."""
+    wrapper: Sequence[str] = ()
+    """A command that starts the program."""
     port: int = 51820
     mtu: int = 1420
     environment: dict[str, str] = field(default_factory=dict)
@@ -78,7 +80,7 @@ class Node:
         without = {"WIREWRIGHT_WITHOUT": ",".join(self.without)}
         shards = {} if self.shards is None else {"WIREWRIGHT_SHARDS": str(self.shards)}
         environment = MANNERS | without | shards | self.environment
-        self.machine.run(*shlex.split(self.program), self.name, env=environment)
+        self.machine.run(*self.wrapper, *shlex.split(self.program), self.name, env=environment)
         self.setconf()
         self.bring_up()
         return self

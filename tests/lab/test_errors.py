@@ -66,7 +66,7 @@ def test_an_error_that_passes_is_outlived_counted_and_not_tried_without_end(
         a.ping("10.7.0.2")
         b.ping("10.7.0.1")
         assert lab["a"].processes("wirewright-tun") == processes
-        # Two pings, a handshake that is repeated; a descriptor that fails is tried again a few times a second.
+        # Two pings, a handshake that is repeated; a descriptor that fails is tried again once a second.
         assert 0 < a.counters()[counter] < 500
         transfer(lab["a"], lab["b"], "10.7.0.2", 1_000_000)
 
@@ -89,14 +89,22 @@ def test_an_interface_that_goes_down_under_load_is_refused_and_carries_on_once_i
         processes = lab["b"].processes("wirewright-tun")
         flood = lab["a"].popen("ping", "-n", "-q", "-f", "-s", "1000", "10.7.0.2", stdout=subprocess.DEVNULL)
         for _ in range(10):
-            received = b.received(a)
-            until(lambda since=received: b.received(a) > since + 20_000, "packets flow")
-            before = b.counters()["interface_refused"]
+            carries(b, a)
+            refused = b.counters()["interface_refused"]
             lab["b"].run("ip", "link", "set", "wg0", "down")
-            until(lambda since=before: b.counters()["interface_refused"] > since, "some are refused")
+            refuses(b, refused)
             lab["b"].run("ip", "link", "set", "wg0", "up")
         lab["a"].kill("ping", signal.SIGINT)
         flood.wait(20)
         b.ping("10.7.0.1")
         assert lab["b"].processes("wirewright-tun") == processes
         assert b.counters()["interface_unread"] == 0
+
+
+def carries(node: Node, peer: Node) -> None:
+    received = node.received(peer)
+    until(lambda: node.received(peer) > received + 20_000, "packets flow")
+
+
+def refuses(node: Node, before: int) -> None:
+    until(lambda: node.counters()["interface_refused"] > before, "some are refused")

@@ -52,9 +52,10 @@ def beside(lab: Lab) -> Node:
     return a
 
 
-def test_a_peer_that_restarts_is_met_again() -> None:
+@pytest.mark.parametrize("shards", [1, 4])
+def test_a_peer_that_restarts_is_met_again(shards: int) -> None:
     with Lab(cable()) as lab:
-        a, b = pair(lab)
+        a, b = pair(lab, shards=shards)
         a.ping("10.7.0.2")
         assert lab["b"].kill("wirewright-tun") == 1
         until(lambda: not lab["b"].processes("wirewright-tun"), "it has ended")

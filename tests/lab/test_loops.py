@@ -11,6 +11,7 @@ import pytest
 from tests.lab.nodes import OUTER, Node, answer, cable, inside, pair, peer_section, transfer, until
 from wirewright.lab import Lab
 
+
 def test_a_tunnel_whose_endpoint_is_behind_itself_does_not_spin() -> None:
     with Lab(cable()) as lab:
         a, b = pair(lab)
@@ -75,7 +76,9 @@ def crossed(lab: Lab, family: int, shards: int = 1) -> tuple[list[Node], list[No
         lab[host].run("ip", "route", "replace", other, "dev", "eth0")
     ours, theirs = (
         [
-            Node(lab[host], (f"10.{number}.0.{last}",), f"wg{number}", port=6000 + number, shards=shards).start()
+            Node(
+                lab[host], (f"10.{number}.0.{last}",), f"wg{number}", port=6000 + number, shards=shards
+            ).start()
             for number in (0, 1)
         ]
         for host, last in (("a", 1), ("b", 2))
@@ -123,7 +126,8 @@ def test_a_flood_into_a_loop_ends_with_the_flood_and_leaves_other_tunnels_workin
     with Lab(cable()) as lab:
         ours, theirs = crossed(lab, 4, shards)
         other = [
-            Node(lab[host], (f"10.9.0.{last}",), "wg9", port=6009).start() for host, last in (("a", 1), ("b", 2))
+            Node(lab[host], (f"10.9.0.{last}",), "wg9", port=6009).start()
+            for host, last in (("a", 1), ("b", 2))
         ]
         other[0].setconf(peer_section(other[1], endpoint="fd00::2"))
         other[1].setconf(peer_section(other[0]))

@@ -45,10 +45,11 @@ def behind_nat(lab: Lab, keepalive: int | None) -> tuple[Node, Node]:
     return a, b
 
 
+@pytest.mark.parametrize("shards", [1, 4])
 @pytest.mark.parametrize("family", [4, 6])
-def test_a_peer_that_roams_is_answered_where_it_is(family: int) -> None:
+def test_a_peer_that_roams_is_answered_where_it_is(family: int, shards: int) -> None:
     with Lab(cable()) as lab:
-        a, b = pair(lab, outer=family)
+        a, b = pair(lab, outer=family, shards=shards)
         a.ping("10.7.0.2")
         new, length = ("192.0.2.99", 24) if family == 4 else ("fd00::99", 64)
         lab["a"].run("ip", "address", "del", f"{OUTER[family][0]}/{length}", "dev", "eth0")
