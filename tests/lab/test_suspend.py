@@ -15,8 +15,9 @@ from tests.lab.sleeper import take_away
 from wirewright.lab import Lab, Machine
 
 SLEEP = 600
+NAP = 60
+"""Seconds after which a session would be good still."""
 SLEEPER = str(Path(__file__).with_name("sleeper.py"))
-FALLING_ASLEEP = ("unshare", "--time", "--boottime", str(SLEEP), "--", sys.executable, SLEEPER, str(SLEEP))
 SHARDS = pytest.mark.parametrize("shards", [1, 2])
 
 pytestmark = pytest.mark.skipif(
@@ -24,9 +25,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def drowsy_pair(lab: Lab, shards: int, keepalive: int | None = None) -> tuple[Node, Node]:
-    """Two interfaces, the first of which is on a machine that can sleep."""
-    a = Node(lab["a"], INNER[0], shards=shards, wrapper=FALLING_ASLEEP).start()
+def drowsy_pair(
+    lab: Lab, shards: int, seconds: int = SLEEP, keepalive: int | None = None
+) -> tuple[Node, Node]:
+    """Two interfaces, the first of which is on a machine that can sleep for so long."""
+    ahead = ("unshare", "--time", "--boottime", str(seconds), "--")
+    wrapper = (*ahead, sys.executable, SLEEPER, str(seconds))
+    a = Node(lab["a"], INNER[0], shards=shards, wrapper=wrapper).start()
     b = Node(lab["b"], INNER[1]).start()
     a.setconf(peer_section(b, endpoint=OUTER[4][1], keepalive=keepalive))
     b.setconf(peer_section(a, endpoint=OUTER[4][0]))
@@ -35,7 +40,7 @@ def drowsy_pair(lab: Lab, shards: int, keepalive: int | None = None) -> tuple[No
 
 
 def sleep(machine: Machine) -> None:
-    """Let the machine have slept for ten minutes."""
+    """Let the machine have slept."""
     (process,) = machine.processes("wirewright-tun")
     take_away(str(process), 0)
 
@@ -54,7 +59,7 @@ def pass_time(seconds: float) -> None:
 @SHARDS
 def test_a_machine_that_slept_has_forgotten_its_sessions(shards: int) -> None:
     with Lab(cable()) as lab:
-        a, b = drowsy_pair(lab, shards)
+        a, b = drowsy_pair(lab, shards, NAP)
         b.ping("10.7.0.1")
         # Nothing leaves a any more, lest a timer's message bring a new session.
         for words in (
