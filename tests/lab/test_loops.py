@@ -12,29 +12,10 @@ from tests.lab.nodes import OUTER, Node, answer, cable, inside, pair, peer_secti
 from wirewright.lab import Lab
 
 
-def test_a_tunnel_whose_endpoint_is_behind_itself_does_not_spin() -> None:
-    with Lab(cable()) as lab:
-        a, b = pair(lab)
-        a.ping("10.7.0.2")
-        # Its own datagrams to 192.0.2.2 now go into it.
-        a.wg("set", "peer", str(b.public_key), "allowed-ips", "10.7.0.2/32,192.0.2.2/32")
-        lab["a"].run("ip", "route", "add", "192.0.2.2/32", "dev", "wg0")
-        (process,) = lab["a"].processes("wirewright-tun")
-        before = sent(a, b)
-        lab["a"].run("ping", "-n", "-c3", "-i", "0.2", "-W", "1", "10.7.0.2", check=False)
-        # Each ping goes round once.
-        assert sent(a, b) - before < 5_000
-        assert a.counters()["routing_loop"] >= 3
-        assert lab["a"].processes("wirewright-tun") == [process]
-        lab["a"].run("ip", "route", "del", "192.0.2.2/32", "dev", "wg0")
-        a.ping("10.7.0.2")
-
-
-@pytest.mark.parametrize("shards", [1, 2])
-def test_two_peers_behind_each_other_do_not_spin(shards: int) -> None:
+def test_two_peers_of_two_shards_behind_each_other_do_not_spin() -> None:
     with Lab(cable()) as lab:
         lab["b"].run("ip", "address", "add", "192.0.2.3/24", "dev", "eth0")
-        a = Node(lab["a"], ("10.7.0.1",), shards=shards).start()
+        a = Node(lab["a"], ("10.7.0.1",), shards=2).start()
         peers = [
             Node(lab["b"], (f"10.{number}.0.2",), f"wg{number}", port=6000 + number).start()
             for number in (2, 3)

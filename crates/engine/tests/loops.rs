@@ -1,0 +1,86 @@
+//! Messages that are routed back into the interface, and tunnels in tunnels.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use support::{Network, ipv4};
+use wirewright_engine::{Batch, Event};
+
+/// A packet from node 0 to another node that holds a message in UDP.
+fn holding(network: &Network, to: usize, message: &[u8], hop_limit: u8) -> Vec<u8> {
+    let (here, there) = (network.nodes[0].inner, network.nodes[to].inner);
+    let mut packet = ipv4(here, there, &[&[0; 8], message].concat());
+    (packet[8], packet[9]) = (hop_limit, 17);
+    packet
+}
+
+/// A node with sessions with two others, at home in different shards if there are several.
+fn hub(shards: u8) -> Network {
+    let mut network = Network::new(3, shards);
+    for peer in [1, 2] {
+        network.introduce(0, peer, true);
+        network.introduce(peer, 0, false);
+        network.send(0, peer, b"first");
+    }
+    network.run(Duration::from_secs(1));
+    let home = |network: &Network, peer: usize| {
+        let key = &network.nodes[peer].key;
+        network.nodes[0].engine.control().peer(key).unwrap().shard
+    };
+    assert_eq!(home(&network, 1) == home(&network, 2), shards == 1);
+    network
+}
+
+/// The hop limits of what leaves when node 0 has a packet to send.
+fn hop_limits(network: &mut Network, packet: &[u8]) -> Vec<Option<u8>> {
+    let at = network.moment();
+    let node = &mut network.nodes[0];
+    let mut batch: Batch = node.engine.batch().unwrap();
+    assert!(batch.push_plaintext(packet.len(), |bytes| bytes.copy_from_slice(packet)));
+    node.engine.send(at, batch, &mut node.output);
+    let sent = node.output.datagrams.drain(..);
+    sent.flat_map(|batch| {
+        batch
+            .packets()
+            .map(|(slot, _)| slot.hop_limit)
+            .collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+with_one_and_four_shards! {
+    fn a_message_to_one_peer_does_not_go_through_another_of_the_same_interface(shards) {
+        let mut network = hub(shards);
+        for (first, second) in [(1, 2), (2, 1)] {
+            network.send(0, first, b"round and round");
+            let message = network.intercept().pop().unwrap().bytes;
+            let before = network.counter(0, Event::RoutingLoop);
+            let packet = holding(&network, second, &message, 64);
+            network.send_packets(0, &[packet]);
+            assert!(network.intercept().is_empty());
+            assert_eq!(network.counter(0, Event::RoutingLoop), before + 1);
+        }
+    }
+
+    fn a_tunnel_in_a_tunnel_costs_hops_and_ends_where_none_are_left(shards) {
+        let mut network = hub(shards);
+        let strangers = [&[4, 0, 0, 0, 1, 2, 3, 4][..], &[0; 24]].concat();
+        for (inner, outer) in [(255, Some(247)), (64, Some(56)), (9, Some(1))] {
+            let packet = holding(&network, 1, &strangers, inner);
+            assert_eq!(hop_limits(&mut network, &packet), [outer]);
+        }
+        for inner in [8, 1, 0] {
+            let packet = holding(&network, 1, &strangers, inner);
+            assert_eq!(hop_limits(&mut network, &packet), []);
+        }
+        assert_eq!(network.counter(0, Event::RoutingLoop), 3);
+    }
+
+    fn other_packets_leave_as_the_system_has_it(shards) {
+        let mut network = hub(shards);
+        let packet = holding(&network, 1, &[1, 0, 0, 0, 1, 2, 3, 4], 1);
+        assert_eq!(hop_limits(&mut network, &packet), [None]);
+    }
+}
