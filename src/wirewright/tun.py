@@ -69,7 +69,7 @@ class Settings:
     """What is served, and how: what the command line and the environment say."""
 
     def __init__(self, name: str, *, foreground: bool) -> None:
-        """Read the environment, before anything is opened that might take the number of a descriptor in it."""
+        """Read the environment, before anything is opened that might take a number in it."""
         level = os.environ.get("LOG_LEVEL", "")
         self.name = name
         self.tun_descriptor = descriptor_in("WG_TUN_FD")

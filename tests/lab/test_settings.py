@@ -8,7 +8,7 @@ from base64 import b64encode
 
 import pytest
 
-from tests.lab.nodes import INNER, Node, cable, pair, peer_section, transfer, until
+from tests.lab.nodes import INNER, Node, cable, pair, peer_section, until
 from tests.lab.wire import Wire
 from wirewright.keys import SecretKey
 from wirewright.lab import Lab
