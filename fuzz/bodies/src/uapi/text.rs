@@ -8,6 +8,7 @@ use wirewright_engine::uapi::{Changes, Request};
 pub(super) fn described(request: &Request) -> String {
     match request {
         Request::Get => "get".into(),
+        Request::Counters => "counters".into(),
         Request::Set(changes) => described_changes(changes),
     }
 }
