@@ -85,10 +85,16 @@ impl Batch {
         self.slots.is_empty()
     }
 
+    /// How many more packets fit.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.capacity().saturating_sub(self.slots.len())
+    }
+
     /// Whether no further packet fits.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.slots.len() >= self.capacity()
+        self.room() == 0
     }
 
     /// Forgets all packets; the slab keeps its size.
@@ -263,6 +269,19 @@ impl Drop for Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn room_is_what_is_left_of_the_slots() {
+        let mut batch = Batch::new(3, 64);
+        assert_eq!((batch.room(), batch.is_full()), (3, false));
+        assert!(batch.push_plaintext(10, |bytes| bytes.fill(1)));
+        assert!(batch.push_plaintext(10, |bytes| bytes.fill(1)));
+        assert_eq!(batch.room(), 1);
+        assert!(batch.push_plaintext(10, |bytes| bytes.fill(1)));
+        assert_eq!((batch.room(), batch.is_full()), (0, true));
+        batch.clear();
+        assert_eq!(batch.room(), 3);
+    }
 
     #[test]
     fn a_plaintext_packet_leaves_room_for_header_padding_and_tag() {

@@ -317,6 +317,10 @@ impl Worker {
             self.shard.count(Event::MalformedPacket, 1);
             return batch;
         };
+        // What the kernel made one shall go as one train, which no batch's end may cut.
+        if split.count() > batch.room() && split.count() <= batch.capacity() {
+            batch = self.seal(at, batch, sealed);
+        }
         for index in 0..split.count() {
             batch = self.with_room(at, batch, sealed);
             let pushed = batch.push_plaintext(split.packet_len(index), |bytes| {
@@ -330,9 +334,14 @@ impl Worker {
     }
 
     fn with_room(&mut self, at: Moment, batch: Batch, sealed: &mut usize) -> Batch {
-        if !batch.is_full() {
-            return batch;
+        if batch.is_full() {
+            return self.seal(at, batch, sealed);
         }
+        batch
+    }
+
+    /// Seals a batch; returns an empty one.
+    fn seal(&mut self, at: Moment, batch: Batch, sealed: &mut usize) -> Batch {
         *sealed += 1;
         self.shard.send_now(at, batch, &mut self.output);
         self.shard.batch()
