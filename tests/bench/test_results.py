@@ -67,6 +67,22 @@ def test_of_both_directions_the_worse_counts() -> None:
     assert (found.workload, found.reached) == ("tcp-1-back", False)
 
 
+@pytest.mark.parametrize(
+    ("goal", "loop", "enough"),
+    [
+        ("the bare loop, single-stream TCP", "loop", 50.0),
+        ("the bare loop with the cipher, the same", "loop-aead", 22.0),
+    ],
+)
+def test_the_ceiling_must_itself_reach_its_share_of_the_wire(goal: str, loop: str, enough: float) -> None:
+    def measured(value: float) -> Results:
+        return Results(rows(*TCP, **{loop: value, "veth": 100.0}))
+
+    assert verdict(measured(enough), goal, "veth").reached is True
+    assert verdict(measured(enough - 1), goal, "veth").reached is False
+    assert verdict(measured(enough - 1), goal, "veth").workload == "tcp-1"
+
+
 def test_of_costs_the_highest_counts() -> None:
     results = Results(
         [
