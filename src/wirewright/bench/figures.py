@@ -67,6 +67,7 @@ _ALL = (
     Figure("bits_per_second", "throughput", _rate, more_is_better=True),
     Figure("packets_per_second", "packets delivered", _packets, more_is_better=True),
     Figure("loss", "lost", _share),
+    Figure("datagrams_at_once", "sent at once", three_digits),
     Figure("cpu_per_gigabyte", "engines' CPU a GB", _seconds),
     Figure("machine_cpu_per_gigabyte", "machine's CPU a GB", _seconds),
     Figure("cpu_per_packet", "engines' CPU a packet", _microseconds),

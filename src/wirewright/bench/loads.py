@@ -29,6 +29,8 @@ class Datagrams:
     received: int
     seconds: float
     """From the first that arrived to the last."""
+    at_once: float
+    """How many left together, in the mean."""
 
 
 def run_streams(arena: Arena, seconds: float, count: int, *, back: bool = False) -> Streams:
@@ -46,18 +48,22 @@ def run_ping(arena: Arena, seconds: float) -> RoundTrips:
     return round_trips_in(arena.a.run(*command, check=False, timeout=seconds + SLACK).stdout)
 
 
-def run_datagrams(arena: Arena, size: int, seconds: float, rate: int) -> Datagrams:
-    """Send datagrams from a to b, so many a second (0: as fast as it goes)."""
+def run_datagrams(
+    arena: Arena, size: int, seconds: float, rate: int, *, singly: bool = False
+) -> Datagrams:
+    """Send datagrams from a to b, so many a second (0: as fast as it goes), in bursts or one by one."""
+    words = ["send", arena.address, str(size), f"{seconds:g}", str(rate), *(["singly"] if singly else [])]
     with _python(arena.b, "receive") as receiver:
         assert receiver.stdout is not None
         if receiver.stdout.readline() != "ready\n":
             raise BenchError("the receiver of datagrams does not start")
-        with _python(arena.a, "send", arena.address, str(size), f"{seconds:g}", str(rate)) as sender:
-            sent = json.loads(_answer(sender, seconds))["sent"]
+        with _python(arena.a, *words) as sender:
+            told = json.loads(_answer(sender, seconds))
         got = json.loads(_answer(receiver, seconds))
     if got["received"] < 2:
-        raise BenchError(f"of {sent} datagrams {got['received']} arrived")
-    return Datagrams(int(sent), int(got["received"]), float(got["seconds"]))
+        raise BenchError(f"of {told['sent']} datagrams {got['received']} arrived")
+    at_once = told["sent"] / max(1, told["bursts"])
+    return Datagrams(int(told["sent"]), int(got["received"]), float(got["seconds"]), at_once)
 
 
 @contextlib.contextmanager

@@ -89,15 +89,19 @@ class Udp(_Everywhere):
     size: int = 64
     rate: int = 0
     """Datagrams a second; 0: as many as the sender can."""
+    singly: bool = False
+    """Whether they leave one by one, if there is a rate, or in bursts."""
 
     def measure(self, arena: Arena, seconds: float) -> Figures:
         """Measure what arrives and what each that does costs."""
         with Meter(arena.engines) as meter:
-            moved = run_datagrams(arena, self.size, seconds, self.rate)
+            moved = run_datagrams(arena, self.size, seconds, self.rate, singly=self.singly)
         figures = {
             "packets_per_second": moved.received / moved.seconds,
             "loss": max(0.0, 1 - moved.received / moved.sent),
         }
+        if self.rate:
+            figures["datagrams_at_once"] = moved.at_once
         if arena.engines:
             figures |= {"cpu_per_packet": meter.seconds / moved.received, "peak_memory": meter.peak_memory}
         return figures
@@ -189,7 +193,10 @@ def _all() -> Iterator[Workload]:
             name, f"datagrams of {told}, as fast as they are sent", main="packets_per_second", size=size
         )
     paced = f"datagrams of 64 bytes, {PACE:,} a second"
-    yield Udp("udp-64-paced", paced, main="cpu_per_packet", size=64, rate=PACE)
+    bursts = f"{paced}, in bursts each millisecond"
+    yield Udp("udp-64-paced", bursts, main="cpu_per_packet", size=64, rate=PACE)
+    single = f"{paced}, one by one"
+    yield Udp("udp-64-single", single, main="cpu_per_packet", size=64, rate=PACE, singly=True)
     yield Ping("ping-idle", "an idle tunnel", main="round_trip_median")
     yield Ping("ping-loaded", "a tunnel with a TCP stream in it", main="round_trip_median", loaded=True)
     yield SystemCalls(
