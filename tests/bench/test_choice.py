@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.running import ww
 from wirewright.bench import choice
-from wirewright.bench.contestants import CONTESTANTS, BareWire, Kind
+from wirewright.bench.contestants import CONTESTANTS, ON_REQUEST, BareWire, Kind
 from wirewright.bench.errors import BenchError
 from wirewright.bench.programs import Program
 from wirewright.bench.runner import schedule
@@ -30,7 +30,8 @@ def _able_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_whoever_is_absent_is_told_and_left_out() -> None:
     chosen = choice.choose([], [])
     assert chosen.absent == {"gotatun": "get gotatun"}
-    assert [each.name for each in chosen.contestants] == [name for name in CONTESTANTS if name != "gotatun"]
+    left_out = {"gotatun", *ON_REQUEST}
+    assert [each.name for each in chosen.contestants] == [name for name in CONTESTANTS if name not in left_out]
     assert [each.name for each in chosen.workloads] == list(WORKLOADS)
     assert "not measured: get gotatun" in chosen.cautions()
 
@@ -38,6 +39,11 @@ def test_whoever_is_absent_is_told_and_left_out() -> None:
 def test_whoever_was_named_must_be_there() -> None:
     with pytest.raises(BenchError, match="get gotatun"):
         choice.choose(["gotatun"], [])
+
+
+def test_who_takes_part_on_request_is_measured_when_named() -> None:
+    assert "wirewright-2" not in [each.name for each in choice.choose([], []).contestants]
+    assert [each.name for each in choice.choose(["wirewright-2"], []).contestants] == ["wirewright-2"]
 
 
 def test_a_workload_that_cannot_be_measured_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +111,7 @@ def test_every_round_measures_everyone_under_everything_and_begins_with_another(
 
 def test_only_engines_meet_bad_weather_and_many_peers() -> None:
     everyone = list(CONTESTANTS.values())
-    for name in ("rough-1", "peers-1000"):
+    for name in ("rough-1", "peers-1000", "tcp-8-peers"):
         met = [each for _, _, each in schedule(everyone, [WORKLOADS[name]], 1)]
         assert {each.kind for each in met} == {Kind.ENGINE}
     assert BareWire() not in [each for _, _, each in schedule(everyone, [WORKLOADS["system-calls"]], 1)]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.interop.relay import until
+from wirewright.bench import workloads
 from wirewright.bench.contestants import CONTESTANTS, Engine
 from wirewright.bench.errors import BenchError
 from wirewright.bench.programs import Program
@@ -20,7 +21,10 @@ from wirewright.bench.runner import measure
 from wirewright.bench.workloads import WORKLOADS, Tcp
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wirewright.bench.arena import Arena
+    from wirewright.bench.parsing import Streams
 
 COMMAND = [sys.executable, "-m", "wirewright", "bench"]
 
@@ -44,7 +48,7 @@ def test_a_round_of_two_leaves_data_a_page_and_a_picture(tmp_path: Path) -> None
     assert (tmp_path / "out" / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["system-calls", "ping-loaded", "peers-1000", "rough-8"])
+@pytest.mark.parametrize("name", ["system-calls", "ping-loaded", "peers-1000", "rough-8", "udp-64-single"])
 @pytest.mark.timeout(120)
 def test_a_workload_gives_every_figure(name: str) -> None:
     workload = WORKLOADS[name]
@@ -55,6 +59,28 @@ def test_a_workload_gives_every_figure(name: str) -> None:
     assert row.figures[workload.main] > 0
     # No peer fits fewer bytes than its keys and its tables.
     assert row.figures.get("memory_per_peer", 1000) > 256
+
+
+@pytest.mark.parametrize("name", ["wirewright", "wirewright-2"])
+@pytest.mark.timeout(120)
+def test_every_one_of_many_busy_peers_gets_a_stream(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, dict[str, int]]] = []
+    run = workloads.run_stream_each
+
+    def watched(arena: Arena, addresses: Sequence[str], seconds: float) -> Streams:
+        streams = run(arena, addresses, seconds)
+        said = arena.a.run("wg", "show", "wg0", "transfer").stdout
+        seen.append((len(arena.engines), {line.split()[0]: int(line.split()[2]) for line in said.splitlines()}))
+        return streams
+
+    monkeypatch.setattr(workloads, "run_stream_each", watched)
+    row = measure((0, WORKLOADS["tcp-8-peers"], CONTESTANTS[name]), 1)
+    assert row.failure is None
+    assert row.figures["bits_per_second"] > 0
+    [(engines, sent)] = seen
+    # One at the hub, and one of each peer.
+    assert (engines, len(sent)) == (9, 8)
+    assert min(sent.values()) > 100_000
 
 
 def test_an_engine_that_does_not_start_is_a_failure_with_its_last_words() -> None:

@@ -1,6 +1,6 @@
 """Where a contestant is measured: two hosts of a lab, fresh for each measurement."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -36,6 +36,11 @@ class Arena:
         return int(self.a.run("cat", counter).stdout)
 
 
+def running(hosts: Sequence[Machine]) -> tuple[int, ...]:
+    """Return the processes of hosts in which nothing runs but engines."""
+    return tuple(process for host in hosts for process in host.processes())
+
+
 @contextmanager
 def open_arena(contestant: Contestant, weather: Weather | None = None) -> Iterator[Arena]:
     """Build it; the handshake is done when the block begins."""
@@ -44,9 +49,8 @@ def open_arena(contestant: Contestant, weather: Weather | None = None) -> Iterat
         hosts = (lab["a"], lab["b"])
         with contestant.connect(hosts) as connection:
             until_answered(lab["a"], connection.addresses[1])
-            engines = tuple(process for host in hosts for process in host.processes())
             try:
-                yield Arena(lab["a"], lab["b"], connection, engines)
+                yield Arena(lab["a"], lab["b"], connection, running(hosts))
             except (BenchError, LabError, OSError):
                 # That a process has ended explains everything else.
                 connection.check(grace=0.5)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from wirewright.bench.contestants import CONTESTANTS, Contestant
+from wirewright.bench.contestants import CONTESTANTS, ON_REQUEST, Contestant
 from wirewright.bench.errors import BenchError
 from wirewright.bench.workloads import WORKLOADS, Workload
 from wirewright.lab.machine import need
@@ -44,11 +44,13 @@ class Choice:
 
 
 def choose(contestants: Sequence[str], workloads: Sequence[str]) -> Choice:
-    """Choose those that were named, or all that can be had if none was.
+    """Choose those that were named, or all that can be had if none was, but for those who must be named.
 
     Whoever was named must be there. Names are looked at first, then the machine.
     """
     chosen = Choice(_named("contestant", contestants, CONTESTANTS), _named("workload", workloads, WORKLOADS))
+    if not contestants:
+        chosen.contestants = [each for each in chosen.contestants if each.name not in ON_REQUEST]
     _check_machine()
     for contestant in list(chosen.contestants):
         if why := contestant.why_absent():

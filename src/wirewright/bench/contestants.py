@@ -4,7 +4,7 @@ Each makes two hosts reach each other, host a and host b, whose cable has the ad
 have the same MTU and the same inner addresses, and each runs as its makers have set it: nobody is tuned.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -69,6 +69,8 @@ class Connection:
     addresses: tuple[str, str]
     processes: list[Process] = field(default_factory=list)
     interfaces: tuple[str, str] = ("eth0", "eth0")
+    start: Callable[[Machine, str], None] | None = None
+    """Starts one more engine of the same kind in a host, behind an interface of this name."""
 
     def check(self, grace: float = 0.0) -> None:
         """Raise an error if a process has ended, or does within so many seconds each."""
@@ -100,14 +102,20 @@ class Engine:
         """Start it on both hosts, and tell each of the other."""
         connection = Connection(INNER, interfaces=(INTERFACE, INTERFACE))
         keys = [SecretKey.generate() for _ in hosts]
+
+        def start(host: Machine, interface: str) -> None:
+            command = [_found(self.program), *self.options, interface]
+            process = Process(host, command, self.environment)
+            connection.processes.append(process)
+            process.wait_for("interface", lambda: _listens(host, interface))
+
+        connection.start = start
         try:
             for number, host in enumerate(hosts):
-                process = Process(host, [_found(self.program), *self.options, INTERFACE], self.environment)
-                connection.processes.append(process)
-                process.wait_for("interface", lambda: _listens(host))  # noqa: B023 - called at once
+                start(host, INTERFACE)
                 other = 1 - number
-                wg(host, "setconf", _interface(keys[number]) + _peer(keys[other].public_key, other))
-                _bring_up(host, INNER[number])
+                wg(host, "setconf", interface_section(keys[number]) + _peer(keys[other].public_key, other))
+                bring_up(host, INNER[number])
             yield connection
         finally:
             for process in connection.processes:
@@ -143,7 +151,7 @@ class BareLoop:
                 process.wait_for("interface", lambda: _has_interface(host))  # noqa: B023 - called at once
                 # A super-packet and what is added to each slice are to fit one train.
                 _ip(host, f"link set {INTERFACE} gso_max_size 58000")
-                _bring_up(host, INNER[number])
+                bring_up(host, INNER[number])
             yield connection
         finally:
             for process in connection.processes:
@@ -173,9 +181,9 @@ class BareWire:
         yield Connection(OUTER)
 
 
-def wg(host: Machine, verb: str, settings: str) -> None:
+def wg(host: Machine, verb: str, settings: str, interface: str = INTERFACE) -> None:
     """Call ``wg setconf`` or ``wg addconf``."""
-    host.run("wg", verb, INTERFACE, "/dev/stdin", input=settings)
+    host.run("wg", verb, interface, "/dev/stdin", input=settings)
 
 
 def idle_peers(count: int) -> str:
@@ -187,8 +195,14 @@ def idle_peers(count: int) -> str:
     return "".join(sections)
 
 
-def _interface(key: SecretKey) -> str:
-    return f"[Interface]\nPrivateKey = {key.expose()}\nListenPort = {PORT}\n"
+def interface_section(key: SecretKey, port: int = PORT) -> str:
+    """Describe an interface."""
+    return f"[Interface]\nPrivateKey = {key.expose()}\nListenPort = {port}\n"
+
+
+def bring_up(host: Machine, address: str, interface: str = INTERFACE) -> None:
+    """Give an interface its address and the MTU of all tunnels."""
+    _ip(host, f"address add {address}/24 dev {interface}", f"link set {interface} mtu {MTU} up")
 
 
 def _peer(key: PublicKey, number: int) -> str:
@@ -203,19 +217,15 @@ def _found(program: Program) -> str:
     return str(path)
 
 
-def _listens(host: Machine) -> bool:
+def _listens(host: Machine, interface: str) -> bool:
     """Whether an engine can be asked: ``wg`` would delete a socket that is bound but does not listen yet."""
     sockets = Path(f"/proc/{host.holder}/net/unix").read_text().splitlines()
-    listening = (line.split() for line in sockets if f"/{INTERFACE}.sock" in line)
+    listening = (line.split() for line in sockets if f"/{interface}.sock" in line)
     return any(fields[3] == ACCEPTING for fields in listening)
 
 
 def _has_interface(host: Machine) -> bool:
     return host.run("ip", "link", "show", INTERFACE, check=False).returncode == 0
-
-
-def _bring_up(host: Machine, address: str) -> None:
-    _ip(host, f"address add {address}/24 dev {INTERFACE}", f"link set {INTERFACE} mtu {MTU} up")
 
 
 def _ip(host: Machine, *commands: str) -> None:
@@ -233,6 +243,7 @@ _QUIET = {"WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD": "1"}
 
 _ALL: tuple[Contestant, ...] = (
     Engine("wirewright", "wirewright-tun, one shard, as it is started by default", _OURS, ("-f",)),
+    Engine("wirewright-2", "wirewright-tun with two shards", _OURS, ("-f",), {"WIREWRIGHT_SHARDS": "2"}),
     Engine("wirewright-plain", "wirewright-tun without any offload", _OURS, ("-f",), _PLAIN),
     Engine(
         "wireguard-go",
@@ -259,3 +270,6 @@ _ALL: tuple[Contestant, ...] = (
 )
 CONTESTANTS: Mapping[str, Contestant] = {contestant.name: contestant for contestant in _ALL}
 """Everyone, by name."""
+
+ON_REQUEST = frozenset({"wirewright-2"})
+"""Those who take part only if they are named."""

@@ -65,8 +65,8 @@ def _pace(sock: socket.socket, datagram: bytes, seconds: float, rate: float) -> 
 
 
 def _send_singly(sock: socket.socket, datagram: bytes, seconds: float, rate: float) -> tuple[int, int]:
-    # It sleeps in between, for who waits awake takes a processor from the engines. The system would wake it 50 µs late,
-    # to wake several at once.
+    # It sleeps in between, for who waits awake takes a processor from the engines. As a rule the system wakes
+    # a process up to 50 µs late, with others.
     Path("/proc/self/timerslack_ns").write_text("1")
     sent, bursts, began = 0, 0, time.monotonic()
     while (passed := time.monotonic() - began) < seconds:

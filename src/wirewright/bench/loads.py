@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,23 @@ def run_streams(arena: Arena, seconds: float, count: int, *, back: bool = False)
         command = ["iperf3", "--json", "-c", arena.address, "-t", f"{seconds:g}", "-P", str(count)]
         done = arena.a.run(*command, *(["-R"] if back else []), check=False, timeout=seconds + SLACK)
     return streams_in(done.stdout or done.stderr)
+
+
+def run_stream_each(arena: Arena, addresses: Sequence[str], seconds: float) -> Streams:
+    """Run a TCP stream from a to each of these addresses of b, all at once, and add them up."""
+    with contextlib.ExitStack() as stack:
+        for address in addresses:
+            stack.enter_context(_iperf_server(arena.b, "--bind", address))
+        commands = (["iperf3", "--json", "-c", address, "-t", f"{seconds:g}"] for address in addresses)
+        clients = [stack.enter_context(_popen(arena.a, command)) for command in commands]
+        streams = []
+        for client in clients:
+            try:
+                said, _ = client.communicate(timeout=seconds + SLACK)
+            except subprocess.TimeoutExpired:
+                raise BenchError("one of many TCP streams does not end") from None
+            streams.append(streams_in(str(said)))
+    return Streams(sum(each.bits_per_second for each in streams), sum(each.bytes for each in streams))
 
 
 def run_ping(arena: Arena, seconds: float) -> RoundTrips:
@@ -90,8 +107,8 @@ def stream_beside(arena: Arena, seconds: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _iperf_server(machine: Machine) -> Iterator[None]:
-    command = ["iperf3", "--server", "--one-off", "--forceflush"]
+def _iperf_server(machine: Machine, *options: str) -> Iterator[None]:
+    command = ["iperf3", "--server", "--one-off", "--forceflush", *options]
     with _popen(machine, command) as server:
         assert server.stdout is not None
         for line in server.stdout:

@@ -8,11 +8,14 @@ from typing import Protocol
 from wirewright.bench import proc
 from wirewright.bench.arena import Arena
 from wirewright.bench.contestants import Kind, idle_peers, wg
-from wirewright.bench.loads import run_datagrams, run_ping, run_streams, stream_beside
+from wirewright.bench.hub import add_spokes
+from wirewright.bench.loads import run_datagrams, run_ping, run_stream_each, run_streams, stream_beside
 from wirewright.bench.usage import Meter, system_calls, why_no_system_calls
 from wirewright.lab import Weather
 
 PEERS = 1000
+BUSY = 8
+"""Peers that all are busy: so many that several shards have some each."""
 PACE = 30_000
 """Packets a second that every contestant is offered alike."""
 ROUGH = Weather(delay=0.025, loss=0.01)
@@ -162,6 +165,20 @@ class Peers(_Everywhere):
         }
 
 
+@dataclass(frozen=True)
+class BusyPeers(_Everywhere):
+    """Some peers, all of them busy: a TCP stream from a to each."""
+
+    peers: int = BUSY
+
+    def measure(self, arena: Arena, seconds: float) -> Figures:
+        """Measure throughput of all together, and what it costs."""
+        addresses = [arena.address, *add_spokes(arena, self.peers - 1)]
+        with Meter(arena.engines) as meter:
+            streams = run_stream_each(arena, addresses, seconds)
+        return {"bits_per_second": streams.bits_per_second, **per_gigabyte(meter, streams.bytes)}
+
+
 def per_gigabyte(meter: Meter, moved: int) -> Figures:
     """Return what was used for each gigabyte (10^9 bytes of what the programs sent to each other)."""
     figures = {"machine_cpu_per_gigabyte": meter.machine_seconds / (moved / 1e9)}
@@ -206,6 +223,7 @@ def _all() -> Iterator[Workload]:
         main="system_calls_per_gigabyte",
     )
     yield Peers("peers-1000", f"{PEERS:,} peers, 1 TCP stream with one of them", kinds=ENGINES)
+    yield BusyPeers("tcp-8-peers", f"{BUSY} peers, 1 TCP stream to each of them", kinds=ENGINES)
 
 
 WORKLOADS: Mapping[str, Workload] = {workload.name: workload for workload in _all()}
