@@ -28,48 +28,6 @@ pub fn seal<K: Borrow<Key>>(keys: &[K], packets: &[Packet], slab: Slab<'_>) -> R
     Ok(())
 }
 
-/// Encrypts `sources[i]` into the slot of packet `i` and writes the tag behind it.
-///
-/// A source may be shorter than its packet's `len`; the text is then padded with zeros, which are encrypted
-/// too (WireGuard pads to a multiple of 16 bytes).
-///
-/// # Errors
-///
-/// If the batch is described wrongly or a source is longer than its text; then no byte was touched.
-pub fn seal_from<K: Borrow<Key>>(
-    keys: &[K],
-    packets: &[Packet],
-    sources: &[&[u8]],
-    slab: Slab<'_>,
-) -> Result<(), LayoutError> {
-    if sources.len() != packets.len() {
-        return Err(LayoutError::SourceCount {
-            packets: packets.len(),
-            sources: sources.len(),
-        });
-    }
-    for (index, (packet, source)) in packets.iter().zip(sources).enumerate() {
-        if source.len() as u64 > u64::from(packet.len) {
-            return Err(LayoutError::SourceTooLong { packet: index });
-        }
-    }
-    Layout::check(packets, keys.len(), slab)?.for_each(|index, packet, text, tag| {
-        let source = sources[index];
-        let (body, padding) = text.split_at_mut(source.len());
-        body.copy_from_slice(source);
-        padding.fill(0);
-        cipher::seal(
-            key_of(keys, packet),
-            cipher::nonce(packet.counter),
-            &[],
-            text,
-            tag,
-        );
-    });
-    cipher::wipe_dead_frames();
-    Ok(())
-}
-
 /// Authenticates and decrypts every packet of the batch in place; a packet's `len` does not count its tag.
 ///
 /// `verdicts[i]` is about packet `i`. A forged packet's text is wiped, its neighbours are not affected.

@@ -56,18 +56,6 @@ pub enum LayoutError {
         /// Index of the packet in the batch.
         packet: usize,
     },
-    /// The number of sources is not the number of packets.
-    SourceCount {
-        /// How many packets the batch has.
-        packets: usize,
-        /// How many sources were given.
-        sources: usize,
-    },
-    /// A source is longer than the text it is to become.
-    SourceTooLong {
-        /// Index of the packet in the batch.
-        packet: usize,
-    },
     /// The number of verdicts is not the number of packets.
     VerdictCount {
         /// How many packets the batch has.
@@ -102,18 +90,6 @@ impl fmt::Display for LayoutError {
                 write!(
                     f,
                     "packet {packet} and its tag end behind the slab: use a larger slab"
-                )
-            }
-            Self::SourceCount { packets, sources } => {
-                write!(
-                    f,
-                    "{sources} sources were given for {packets} packets: give one for each"
-                )
-            }
-            Self::SourceTooLong { packet } => {
-                write!(
-                    f,
-                    "the source of packet {packet} is longer than the packet's text"
                 )
             }
             Self::VerdictCount { packets, verdicts } => {

@@ -46,7 +46,7 @@ pub mod safe;
 #[cfg(test)]
 mod vectors;
 
-pub use batch::{open, seal, seal_from};
+pub use batch::{open, seal};
 pub use cipher::Verdict;
 pub use key::Key;
 pub use layout::{LayoutError, Packet, Slab};

@@ -4,9 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
-use wirewright_aead::{
-    Key, LayoutError, Packet, Slab, TAG_LEN, Verdict, open, open_one, seal, seal_from, seal_one,
-};
+use wirewright_aead::{Key, LayoutError, Packet, Slab, TAG_LEN, Verdict, open, open_one, seal, seal_one};
 
 const KEYS: usize = 4;
 
@@ -122,33 +120,6 @@ proptest! {
     }
 
     #[test]
-    fn sealing_from_sources_is_copying_padding_with_zeros_and_sealing(
-        batch in batches(3000, 12),
-        missing in prop::collection::vec(0..33_usize, 12),
-        junk: u8,
-    ) {
-        let keys = keys();
-        let original = batch.slab();
-        let plain = |i: usize| &original[batch.range(i).start..batch.range(i).end - TAG_LEN];
-        let sources: Vec<&[u8]> = (0..batch.packets.len())
-            .map(|i| &plain(i)[..plain(i).len().saturating_sub(missing[i])])
-            .collect();
-
-        let mut expected = vec![junk; original.len()];
-        for (i, source) in sources.iter().enumerate() {
-            let packet = &mut expected[batch.range(i)];
-            packet.fill(0);
-            packet[..source.len()].copy_from_slice(source);
-        }
-        seal(&keys, &batch.packets, Slab { bytes: &mut expected, stride: batch.stride }).unwrap();
-
-        let mut sealed = vec![junk; original.len()];
-        let slab = Slab { bytes: &mut sealed, stride: batch.stride };
-        seal_from(&keys, &batch.packets, &sources, slab).unwrap();
-        prop_assert!(sealed == expected);
-    }
-
-    #[test]
     fn a_flipped_bit_is_a_forgery_of_exactly_its_packet(
         batch in batches(2000, 12).prop_filter("a victim", |batch| !batch.packets.is_empty()),
         victim: prop::sample::Index,
@@ -216,10 +187,7 @@ proptest! {
         let mut bytes = original.clone();
         let keys = keys();
         let mut verdicts = vec![Verdict::Authentic; packets.len()];
-        let sources = vec![&b""[..]; packets.len()];
         let error = seal(&keys, &packets, Slab { bytes: &mut bytes[..kept_len], stride }).unwrap_err();
-        let from = seal_from(&keys, &packets, &sources, Slab { bytes: &mut bytes[..kept_len], stride });
-        prop_assert_eq!(from, Err(error));
         let opened = open(&keys, &packets, Slab { bytes: &mut bytes[..kept_len], stride }, &mut verdicts);
         prop_assert_eq!(opened, Err(error));
         prop_assert!(bytes == original);
@@ -305,7 +273,7 @@ fn no_packet_however_large_overflows_the_layout_check() {
 }
 
 #[test]
-fn sources_and_verdicts_must_be_one_for_each_packet() {
+fn verdicts_must_be_one_for_each_packet() {
     let mut bytes = [0x5a; 128];
     let keys = keys();
     let mut verdicts = [Verdict::Authentic; 2];
@@ -323,33 +291,6 @@ fn sources_and_verdicts_must_be_one_for_each_packet() {
             packets: 1,
             verdicts: 2
         })
-    );
-    assert_eq!(
-        seal_from(
-            &keys,
-            &[PACKET],
-            &[],
-            Slab {
-                bytes: &mut bytes,
-                stride: 64
-            }
-        ),
-        Err(LayoutError::SourceCount {
-            packets: 1,
-            sources: 0
-        })
-    );
-    assert_eq!(
-        seal_from(
-            &keys,
-            &[PACKET],
-            &[&[0; 33]],
-            Slab {
-                bytes: &mut bytes,
-                stride: 64
-            }
-        ),
-        Err(LayoutError::SourceTooLong { packet: 0 })
     );
     assert_eq!(bytes, [0x5a; 128]);
 }
