@@ -15,3 +15,9 @@ def test_every_scenario_names_tests_that_exist(root: Path) -> None:
         if f"\ndef {test}(" not in (root / "tests" / "lab" / file).read_text()
     ]
     assert absent == []
+
+
+def test_the_stalled_helper_is_tested_where_the_page_says(root: Path) -> None:
+    page = (root / "docs" / "lab.md").read_text()
+    [(file, test)] = re.findall(r"`(crates/\S+\.rs)`[^`]*\(`(\w+)`\)", page)
+    assert f"fn {test}(" in (root / file).read_text()

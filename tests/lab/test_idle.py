@@ -10,8 +10,8 @@ import pytest
 from tests.lab.nodes import INNER, Node, cable, pass_time, peer_section
 from wirewright.lab import Lab
 
-# A keepalive is due 10 s after data that nothing was sent upon, a new handshake 15 s after data that nothing was
-# heard upon. So by then all timers are over that the last packet set, until keys are wiped after minutes.
+# A keepalive is due 10 s after data that nothing was sent upon, a new handshake 15 s after data that nothing
+# was heard upon. So by then all timers are over that the last packet set, until keys are wiped after minutes.
 SETTLED = 30
 PAUSE = 5
 
