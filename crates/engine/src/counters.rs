@@ -125,6 +125,8 @@ events! {
     ReceiveError = "receive_error",
     /// The interface refused a packet that came through the tunnel: it is down, or the system has no memory.
     InterfaceRefused = "interface_refused",
+    /// The interface refused packets that were joined and took them one by one, as it gets their kind from then on.
+    InterfaceUnjoined = "interface_unjoined",
     /// A packet could not be read from the interface, for a cause that passes.
     InterfaceUnread = "interface_unread",
 }

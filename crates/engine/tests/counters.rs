@@ -75,9 +75,11 @@ fn scenario(event: Event) -> (Provoke, Seen) {
             handshakes::an_initiation_handed_over_for_a_peer_that_is_gone,
             DEVICE,
         ),
-        Event::ReceiveError | Event::HandoverRefused | Event::InterfaceRefused | Event::InterfaceUnread => {
-            (packets::what_only_the_shell_sees, DEVICE)
-        }
+        Event::ReceiveError
+        | Event::HandoverRefused
+        | Event::InterfaceRefused
+        | Event::InterfaceUnjoined
+        | Event::InterfaceUnread => (packets::what_only_the_shell_sees, DEVICE),
         Event::NonceExhausted => (packets::a_packet_for_a_session_without_counters, PEER),
         Event::SendError
         | Event::SendTooLong

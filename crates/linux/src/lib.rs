@@ -18,6 +18,7 @@ pub mod shim;
 pub mod tun;
 pub mod udp;
 
+mod delivery;
 mod device;
 mod journal;
 mod link;

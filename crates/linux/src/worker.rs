@@ -9,7 +9,7 @@
 //! else wakes it.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +17,13 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use wirewright_engine::{Batch, Event, Moment, Output, Shard};
-use wirewright_offload::gather::{Gather, Kinds, MAX_PACKETS};
+use wirewright_offload::gather::Kinds;
 use wirewright_offload::split::Split;
 use wirewright_offload::virtio::{HEADER_LEN, Header, Kind};
 use wirewright_protocol::Instant;
 use wirewright_runtime::{Alarm, OsRandom, Rest, SuspendWatch, Timer, clock};
 
+use crate::delivery::Delivery;
 use crate::journal::Reporter;
 use crate::mailbox::{Letter, Mailbox};
 use crate::tun::{self, Queue, TunOffloads};
@@ -57,7 +58,7 @@ pub(crate) struct Worker {
     sockets: Arc<Sockets>,
     receiver: Receiver,
     sender: Sender,
-    gather: Gather,
+    delivery: Delivery,
     mailboxes: Arc<[Mailbox]>,
     reporter: Reporter,
     letters: VecDeque<Letter>,
@@ -100,7 +101,7 @@ impl Worker {
             sockets,
             receiver: Receiver::new(),
             sender: Sender::new(),
-            gather: Gather::new(Kinds {
+            delivery: Delivery::new(Kinds {
                 tcp: offloads.tcp,
                 udp: offloads.udp,
             }),
@@ -202,41 +203,18 @@ impl Worker {
     fn deliver(&mut self) {
         let mut packets = std::mem::take(&mut self.output.packets);
         for batch in packets.drain(..) {
-            self.gather.plan(batch.len(), |index| batch.packet(index));
-            let refused = self.write(&batch);
-            if refused > 0 {
-                self.shard.count(Event::InterfaceRefused, refused);
+            let outcome = self
+                .delivery
+                .deliver(&batch, |pieces| self.queue.write(pieces));
+            if outcome.refused > 0 {
+                self.shard.count(Event::InterfaceRefused, outcome.refused);
+            }
+            if outcome.given_up > 0 {
+                self.shard.count(Event::InterfaceUnjoined, outcome.given_up);
             }
             self.shard.recycle(batch);
         }
         self.output.packets = packets;
-    }
-
-    /// Writes what [`Gather`] planned. Returns how many packets the interface refused: it is down, or has no memory.
-    fn write(&self, batch: &Batch) -> u64 {
-        let mut refused = 0;
-        for group in self.gather.groups() {
-            let headers = group.headers();
-            let virtio = group.virtio().write(headers.len() as u16);
-            let mut packets = self.gather.packets(group).map(|index| batch.packet(index));
-            let outcome = if group.count() == 1 {
-                let packet = packets.next().unwrap_or(&[]);
-                self.queue.write(&[IoSlice::new(&virtio), IoSlice::new(packet)])
-            } else {
-                let mut pieces = [IoSlice::new(&[]); 2 + MAX_PACKETS];
-                let payloads = packets.map(|packet| packet.get(headers.len()..).unwrap_or(&[]));
-                let all = [&virtio[..], headers].into_iter().chain(payloads);
-                for (piece, bytes) in pieces.iter_mut().zip(all) {
-                    *piece = IoSlice::new(bytes);
-                }
-                self.queue
-                    .write(pieces.get(..2 + group.count()).unwrap_or(&pieces))
-            };
-            if outcome.is_err() {
-                refused += group.count() as u64;
-            }
-        }
-        refused
     }
 
     /// Reads packets from the TUN and seals them. True if there are more.

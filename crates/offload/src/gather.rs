@@ -96,6 +96,17 @@ impl Gather {
         }
     }
 
+    /// What it joins.
+    #[must_use]
+    pub fn kinds(&self) -> Kinds {
+        self.kinds
+    }
+
+    /// Joins only these kinds from the next batch on: the device took less than it was found to.
+    pub fn join_only(&mut self, kinds: Kinds) {
+        self.kinds = kinds;
+    }
+
     /// Plans a batch: `packet(index)` for `index` below `count` gives its packets; an empty one is left out.
     pub fn plan<'a>(&mut self, count: usize, packet: impl Fn(usize) -> &'a [u8]) {
         self.groups.clear();
