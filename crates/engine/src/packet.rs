@@ -107,7 +107,7 @@ impl Nested {
                 hop_limit,
             });
         }
-        let (kind, rest) = packet.get(header + UDP_HEADER..)?.split_first_chunk()?;
+        let (kind, rest) = packet.get(header + UDP_HEADER..)?.split_first_chunk::<4>()?;
         let receiver = u32::from_le_bytes(*rest.first_chunk()?);
         (*kind == DATA).then_some(Self {
             receiver: Some(receiver),
@@ -220,11 +220,12 @@ mod tests {
 
     #[test]
     fn other_protocols_and_other_messages_are_no_tunnel() {
-        let (mut tcp4, mut tcp6, mut other) = (v4(), v6(), v4());
-        (tcp4[9], tcp6[6], other[28]) = (6, 6, 1);
+        let (mut tcp4, mut tcp6, mut other, mut alike) = (v4(), v6(), v4(), v4());
+        // What begins with the same byte is no message yet.
+        (tcp4[9], tcp6[6], other[28], alike[31]) = (6, 6, 1, 1);
         let mut fragment = fragment_of_v6(1);
         fragment[40] = 6;
-        for packet in [&tcp4[..], &tcp6, &other, &fragment, &[0x45], &[]] {
+        for packet in [&tcp4[..], &tcp6, &other, &alike, &fragment, &[0x45], &[]] {
             assert_eq!(Nested::parse(packet), None);
         }
     }

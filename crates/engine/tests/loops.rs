@@ -78,9 +78,21 @@ with_one_and_four_shards! {
         assert_eq!(network.counter(0, Event::RoutingLoop), 3);
     }
 
+    fn a_later_fragment_of_udp_is_carried_whatever_its_hops(shards) {
+        let mut network = hub(shards);
+        for (inner, outer) in [(64, 56), (9, 8), (1, 8)] {
+            let mut packet = holding(&network, 1, &[7; 32], inner);
+            packet[7] = 1;
+            assert_eq!(hop_limits(&mut network, &packet), [Some(outer)]);
+        }
+        assert_eq!(network.counter(0, Event::RoutingLoop), 0);
+    }
+
     fn other_packets_leave_as_the_system_has_it(shards) {
         let mut network = hub(shards);
-        let packet = holding(&network, 1, &[1, 0, 0, 0, 1, 2, 3, 4], 1);
-        assert_eq!(hop_limits(&mut network, &packet), [None]);
+        for message in [[1, 0, 0, 0, 1, 2, 3, 4], [4, 0, 0, 1, 1, 2, 3, 4]] {
+            let packet = holding(&network, 1, &message, 1);
+            assert_eq!(hop_limits(&mut network, &packet), [None]);
+        }
     }
 }

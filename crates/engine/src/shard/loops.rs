@@ -3,17 +3,22 @@
 //! # Theory
 //!
 //! If the way to a peer's endpoint leads into the tunnel, a message goes round, longer by a header and a tag each time,
-//! until it is cut into fragments, which multiply. Two things end that.
+//! until it is cut into fragments, which multiply. Three things end that.
 //!
 //! - **Our own messages are known.** A message of ours names a session by its receiver's index, so that an outgoing packet
 //!   that holds a data message to one of the sessions in use here is taken for such, and dropped. Sessions are remembered in a
 //!   small table, which the shards of an interface share, and in which a newer one takes the place of another; a stranger's
 //!   message hits one with a chance of at most 2^-24.
 //! - **A tunnel in a tunnel is paid for.** If two interfaces lead into each other, each gets messages of the other, as in any
-//!   tunnel through a tunnel, and cannot know what is inside. So a message that holds another, or a fragment that may be of
-//!   one, does not leave with the system's hop limit but with what the inner packet had, less [`NESTING`]; where
-//!   nothing is left of that, it is dropped. From the usual 64 hops that leaves seven levels, and hops enough at each of the
-//!   three or four that somebody may want.
+//!   tunnel through a tunnel, and cannot know what is inside. So a message that holds another does not leave with the
+//!   system's hop limit but with what the inner packet had, less [`NESTING`]; where nothing is left of that, it is
+//!   dropped. From the usual 64 hops that leaves seven levels, and hops enough at each of the three or four that somebody
+//!   may want.
+//! - **A later fragment pays, too, but is not dropped.** It may be of a message, and may as well be of anything else in UDP, to
+//!   which few hops are enough. It leaves with [`NESTING`] hops at least: the message that holds it has too few for
+//!   another level, and ends there. Only what is cut off that message goes on, and that gets shorter each time: some 100
+//!   bytes are added, and the first fragment, which is the one that ends, takes nearly an MTU away. An interface with less
+//!   than [`SHRINKING`] bytes of MTU cannot rely on that, and drops such fragments.
 //!
 //! A table is written to only where a session is not in it, so that its memory is not pulled from shard to shard.
 
@@ -25,6 +30,8 @@ use crate::packet::Nested;
 const SLOTS: usize = 256;
 /// Hops that a tunnel in a tunnel costs.
 const NESTING: u8 = 8;
+/// The least MTU with which fragments of fragments get shorter: more than twice what a level adds, 80 bytes and the padding.
+const SHRINKING: usize = 256;
 
 /// The sessions to which an interface seals. Clones are one table.
 #[derive(Clone)]
@@ -61,15 +68,19 @@ impl Loops {
         }
     }
 
-    /// What is to be done with an outgoing packet.
-    pub(super) fn course(&self, packet: &[u8]) -> Course {
+    /// What is to be done with an outgoing packet of an interface with an MTU.
+    pub(super) fn course(&self, packet: &[u8], mtu: usize) -> Course {
         let Some(nested) = Nested::parse(packet) else {
             return Course::Free;
         };
         if nested.receiver.is_some_and(|receiver| self.knows(receiver)) {
             return Course::Loop;
         }
-        match nested.hop_limit.saturating_sub(NESTING) {
+        let left = nested.hop_limit.saturating_sub(NESTING);
+        if nested.receiver.is_none() && mtu >= SHRINKING {
+            return Course::Limited(left.max(NESTING));
+        }
+        match left {
             0 => Course::Loop,
             left => Course::Limited(left),
         }
@@ -98,7 +109,7 @@ mod tests {
     }
 
     fn is_ours(loops: &Loops, receiver: u32) -> bool {
-        loops.course(&message_to(receiver, 64)) == Course::Loop
+        loops.course(&message_to(receiver, 64), 1420) == Course::Loop
     }
 
     #[test]
@@ -125,21 +136,73 @@ mod tests {
     fn each_level_of_a_tunnel_in_tunnels_costs_hops_until_none_is_left() {
         let loops = Loops::new();
         let (mut hops, mut levels) = (64, 0);
-        while let Course::Limited(left) = loops.course(&message_to(1, hops)) {
+        while let Course::Limited(left) = loops.course(&message_to(1, hops), 1420) {
             (hops, levels) = (left, levels + 1);
         }
-        assert_eq!((levels, loops.course(&message_to(1, hops))), (7, Course::Loop));
-        let mut fragment = message_to(1, 64);
-        fragment[7] = 1;
-        assert_eq!(loops.course(&fragment), Course::Limited(56));
-        fragment[8] = 8;
-        assert_eq!(loops.course(&fragment), Course::Loop);
+        assert_eq!((levels, loops.course(&message_to(1, hops), 1420)), (7, Course::Loop));
+    }
+
+    #[test]
+    fn a_later_fragment_pays_as_long_as_it_can_and_leaves_with_too_few_hops_for_another_level() {
+        let loops = Loops::new();
+        for (hops, left) in [(255, 247), (64, 56), (17, 9), (16, 8), (9, 8), (8, 8), (1, 8)] {
+            let mut fragment = message_to(1, hops);
+            fragment[7] = 1;
+            assert_eq!(loops.course(&fragment, 1420), Course::Limited(left), "{hops}");
+        }
+        assert_eq!(loops.course(&message_to(1, 8), 1420), Course::Loop);
+    }
+
+    #[test]
+    fn where_fragments_would_not_get_shorter_one_with_few_hops_is_dropped() {
+        let loops = Loops::new();
+        for (hops, mtu, course) in [
+            (8, SHRINKING, Course::Limited(8)),
+            (8, SHRINKING - 1, Course::Loop),
+            (9, SHRINKING - 1, Course::Limited(1)),
+        ] {
+            let mut fragment = message_to(1, hops);
+            fragment[7] = 1;
+            assert_eq!(loops.course(&fragment, mtu), course);
+        }
+    }
+
+    /// The theory: fragments of any interface that is wide enough end, whatever the others' MTUs, and are not too many.
+    #[test]
+    fn a_loop_of_fragments_ends() {
+        const OUTER: usize = 28 + 32;
+        for mtus in [[1420, 1420], [256, 256], [256, 68], [68, 256], [9000, 256], [65_535, 576], [1500, 1420]] {
+            let (mut fragments, mut sent, mut turn) = (vec![mtus[0]], 0, 0);
+            while !fragments.is_empty() {
+                let loops = Loops::new();
+                let (mtu, next) = (mtus[turn % 2], mtus[(turn + 1) % 2]);
+                let mut following = vec![];
+                for len in fragments {
+                    let mut fragment = message_to(1, 1);
+                    fragment[7] = 1;
+                    if loops.course(&fragment, mtu) == Course::Loop {
+                        continue;
+                    }
+                    sent += 1;
+                    let payload = len.next_multiple_of(16).min(mtu) + OUTER - 20;
+                    let most = (next - 20) / 8 * 8;
+                    // The first fragment, or the whole, has too few hops.
+                    let mut left = if payload + 20 > next { payload - most } else { 0 };
+                    while left > 0 {
+                        following.push(left.min(most) + 20);
+                        left -= left.min(most);
+                    }
+                }
+                (fragments, turn) = (following, turn + 1);
+                assert!(turn < 100 && sent < 2000, "{mtus:?}: {sent}");
+            }
+        }
     }
 
     #[test]
     fn what_is_no_tunnel_goes_on_as_it_is() {
         let mut packet = message_to(1, 1);
         packet[9] = 1;
-        assert_eq!(Loops::new().course(&packet), Course::Free);
+        assert_eq!(Loops::new().course(&packet, 1420), Course::Free);
     }
 }

@@ -235,7 +235,7 @@ impl<R: CryptoRng> Shard<R> {
             self.stage(index, group.slot, &mut job.batch);
             return;
         };
-        let hop_limit = match self.loops.course(job.batch.packet(index)) {
+        let hop_limit = match self.loops.course(job.batch.packet(index), self.mtu) {
             Course::Free => None,
             Course::Limited(hops) => Some(hops),
             Course::Loop => {
