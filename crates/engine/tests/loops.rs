@@ -64,6 +64,21 @@ with_one_and_four_shards! {
         }
     }
 
+    fn what_is_dropped_as_a_loop_is_not_counted_as_sent(shards) {
+        let mut network = hub(shards);
+        network.send(0, 1, b"round and round");
+        let message = network.intercept().pop().unwrap().bytes;
+        let key = network.nodes[1].key;
+        let before = network.status(0, &key).sent_bytes;
+        let packet = holding(&network, 1, &message, 64);
+        network.send_packets(0, std::slice::from_ref(&packet));
+        assert_eq!(network.status(0, &key).sent_bytes, before);
+        // One that is sealed counts as it leaves: padded to 16 bytes, with header and tag.
+        let sealed = ipv4(network.nodes[0].inner, network.nodes[1].inner, &[0; 80]);
+        network.send_packets(0, &[packet, sealed]);
+        assert_eq!(network.status(0, &key).sent_bytes, before + 112 + 32);
+    }
+
     fn a_tunnel_in_a_tunnel_costs_hops_and_ends_where_none_are_left(shards) {
         let mut network = hub(shards);
         let strangers = [&[4, 0, 0, 0, 1, 2, 3, 4][..], &[0; 24]].concat();

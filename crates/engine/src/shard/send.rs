@@ -26,6 +26,7 @@ use crate::peer::Endpoint;
 pub(super) struct Group {
     slot: u32,
     packets: u32,
+    /// Of what is sealed, as it leaves.
     bytes: u64,
     sending: Option<Sending>,
 }
@@ -168,7 +169,6 @@ impl<R: CryptoRng> Shard<R> {
             if packet.is_empty() {
                 continue;
             }
-            let len = packet.len() as u64;
             let Ok(header) = IpHeader::parse(packet) else {
                 self.counters.add(Event::MalformedPacket, 1);
                 batch.drop_packet(index);
@@ -195,7 +195,6 @@ impl<R: CryptoRng> Shard<R> {
                 });
             if let (Some(group), Some(place)) = (groups.get_mut(position), group_of.last_mut()) {
                 group.packets += 1;
-                group.bytes += len;
                 *place = position as u32;
             }
         }
@@ -277,7 +276,7 @@ impl<R: CryptoRng> Shard<R> {
             slot.peer = Some(sending.peer);
             slot.hop_limit = hop_limit;
         }
-        group.bytes += (padded - len + OVERHEAD) as u64;
+        group.bytes += (padded + OVERHEAD) as u64;
     }
 
     fn stage(&mut self, index: usize, slot: u32, batch: &mut Batch) {
@@ -302,6 +301,8 @@ impl<R: CryptoRng> Shard<R> {
             return;
         };
         let handshake = match group.sending {
+            // All were dropped.
+            Some(_) if group.bytes == 0 => false,
             Some(_) => {
                 peer.sent_bytes += group.bytes;
                 peer.conversation
