@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 
 use crate::sys;
 
-/// Room for the control messages of one datagram: where it came to or leaves from, and the length of a train's parts.
+/// Room for the control messages of one datagram: where it came to or leaves from, how many routers it may pass, and the
+/// length of a train's parts.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
 pub(super) struct Control([u8; CONTROL]);
@@ -242,10 +243,15 @@ mod tests {
 
     #[test]
     fn all_control_messages_of_a_datagram_fit() {
-        let mut control = Control::EMPTY;
-        let mut writer = Writer::new(&mut control);
-        writer.source("2001:db8::1".parse().unwrap());
-        writer.segment(1452);
-        assert!(writer.len() <= CONTROL);
+        for source in ["192.0.2.1", "2001:db8::1"] {
+            let source: IpAddr = source.parse().unwrap();
+            let mut control = Control::EMPTY;
+            let mut writer = Writer::new(&mut control);
+            // One that does not fit is a panic.
+            writer.source(source);
+            writer.hop_limit(56, source.is_ipv6());
+            writer.segment(1452);
+            assert!(writer.len() <= CONTROL);
+        }
     }
 }
