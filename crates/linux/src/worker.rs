@@ -73,14 +73,15 @@ pub(crate) struct Worker {
 
 #[derive(Clone, Copy)]
 struct Ready {
-    sockets: bool,
+    /// IPv4's first.
+    sockets: [bool; 2],
     tun: bool,
 }
 
 impl Ready {
     /// Nobody looked.
     const UNKNOWN: Self = Self {
-        sockets: true,
+        sockets: [true; 2],
         tun: true,
     };
 }
@@ -140,10 +141,11 @@ impl Worker {
             self.shard.suspended(at, &mut self.output);
         }
         let mut busy = false;
-        if self.ready.sockets || is_due(self.receiver.deadline(), at.now) {
+        let ready = self.ready.sockets;
+        if ready.contains(&true) || is_due(self.receiver.deadline(), at.now) {
             let outcome =
                 self.receiver
-                    .receive(at.now, &self.sockets, &mut self.shard, &mut self.received)?;
+                    .receive(at.now, ready, &self.sockets, &mut self.shard, &mut self.received)?;
             busy = outcome.more;
             if outcome.errors > 0 {
                 self.shard.count(Event::ReceiveError, outcome.errors);
@@ -182,7 +184,7 @@ impl Worker {
                 Letter::Sockets { fresh, taken } => {
                     self.sockets = fresh;
                     self.receiver.begin_anew();
-                    self.ready.sockets = true;
+                    self.ready.sockets = [true; 2];
                     let _ = taken.try_send(());
                 }
                 // Who asked may have gone.
@@ -203,9 +205,7 @@ impl Worker {
     fn deliver(&mut self) {
         let mut packets = std::mem::take(&mut self.output.packets);
         for batch in packets.drain(..) {
-            let outcome = self
-                .delivery
-                .deliver(&batch, |pieces| self.queue.write(pieces));
+            let outcome = self.delivery.deliver(&batch, |pieces| self.queue.write(pieces));
             if outcome.refused > 0 {
                 self.shard.count(Event::InterfaceRefused, outcome.refused);
             }
@@ -400,7 +400,7 @@ impl Worker {
         }
         let [letters, tun, v4, v6, _] = fds.map(|fd| !fd.revents().is_empty());
         self.ready = Ready {
-            sockets: v4 || v6,
+            sockets: [v4, v6],
             tun,
         };
         if letters {

@@ -139,7 +139,10 @@ mod tests {
         while let Course::Limited(left) = loops.course(&message_to(1, hops), 1420) {
             (hops, levels) = (left, levels + 1);
         }
-        assert_eq!((levels, loops.course(&message_to(1, hops), 1420)), (7, Course::Loop));
+        assert_eq!(
+            (levels, loops.course(&message_to(1, hops), 1420)),
+            (7, Course::Loop)
+        );
     }
 
     #[test]
@@ -171,7 +174,15 @@ mod tests {
     #[test]
     fn a_loop_of_fragments_ends() {
         const OUTER: usize = 28 + 32;
-        for mtus in [[1420, 1420], [256, 256], [256, 68], [68, 256], [9000, 256], [65_535, 576], [1500, 1420]] {
+        for mtus in [
+            [1420, 1420],
+            [256, 256],
+            [256, 68],
+            [68, 256],
+            [9000, 256],
+            [65_535, 576],
+            [1500, 1420],
+        ] {
             let (mut fragments, mut sent, mut turn) = (vec![mtus[0]], 0, 0);
             while !fragments.is_empty() {
                 let loops = Loops::new();

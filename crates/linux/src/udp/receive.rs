@@ -101,7 +101,8 @@ impl Receiver {
         })
     }
 
-    /// Receives what waits, up to a bound, and appends it to `received` in the order in which it came.
+    /// Receives what waits, up to a bound, and appends it to `received` in the order in which it came. `ready` says of each
+    /// socket, IPv4's first, whether something may wait there; others are not asked, unless they rested long enough.
     ///
     /// # Errors
     /// What the operating system says, where no later call can succeed. Other errors are counted, and the socket is
@@ -109,22 +110,25 @@ impl Receiver {
     pub fn receive(
         &mut self,
         now: Instant,
+        ready: [bool; 2],
         sockets: &Sockets,
         batches: &mut impl Batches,
         received: &mut Vec<Batch>,
     ) -> io::Result<Received> {
+        let [v4, v6] = ready;
         // Each in turn is the first, lest a flood of one family keep the other out.
-        let mut families = [(0, &sockets.v4), (1, &sockets.v6)];
+        let mut families = [(0, v4, &sockets.v4), (1, v6, &sockets.v6)];
         self.turn = self.turn.wrapping_add(1);
         if self.turn % 2 == 1 {
             families.reverse();
         }
         let mut outcome = Received::default();
-        for (number, bound) in families {
+        for (number, is_ready, bound) in families {
             let (Some(bound), Some(rest)) = (bound, self.rests.get(number)) else {
                 continue;
             };
-            if !rest.is_over(|| now) {
+            let is_asked = rest.deadline().map_or(is_ready, |until| until <= now);
+            if !is_asked {
                 continue;
             }
             let called = self.call(bound, batches, received);
@@ -252,4 +256,61 @@ fn collect(
         return false;
     };
     batch.push_datagram(path, len, |bytes| bytes.copy_from_slice(datagram))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+    use std::time::{Duration, Instant};
+
+    use wirewright_runtime::clock;
+
+    use super::*;
+    use crate::udp::{UdpConfig, UdpOffloads, bind};
+
+    struct Fresh;
+
+    impl Batches for Fresh {
+        fn slots(&mut self) -> Batch {
+            Batch::new(64, 2048)
+        }
+
+        fn whole(&mut self, bytes: usize) -> Batch {
+            Batch::new(1, bytes)
+        }
+    }
+
+    #[test]
+    fn only_a_socket_that_is_ready_is_asked() {
+        let config = UdpConfig {
+            port: 0,
+            mark: 0,
+            offloads: UdpOffloads {
+                send: false,
+                receive: false,
+            },
+        };
+        let (sockets, port) = bind(config, 1).unwrap();
+        let sockets = &sockets[0];
+        let (v4, v6) = (
+            UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(),
+            UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).unwrap(),
+        );
+        v4.send_to(b"4", (Ipv4Addr::LOCALHOST, port)).unwrap();
+        v6.send_to(b"6", (Ipv6Addr::LOCALHOST, port)).unwrap();
+        let mut receiver = Receiver::new();
+        for (ready, expected) in [([false, true], b"6"), ([true, false], b"4")] {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            let mut received = vec![];
+            while received.is_empty() {
+                assert!(Instant::now() < deadline);
+                receiver
+                    .receive(clock::now().now, ready, sockets, &mut Fresh, &mut received)
+                    .unwrap();
+            }
+            let datagrams = received.iter().flat_map(Batch::packets);
+            let datagrams: Vec<&[u8]> = datagrams.map(|(_, datagram)| datagram).collect();
+            assert_eq!(datagrams, [expected]);
+        }
+    }
 }

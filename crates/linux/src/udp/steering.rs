@@ -118,7 +118,7 @@ mod tests {
         loop {
             for sockets in sockets {
                 receiver
-                    .receive(clock::now().now, sockets, &mut Fresh, &mut batches)
+                    .receive(clock::now().now, [true; 2], sockets, &mut Fresh, &mut batches)
                     .unwrap();
             }
             let found: Vec<Vec<u8>> = batches
