@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from tests.lab.nodes import Node, cable, pair, transfer, until
 from wirewright.lab import Lab, Machine
 
 TUN = ("-P", "/dev/net/tun")
+REFUSE_JOINED = (sys.executable, str(Path(__file__).with_name("forbid.py")), "joined")
 
 
 @contextlib.contextmanager
@@ -69,6 +72,18 @@ def test_an_error_that_passes_is_outlived_counted_and_not_tried_without_end(
         # Two pings, a handshake that is repeated; a descriptor that fails is tried again once a second.
         assert 0 < a.counters()[counter] < 500
         transfer(lab["a"], lab["b"], "10.7.0.2", 1_000_000)
+
+
+def test_a_kernel_that_refuses_joined_packets_gets_them_one_by_one_from_then_on() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab, wrapper=REFUSE_JOINED)
+        transfer(lab["a"], lab["b"], "10.7.0.2", 5_000_000)
+        transfer(lab["b"], lab["a"], "10.7.0.1", 5_000_000)
+        for node in (a, b):
+            counters = node.counters()
+            assert counters["interface_refused"] == 0
+            # Of TCP; no joined packet was tried again.
+            assert counters["interface_unjoined"] == 1
 
 
 def test_where_not_even_waiting_is_possible_packets_go_on() -> None:

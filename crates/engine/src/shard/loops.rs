@@ -99,6 +99,8 @@ fn slot(receiver_index: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
 
     fn message_to(receiver: u32, hop_limit: u8) -> [u8; 40] {
