@@ -89,10 +89,11 @@ def test_port_zero_is_a_free_one() -> None:
         b.ping("10.7.0.1")
 
 
-def test_a_port_in_use_is_refused_and_nothing_else_changes() -> None:
+@pytest.mark.parametrize("shards", [1, 4])
+def test_a_port_in_use_is_refused_and_nothing_else_changes(shards: int) -> None:
     with Lab(cable()) as lab:
-        a, b = pair(lab)
-        other = Node(lab["a"], ("10.8.0.1",), "wg1", port=51821).start()
+        a, b = pair(lab, shards=shards)
+        other = Node(lab["a"], ("10.8.0.1",), "wg1", port=51821, shards=shards).start()
         refused = lab["a"].run("wg", "set", "wg1", "listen-port", "51820", "fwmark", "7", check=False)
         assert refused.returncode == 1
         assert "Address already in use" in refused.stderr

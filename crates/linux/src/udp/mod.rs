@@ -52,6 +52,17 @@ struct Bound {
     trains: bool,
 }
 
+/// A socket's place in the group of those that share a port.
+///
+/// The kernel lets a socket that may share join any group of the same user, another interface's too. So the first one is
+/// bound as one that does not share, which is refused where anybody has the port, and may share from then on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Alone,
+    First,
+    Later,
+}
+
 /// Bytes asked for each socket's buffers, past the system's limit where we may.
 const BUFFER: i32 = 7 << 20;
 /// A port that is free for IPv4 may be taken for IPv6, so a free one takes a few tries.
@@ -77,10 +88,16 @@ fn bind_once(config: UdpConfig, shards: usize) -> io::Result<(Vec<Sockets>, u16)
     let mut families: [Vec<Option<Bound>>; 2] = [Vec::new(), Vec::new()];
     for (family, is_ipv6) in families.iter_mut().zip([false, true]) {
         for shard in 0..shards {
-            match Bound::new(config, is_ipv6, port, shards > 1) {
+            let place = match shard {
+                0 if shards > 1 => Place::First,
+                0 => Place::Alone,
+                _ => Place::Later,
+            };
+            match Bound::new(config, is_ipv6, port, place) {
                 Ok((bound, at)) => {
                     port = at;
-                    if shard == 0 && shards > 1 {
+                    // There is a group from its second socket on.
+                    if shard == 1 {
                         // Without it the kernel spreads by addresses, and shards hand over.
                         let _ = steering::attach(&bound.socket, shards);
                     }
@@ -134,7 +151,7 @@ impl Sockets {
 }
 
 impl Bound {
-    fn new(config: UdpConfig, is_ipv6: bool, port: u16, shared: bool) -> io::Result<(Self, u16)> {
+    fn new(config: UdpConfig, is_ipv6: bool, port: u16, place: Place) -> io::Result<(Self, u16)> {
         let (domain, address): (_, SocketAddr) = if is_ipv6 {
             (Domain::IPV6, (Ipv6Addr::UNSPECIFIED, port).into())
         } else {
@@ -152,7 +169,7 @@ impl Bound {
             let dont = libc::IP_PMTUDISC_DONT;
             sys::set_option(&socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, dont)?;
         }
-        if shared {
+        if place == Place::Later {
             socket.set_reuse_port(true)?;
         }
         if config.mark != 0 {
@@ -161,6 +178,9 @@ impl Bound {
         enlarge(&socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF);
         enlarge(&socket, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF);
         socket.bind(&address.into())?;
+        if place == Place::First {
+            socket.set_reuse_port(true)?;
+        }
         let bound = socket
             .local_addr()?
             .as_socket()
@@ -186,5 +206,44 @@ fn enlarge(socket: &Socket, forced: i32, plain: i32) {
     // Less is slower, not wrong.
     if sys::set_option(socket, libc::SOL_SOCKET, forced, BUFFER).is_err() {
         let _ = sys::set_option(socket, libc::SOL_SOCKET, plain, BUFFER);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(port: u16) -> UdpConfig {
+        UdpConfig {
+            port,
+            mark: 0,
+            offloads: UdpOffloads {
+                send: true,
+                receive: true,
+            },
+        }
+    }
+
+    #[test]
+    fn a_port_is_one_groups_alone_until_it_is_left() {
+        for ours in [1, 2, 4] {
+            let (sockets, port) = bind(at(0), ours).unwrap();
+            for theirs in [1, 2, 4] {
+                let refused = bind(at(port), theirs).map(drop).unwrap_err();
+                assert_eq!(refused.kind(), ErrorKind::AddrInUse, "{theirs} beside {ours}");
+            }
+            drop(sockets);
+            assert_eq!(bind(at(port), ours).unwrap().1, port);
+        }
+    }
+
+    #[test]
+    fn a_port_that_one_family_lacks_is_refused() {
+        let holder = std::net::UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();
+        let port = holder.local_addr().unwrap().port();
+        for shards in [1, 4] {
+            let refused = bind(at(port), shards).map(drop).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::AddrInUse);
+        }
     }
 }

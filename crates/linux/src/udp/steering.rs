@@ -35,7 +35,7 @@ const RECEIVER_OF_RESPONSE: u32 = 8;
 /// The shortest message that has a receiver index: a response's ends at 12.
 const SHORTEST: u32 = 12;
 
-/// Attaches the program to the first socket of a group, for all of them.
+/// Attaches the program to a group, by a socket that joined it. A group is of two or more: the first socket alone is refused.
 pub(super) fn attach(socket: &OwnedFd, sockets: usize) -> io::Result<()> {
     let mut program = program(sockets as u32);
     let program = libc::sock_fprog {
