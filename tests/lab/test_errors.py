@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.nodes import Node, cable, pair, transfer, until
+from tests.lab.nodes import Node, cable, pair, pass_time, transfer, until
 from wirewright.lab import Lab, Machine
 
 TUN = ("-P", "/dev/net/tun")
@@ -19,10 +19,12 @@ REFUSE_JOINED = (sys.executable, str(Path(__file__).with_name("forbid.py")), "jo
 
 
 @contextlib.contextmanager
-def failing(machine: Machine, call: str, error: str, *only: str) -> Iterator[None]:
-    """Let a system call of the interface's process fail with an error."""
+def failing(
+    machine: Machine, call: str, error: str, *only: str, trace: Path = Path("/dev/null")
+) -> Iterator[None]:
+    """Let a system call of the interface's process fail with an error; each call leaves a line in the trace."""
     (process,) = machine.processes("wirewright-tun")
-    options = ["-f", *only, "-e", f"trace={call}", "-e", f"inject={call}:error={error}", "-o", "/dev/null"]
+    options = ["-f", *only, "-e", f"trace={call}", "-e", f"inject={call}:error={error}", "-o", str(trace)]
     strace = subprocess.Popen(["strace", *options, "-p", str(process)], stderr=subprocess.PIPE, text=True)
     try:
         assert strace.stderr is not None
@@ -95,6 +97,24 @@ def test_where_not_even_waiting_is_possible_packets_go_on() -> None:
             a.ping("10.7.0.2", count=3)
         a.ping("10.7.0.2")
         assert lab["a"].processes("wirewright-tun") == processes
+
+
+@pytest.mark.parametrize("error", ["EMFILE", "ENFILE", "ENOMEM"])
+def test_where_no_client_can_be_taken_none_is_tried_without_end_and_packets_go_on(
+    error: str, tmp_path: Path
+) -> None:
+    with Lab(cable()) as lab:
+        a, _ = pair(lab)
+        a.ping("10.7.0.2")
+        trace = tmp_path / "trace"
+        with failing(lab["a"], "accept4", error, trace=trace):
+            waiting = lab["a"].popen("wg", "show", "wg0", "listen-port", stdout=subprocess.PIPE, text=True)
+            pass_time(3)
+            a.ping("10.7.0.2")
+            assert waiting.poll() is None
+        said, _ = waiting.communicate(timeout=20)
+        assert said.strip() == str(a.port)
+        assert 0 < trace.read_text().count("accept4(") < 200
 
 
 def test_an_interface_that_goes_down_under_load_is_refused_and_carries_on_once_it_is_up() -> None:

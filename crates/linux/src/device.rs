@@ -248,8 +248,10 @@ impl Device {
             watch(self.told.as_fd()),
             watch(self.news.as_fd()),
             watch(self.file.as_fd()),
-            watch(self.listener.as_fd()),
         ];
+        if self.clients.listens() {
+            fds.push(watch(self.listener.as_fd()));
+        }
         fds.extend(self.clients.descriptors().map(|(fd, writes)| {
             let flags = if writes { PollFlags::OUT } else { PollFlags::IN };
             PollFd::from_borrowed_fd(fd, flags)

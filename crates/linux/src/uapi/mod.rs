@@ -13,6 +13,7 @@ use std::time::Duration;
 use wirewright_engine::Limits;
 use wirewright_engine::uapi::{Errno, Mistake, Parser, Reply, Request};
 use wirewright_protocol::Instant;
+use wirewright_runtime::Rest;
 use zeroize::{Zeroize, Zeroizing};
 
 pub(crate) use socket::{SocketFile, listen, listen_at};
@@ -37,6 +38,8 @@ pub(crate) struct Clients {
     limits: Limits,
     clients: Vec<Client>,
     buffer: Zeroizing<Vec<u8>>,
+    /// Of the listener: where no descriptor is free, who waits to be taken would wake us without end.
+    rest: Rest,
 }
 
 struct Client {
@@ -56,12 +59,19 @@ impl Clients {
             limits,
             clients: Vec::new(),
             buffer: Zeroizing::new(vec![0; TURN]),
+            rest: Rest::default(),
         }
     }
 
     /// Takes new clients. If there is no place, the one that was silent longest loses its own.
     pub(crate) fn accept(&mut self, listener: &UnixListener, now: Instant) {
-        while let Ok((stream, _)) = listener.accept() {
+        while self.rest.is_over(|| now) {
+            let stream = match listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return self.rest.succeeded(),
+                Err(_) => return self.rest.failed(now),
+            };
+            self.rest.succeeded();
             if stream.set_nonblocking(true).is_err() {
                 continue;
             }
@@ -86,6 +96,11 @@ impl Clients {
         }
     }
 
+    /// Whether the listener is to be waited for.
+    pub(crate) fn listens(&self) -> bool {
+        self.rest.is_awake()
+    }
+
     /// The descriptors to wait for, and whether to wait for room to write.
     pub(crate) fn descriptors(&self) -> impl Iterator<Item = (BorrowedFd<'_>, bool)> {
         self.clients
@@ -93,10 +108,11 @@ impl Clients {
             .map(|client| (client.stream.as_fd(), client.has_answer()))
     }
 
-    /// When [`Clients::serve`] wants to be called at the latest.
+    /// When [`Clients::accept`] and [`Clients::serve`] want to be called at the latest.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let waiting = self.clients.iter().filter(|client| !client.is_idle());
-        waiting.map(|client| client.moved + PATIENCE).min()
+        let ends = waiting.map(|client| client.moved + PATIENCE);
+        ends.chain(self.rest.deadline()).min()
     }
 
     /// Goes on with every client that can go on, and drops those that are done or took too long.
@@ -195,6 +211,7 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::OwnedFd;
     use std::path::PathBuf;
 
     use super::*;
@@ -359,6 +376,27 @@ mod tests {
         newest.write_all(b"get=1\n\n").unwrap();
         meeting.serve(100);
         assert_eq!(answer(&mut newest).unwrap(), "errno=0\n\n");
+    }
+
+    #[test]
+    fn a_listener_that_fails_rests_and_is_tried_again() {
+        let mut meeting = Meeting::new("rests", 0);
+        // It does not listen, so that every accept fails.
+        let failing: UnixListener = OwnedFd::from(UnixStream::pair().unwrap().0).into();
+        for _ in 0..=Rest::TRIES {
+            assert!(meeting.clients.listens());
+            meeting.clients.accept(&failing, at(1));
+        }
+        assert!(!meeting.clients.listens());
+        let deadline = meeting.clients.deadline().unwrap();
+        assert!(deadline > at(1) && deadline <= at(1) + Rest::LONGEST);
+        let client = UnixStream::connect(&meeting.path).unwrap();
+        meeting.clients.accept(&meeting.listener, at(1));
+        assert!(meeting.clients.clients.is_empty());
+        meeting.clients.accept(&meeting.listener, deadline);
+        assert!(meeting.clients.listens());
+        assert_eq!(meeting.clients.clients.len(), 1);
+        drop(client);
     }
 
     #[test]
