@@ -76,7 +76,9 @@ def test_of_both_directions_the_worse_counts() -> None:
 )
 def test_the_ceiling_must_itself_reach_its_share_of_the_wire(goal: str, loop: str, enough: float) -> None:
     def measured(value: float) -> Results:
-        return Results(rows(*TCP, **{loop: value, "veth": 100.0}))
+        workload, figure = TCP
+        values = {loop: value, "veth": 100.0}
+        return Results(rows(workload, figure, **values))
 
     assert verdict(measured(enough), goal, "veth").reached is True
     assert verdict(measured(enough - 1), goal, "veth").reached is False

@@ -16,6 +16,7 @@ from tests.interop.relay import until
 from wirewright.bench import workloads
 from wirewright.bench.contestants import CONTESTANTS, Engine
 from wirewright.bench.errors import BenchError
+from wirewright.bench.loads import run_stream_each
 from wirewright.bench.programs import Program
 from wirewright.bench.runner import measure
 from wirewright.bench.workloads import WORKLOADS, Tcp
@@ -65,12 +66,13 @@ def test_a_workload_gives_every_figure(name: str) -> None:
 @pytest.mark.timeout(120)
 def test_every_one_of_many_busy_peers_gets_a_stream(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, dict[str, int]]] = []
-    run = workloads.run_stream_each
+    run = run_stream_each
 
     def watched(arena: Arena, addresses: Sequence[str], seconds: float) -> Streams:
         streams = run(arena, addresses, seconds)
         said = arena.a.run("wg", "show", "wg0", "transfer").stdout
-        seen.append((len(arena.engines), {line.split()[0]: int(line.split()[2]) for line in said.splitlines()}))
+        sent = {line.split()[0]: int(line.split()[2]) for line in said.splitlines()}
+        seen.append((len(arena.engines), sent))
         return streams
 
     monkeypatch.setattr(workloads, "run_stream_each", watched)

@@ -29,7 +29,7 @@ done
 
 
 def left_in(machine: Machine) -> tuple[list[int], str, str, str, int]:
-    """Processes of a host, its interfaces, sockets, files of sockets, and descriptors of its first process."""
+    """A host's processes, interfaces, sockets, files of sockets, and descriptors of its first process."""
     links = re.sub(r"@if\d+", "", machine.run("ip", "-brief", "link").stdout)
     sockets = machine.run("ss", "-aHnx").stdout + machine.run("ss", "-aHntuw").stdout
     files = machine.run("ls", "/var/run/wireguard").stdout

@@ -22,7 +22,7 @@ REFUSE_JOINED = (sys.executable, str(Path(__file__).with_name("forbid.py")), "jo
 def failing(
     machine: Machine, call: str, error: str, *only: str, trace: Path = Path("/dev/null")
 ) -> Iterator[None]:
-    """Let a system call of the interface's process fail with an error; each call leaves a line in the trace."""
+    """Let a system call of the interface's process fail; each call leaves a line in the trace."""
     (process,) = machine.processes("wirewright-tun")
     options = ["-f", *only, "-e", f"trace={call}", "-e", f"inject={call}:error={error}", "-o", str(trace)]
     strace = subprocess.Popen(["strace", *options, "-p", str(process)], stderr=subprocess.PIPE, text=True)

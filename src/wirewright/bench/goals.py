@@ -59,8 +59,8 @@ def _throughput(results: Results) -> Iterator[Verdict]:
 
 
 def _ceiling(results: Results) -> Iterator[Verdict]:
-    # To come near a ceiling says nothing if that hangs low. When it was first measured, beside a wire of 13 to 19
-    # Gbit/s, the loop carried 9.7, and 4.15 with the cipher.
+    # To come near a ceiling says nothing if that hangs low. When it was first measured, beside a wire of 13
+    # to 19 Gbit/s, the loop carried 9.7, and 4.15 with the cipher.
     for goal, loop, least in (
         ("the bare loop, single-stream TCP", LOOP, 0.5),
         ("the bare loop with the cipher, the same", CEILING, 0.22),

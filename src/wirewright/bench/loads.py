@@ -65,9 +65,7 @@ def run_ping(arena: Arena, seconds: float) -> RoundTrips:
     return round_trips_in(arena.a.run(*command, check=False, timeout=seconds + SLACK).stdout)
 
 
-def run_datagrams(
-    arena: Arena, size: int, seconds: float, rate: int, *, singly: bool = False
-) -> Datagrams:
+def run_datagrams(arena: Arena, size: int, seconds: float, rate: int, *, singly: bool = False) -> Datagrams:
     """Send datagrams from a to b, so many a second (0: as fast as it goes), in bursts or one by one."""
     words = ["send", arena.address, str(size), f"{seconds:g}", str(rate), *(["singly"] if singly else [])]
     with _python(arena.b, "receive") as receiver:
