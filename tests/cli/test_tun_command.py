@@ -54,7 +54,7 @@ def test_help_and_version_are_told() -> None:
     shown = run("--help").stdout
     assert shown.startswith("usage: wirewright-tun")
     heeded = set(re.findall(r'"((?:WG|WIREWRIGHT)_[A-Z_]+|LOG_LEVEL)"', Path(tun.__file__).read_text()))
-    assert len(heeded) == 6
+    assert len(heeded) == 7
     assert {name for name in heeded if name not in shown} == set()
     assert run("--version").stdout.startswith("wirewright-tun ")
 
