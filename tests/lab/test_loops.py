@@ -12,10 +12,11 @@ from tests.lab.nodes import OUTER, Node, answer, cable, inside, pair, peer_secti
 from wirewright.lab import Lab
 
 
-def test_two_peers_of_two_shards_behind_each_other_do_not_spin() -> None:
+@pytest.mark.parametrize("shards", [1, 2])
+def test_two_peers_behind_each_other_do_not_spin(shards: int) -> None:
     with Lab(cable()) as lab:
         lab["b"].run("ip", "address", "add", "192.0.2.3/24", "dev", "eth0")
-        a = Node(lab["a"], ("10.7.0.1",), shards=2).start()
+        a = Node(lab["a"], ("10.7.0.1",), shards=shards).start()
         peers = [
             Node(lab["b"], (f"10.{number}.0.2",), f"wg{number}", port=6000 + number).start()
             for number in (2, 3)
@@ -32,18 +33,14 @@ def test_two_peers_of_two_shards_behind_each_other_do_not_spin() -> None:
         for peer in peers:
             peer.setconf(peer_section(a))
         until(lambda: all(map(a.latest_handshake, peers)), "both have shaken hands")
-        before = sum(sent(a, peer) for peer in peers)
+        before = sum(a.sent(peer) for peer in peers)
         for endpoint in endpoints:
             lab["a"].run("ip", "route", "add", f"{endpoint}/32", "dev", "wg0")
         for peer in peers:
             lab["a"].run("ip", "route", "add", f"{peer.addresses[0]}/32", "dev", "wg0")
             assert not a.reaches(peer.addresses[0])
-        assert sum(sent(a, peer) for peer in peers) - before < 5_000
+        assert sum(a.sent(peer) for peer in peers) - before < 5_000
         assert a.counters()["routing_loop"] > 0
-
-
-def sent(node: Node, peer: Node) -> int:
-    return int(node.show("transfer")[str(peer.public_key)].split("\t")[1])
 
 
 SECOND = {4: "192.0.2.3", 6: "fd00::3"}
@@ -91,7 +88,7 @@ def test_a_message_between_two_interfaces_that_lead_into_each_other_goes_round_a
 ) -> None:
     with Lab(cable()) as lab:
         ours, theirs = crossed(lab, family)
-        before = sum(map(sent, ours, theirs))
+        before = sum(map(Node.sent, ours, theirs))
         lab["a"].run("ping", "-n", "-c1", "-W1", "-s", str(size), "10.0.0.2", check=False)
 
         def went_round() -> bool:
@@ -99,7 +96,7 @@ def test_a_message_between_two_interfaces_that_lead_into_each_other_goes_round_a
 
         until(went_round, "it was found out")
         # Seven levels; what is longer than the tunnel's packets is two fragments from then on.
-        assert sum(map(sent, ours, theirs)) - before < 40 * (size + 500)
+        assert sum(map(Node.sent, ours, theirs)) - before < 40 * (size + 500)
 
 
 @pytest.mark.parametrize("shards", [1, 2])
@@ -128,9 +125,9 @@ def test_a_flood_into_a_loop_ends_with_the_flood_and_leaves_other_tunnels_workin
 
 def is_still(ours: list[Node], theirs: list[Node]) -> bool:
     """Whether nothing but a keepalive was sent within half a second."""
-    before = sum(map(sent, ours, theirs))
+    before = sum(map(Node.sent, ours, theirs))
     pass_time(0.5)
-    return sum(map(sent, ours, theirs)) - before < 1000
+    return sum(map(Node.sent, ours, theirs)) - before < 1000
 
 
 @pytest.mark.parametrize("family", [4, 6])

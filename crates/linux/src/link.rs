@@ -49,15 +49,7 @@ impl AsFd for LinkNews {
 
 /// The MTU of an interface, in bytes.
 pub(crate) fn mtu(name: &str) -> io::Result<usize> {
-    let mut request = tun::request_for(name)?;
-    // SAFETY: SIOCGIFMTU takes a pointer to an ifreq, which lives through the call.
-    unsafe {
-        sys::ioctl(
-            control_socket()?,
-            libc::SIOCGIFMTU,
-            (&raw mut request) as libc::c_ulong,
-        )?
-    };
+    let request = ask(libc::SIOCGIFMTU, tun::request_for(name)?)?;
     // SAFETY: the kernel filled in the MTU.
     let mtu = unsafe { request.ifr_ifru.ifru_mtu };
     usize::try_from(mtu).map_err(io::Error::other)
@@ -65,15 +57,7 @@ pub(crate) fn mtu(name: &str) -> io::Result<usize> {
 
 /// Whether an interface is set up.
 pub(crate) fn is_up(name: &str) -> io::Result<bool> {
-    let mut request = tun::request_for(name)?;
-    // SAFETY: SIOCGIFFLAGS takes a pointer to an ifreq, which lives through the call.
-    unsafe {
-        sys::ioctl(
-            control_socket()?,
-            libc::SIOCGIFFLAGS,
-            (&raw mut request) as libc::c_ulong,
-        )?
-    };
+    let request = ask(libc::SIOCGIFFLAGS, tun::request_for(name)?)?;
     // SAFETY: the kernel filled in the flags.
     let flags = i32::from(unsafe { request.ifr_ifru.ifru_flags });
     Ok(flags & libc::IFF_UP != 0)
@@ -83,27 +67,12 @@ pub(crate) fn is_up(name: &str) -> io::Result<bool> {
 pub(crate) fn set_mtu(name: &str, mtu: usize) -> io::Result<()> {
     let mut request = tun::request_for(name)?;
     request.ifr_ifru.ifru_mtu = i32::try_from(mtu).map_err(io::Error::other)?;
-    // SAFETY: SIOCSIFMTU takes a pointer to an ifreq, which lives through the call.
-    unsafe {
-        sys::ioctl(
-            control_socket()?,
-            libc::SIOCSIFMTU,
-            (&raw mut request) as libc::c_ulong,
-        )
-    }
+    ask(libc::SIOCSIFMTU, request).map(drop)
 }
 
 /// The number of an interface.
 pub(crate) fn index(name: &str) -> io::Result<i32> {
-    let mut request = tun::request_for(name)?;
-    // SAFETY: SIOCGIFINDEX takes a pointer to an ifreq, which lives through the call.
-    unsafe {
-        sys::ioctl(
-            control_socket()?,
-            libc::SIOCGIFINDEX,
-            (&raw mut request) as libc::c_ulong,
-        )?
-    };
+    let request = ask(libc::SIOCGIFINDEX, tun::request_for(name)?)?;
     // SAFETY: the kernel filled in the index.
     Ok(unsafe { request.ifr_ifru.ifru_ifindex })
 }
@@ -140,6 +109,13 @@ pub(crate) fn set_most_segments(name: &str, segments: u32) -> io::Result<()> {
         Some(code) => Err(io::Error::from_raw_os_error(-code)),
         None => Err(io::ErrorKind::UnexpectedEof.into()),
     }
+}
+
+/// Makes a request about an interface; returns it as the kernel filled it in.
+fn ask(code: libc::Ioctl, mut request: libc::ifreq) -> io::Result<libc::ifreq> {
+    // SAFETY: all requests made here take a pointer to an ifreq, which lives through the call.
+    unsafe { sys::ioctl(control_socket()?, code, (&raw mut request) as libc::c_ulong)? };
+    Ok(request)
 }
 
 fn control_socket() -> io::Result<OwnedFd> {

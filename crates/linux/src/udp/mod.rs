@@ -3,6 +3,8 @@
 //! The kernel hands a datagram to one socket of the group ([`steering`]), trains of equal datagrams at a time
 //! (`UDP_GRO`), and takes trains (`UDP_SEGMENT`). Many messages go with one call (`recvmmsg`, `sendmmsg`).
 
+#[cfg(test)]
+mod fresh;
 mod message;
 mod receive;
 mod send;

@@ -266,19 +266,8 @@ mod tests {
     use wirewright_runtime::clock;
 
     use super::*;
+    use crate::udp::fresh::Fresh;
     use crate::udp::{UdpConfig, UdpOffloads, bind};
-
-    struct Fresh;
-
-    impl Batches for Fresh {
-        fn slots(&mut self) -> Batch {
-            Batch::new(64, 2048)
-        }
-
-        fn whole(&mut self, bytes: usize) -> Batch {
-            Batch::new(1, bytes)
-        }
-    }
 
     #[test]
     fn only_a_socket_that_is_ready_is_asked() {

@@ -77,23 +77,11 @@ mod tests {
     use std::net::{Ipv4Addr, UdpSocket};
     use std::time::{Duration, Instant};
 
-    use crate::udp::{Batches, Receiver, Sockets, UdpConfig, UdpOffloads, bind};
-    use wirewright_engine::Batch;
+    use crate::udp::fresh::Fresh;
+    use crate::udp::{Receiver, Sockets, UdpConfig, UdpOffloads, bind};
     use wirewright_runtime::clock;
 
     const SHARDS: usize = 4;
-
-    struct Fresh;
-
-    impl Batches for Fresh {
-        fn slots(&mut self) -> Batch {
-            Batch::new(64, 2048)
-        }
-
-        fn whole(&mut self, bytes: usize) -> Batch {
-            Batch::new(1, bytes)
-        }
-    }
 
     fn group() -> (Vec<Sockets>, UdpSocket) {
         let offloads = UdpOffloads {
@@ -123,7 +111,9 @@ mod tests {
             }
             let found: Vec<Vec<u8>> = batches
                 .iter()
-                .flat_map(|batch: &Batch| batch.packets().map(|(_, datagram)| datagram.to_vec()))
+                .flat_map(|batch: &wirewright_engine::Batch| {
+                    batch.packets().map(|(_, datagram)| datagram.to_vec())
+                })
                 .collect();
             if found.len() >= count {
                 return found;
