@@ -146,9 +146,12 @@ class Node:
         return done.returncode == 0
 
     def kill(self) -> None:
-        """End its process without a warning, and wait until the kernel has taken the interface."""
-        assert self.machine.kill(Path(shlex.split(self.program)[0]).name) == 1
+        """End its process without a warning, and wait until the kernel has taken all that was its own."""
+        name = Path(shlex.split(self.program)[0]).name
+        assert self.machine.kill(name) == 1
         until(lambda: not self.is_there(), "the interface goes with its process")
+        # The sockets may go after the interface, and their port is asked for again.
+        until(lambda: not self.machine.processes(name), "the process goes")
 
     def is_gone(self) -> bool:
         """Whether neither its process nor its interface nor its socket are there."""
