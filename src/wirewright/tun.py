@@ -90,6 +90,7 @@ def go_to_background(settings: Settings) -> int:
     os.close(reading)
     os.setsid()
     os.chdir("/")
+    close_others(writing, settings.tun_descriptor, settings.uapi_descriptor)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
 
@@ -128,6 +129,14 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> int:
     except (OSError, ValueError) as error:
         return fail(settings.name, explain(error))
     return 0
+
+
+def close_others(*kept: int | None) -> None:
+    """Close what we were started with but do not know: a lock, or a pipe whose end somebody waits for."""
+    lowest = 3
+    for descriptor in sorted({1 << 20, *(number for number in kept if number is not None)}):
+        os.closerange(lowest, descriptor)
+        lowest = descriptor + 1
 
 
 def fail(name: str, why: str) -> int:

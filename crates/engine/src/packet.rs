@@ -98,7 +98,8 @@ impl Nested {
                 (hop_limit, next, 0, V6_HEADER)
             }
         };
-        if protocol != UDP {
+        // A tunnel's messages go to one host each. What goes to many often has a single hop.
+        if protocol != UDP || is_multicast(packet)? {
             return None;
         }
         if offset != 0 {
@@ -113,6 +114,14 @@ impl Nested {
             receiver: Some(receiver),
             hop_limit,
         })
+    }
+}
+
+fn is_multicast(packet: &[u8]) -> Option<bool> {
+    if *packet.first()? >> 4 == 4 {
+        Some(packet.get(16)? >> 4 == 0xe)
+    } else {
+        Some(*packet.get(24)? == 0xff)
     }
 }
 

@@ -35,6 +35,10 @@ const SUPER_PACKET: usize = HEADER_LEN + 65_535;
 const READS: usize = 64;
 /// Batches that a round seals: what is read is bounded in bytes, too.
 const BATCHES: usize = 4;
+/// Packets that a super-packet may be cut into. The kernel's own has at most 128 datagrams of UDP, and of TCP, were it not asked
+/// for fewer, as many as the smallest segments need (36 bytes). But who hands a super-packet to the host, such as a virtual
+/// machine in it, may ask for segments of one byte.
+const MOST_SEGMENTS: usize = 2048;
 /// A pause where the system cannot even put the thread to sleep.
 pub(crate) const BREATH: Duration = Duration::from_millis(1);
 
@@ -291,7 +295,7 @@ impl Worker {
             Kind::Tcp4 | Kind::Tcp6 => Split::tcp(packet, segment.into()),
             Kind::Udp => Split::udp(packet, segment.into()),
         };
-        let Ok(split) = split else {
+        let Some(split) = split.ok().filter(|split| split.count() <= MOST_SEGMENTS) else {
             self.shard.count(Event::MalformedPacket, 1);
             return batch;
         };

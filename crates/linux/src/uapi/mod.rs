@@ -47,6 +47,8 @@ struct Client {
     parser: Parser,
     reply: Reply,
     written: usize,
+    /// What was read behind the request that is being answered.
+    left: Zeroizing<Vec<u8>>,
     /// When something last went to or fro.
     moved: Instant,
     /// It is to be closed once its answer is written.
@@ -90,6 +92,7 @@ impl Clients {
                 parser: Parser::new(&self.limits),
                 reply: Reply::new(),
                 written: 0,
+                left: Zeroizing::default(),
                 moved: now,
                 ending: false,
             });
@@ -111,8 +114,14 @@ impl Clients {
     /// When [`Clients::accept`] and [`Clients::serve`] want to be called at the latest.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let waiting = self.clients.iter().filter(|client| !client.is_idle());
-        let ends = waiting.map(|client| client.moved + PATIENCE);
-        ends.chain(self.rest.deadline()).min()
+        let patience = waiting.map(|client| {
+            if client.can_go_on() {
+                client.moved
+            } else {
+                client.moved + PATIENCE
+            }
+        });
+        patience.chain(self.rest.deadline()).min()
     }
 
     /// Goes on with every client that can go on, and drops those that are done or took too long.
@@ -131,7 +140,12 @@ impl Client {
     }
 
     fn is_idle(&self) -> bool {
-        self.parser.is_idle() && !self.has_answer()
+        self.parser.is_idle() && self.left.is_empty() && !self.has_answer()
+    }
+
+    /// Whether there is something to do without anything being read or written.
+    fn can_go_on(&self) -> bool {
+        !self.left.is_empty() && !self.has_answer() && !self.ending
     }
 
     /// False: the connection ended.
@@ -146,27 +160,44 @@ impl Client {
         if self.ending {
             return false;
         }
+        if self.can_go_on() {
+            let left = std::mem::take(&mut self.left);
+            return self.answer(now, &left, server);
+        }
         match self.stream.read(buffer) {
-            Ok(0) => return false,
+            Ok(0) => false,
             Ok(len) => {
                 self.moved = now;
                 let bytes = buffer.get_mut(..len).unwrap_or(&mut []);
-                self.take(bytes, server);
+                let goes_on = self.answer(now, bytes, server);
                 // It may have been keys, and the next request may be long in coming, or short.
                 bytes.zeroize();
+                goes_on
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                return true;
-            }
-            Err(_) => return false,
+            Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
         }
-        // After a mistake nothing is read any more, so that nothing would wake us to close it later.
-        self.write(now) && (!self.ending || self.has_answer())
     }
 
-    fn take(&mut self, mut bytes: &[u8], server: &mut impl Serve) {
-        while !bytes.is_empty() {
-            match self.parser.read(&mut bytes, &crate::link::index_of) {
+    /// Carries out the requests in what was read, as long as answers are taken and are not many: each is written before the
+    /// next begins.
+    fn answer(&mut self, now: Instant, mut bytes: &[u8], server: &mut impl Serve) -> bool {
+        let mut answered = 0;
+        while !bytes.is_empty() && !self.has_answer() && !self.ending && answered < TURN {
+            self.take(&mut bytes, server);
+            answered += self.reply.bytes().len();
+            if !self.write(now) {
+                return false;
+            }
+        }
+        self.left = Zeroizing::new(bytes.to_vec());
+        // After a mistake nothing is read any more, so that nothing would wake us to close it later.
+        !self.ending || self.has_answer()
+    }
+
+    /// Takes bytes up to the end of a request, and carries it out.
+    fn take(&mut self, bytes: &mut &[u8], server: &mut impl Serve) {
+        while !bytes.is_empty() && !self.has_answer() {
+            match self.parser.read(bytes, &crate::link::index_of) {
                 Ok(None) => (),
                 Ok(Some(request)) => {
                     let is_set = matches!(request, Request::Set(_));
@@ -362,6 +393,42 @@ mod tests {
         assert_eq!(meeting.server.requests, 1);
         meeting.serve(40);
         assert!(meeting.clients.clients.is_empty());
+    }
+
+    #[test]
+    fn requests_in_a_row_are_carried_out_as_their_answers_are_taken() {
+        let mut meeting = Meeting::new("row", 1 << 20);
+        let mut client = meeting.client(0);
+        client.write_all(&b"get=1\n\n".repeat(20)).unwrap();
+        meeting.serve(0);
+        assert_eq!(meeting.server.requests, 1);
+        let mut ends = 0;
+        let mut text = String::new();
+        for _ in 0..10_000 {
+            text += &answer(&mut client).unwrap();
+            ends += text.matches("errno=0\n\n").count();
+            text = text
+                .split_off(text.len().saturating_sub(8))
+                .replace("errno=0\n\n", "");
+            if ends == 20 {
+                break;
+            }
+            meeting.serve(0);
+        }
+        assert_eq!((ends, meeting.server.requests), (20, 20));
+        assert_eq!(meeting.clients.deadline(), None);
+    }
+
+    #[test]
+    fn short_answers_in_a_row_are_given_in_turns() {
+        let mut meeting = Meeting::new("turns", 20_000);
+        let mut client = meeting.client(0);
+        client.write_all(&b"get=1\n\n".repeat(9)).unwrap();
+        meeting.serve(0);
+        assert!(meeting.server.requests < 9);
+        assert_eq!(meeting.clients.deadline(), Some(at(0)));
+        (0..3).for_each(|_| meeting.serve(0));
+        assert_eq!(meeting.server.requests, 9);
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl SocketFile {
     pub(crate) fn is_gone(&self) -> bool {
         let mut events = [0; 512];
         while rustix::io::read(&self.watch, &mut events).is_ok_and(|len| len > 0) {}
-        self.place.as_ref().is_some_and(|place| !place.is_there())
+        self.place.as_ref().is_some_and(Place::is_gone)
     }
 
     /// Where it is, if it is a file.
@@ -118,6 +118,14 @@ impl SocketFile {
 }
 
 impl Place {
+    /// An error that passes, such as a lack of memory, says nothing of the file.
+    fn is_gone(&self) -> bool {
+        match identity_of(&self.path) {
+            Ok(identity) => identity != self.identity,
+            Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        }
+    }
+
     fn is_there(&self) -> bool {
         identity_of(&self.path).is_ok_and(|identity| identity == self.identity)
     }

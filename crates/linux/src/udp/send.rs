@@ -233,11 +233,7 @@ impl Sender {
         };
         let code = error.raw_os_error();
         // The local address that the peer wrote to may be gone (as the kernel's send4() finds out): let the system choose.
-        if let Some(source) = train
-            .path
-            .source
-            .take_if(|_| !matches!(code, Some(libc::EIO | libc::EMSGSIZE)))
-        {
+        if let Some(source) = train.path.source.take_if(|_| is_about_source(code)) {
             train.doubt = Doubt::Source(source);
             return true;
         }
@@ -315,6 +311,15 @@ impl Default for Sender {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// What the kernel says of a source that no interface has, or that no way leads from. A lack of memory, or a filter that
+/// forbids, says nothing of it.
+fn is_about_source(code: Option<i32>) -> bool {
+    matches!(
+        code,
+        Some(libc::EINVAL | libc::EADDRNOTAVAIL | libc::ENETUNREACH | libc::EHOSTUNREACH | libc::ENODEV)
+    )
 }
 
 fn becomes_writable(bound: &Bound) -> bool {

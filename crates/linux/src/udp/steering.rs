@@ -124,6 +124,24 @@ mod tests {
     }
 
     #[test]
+    fn a_port_of_another_group_is_in_use() {
+        let (_sockets, client) = group();
+        let offloads = UdpOffloads {
+            send: true,
+            receive: true,
+        };
+        let config = UdpConfig {
+            port: client.peer_addr().unwrap().port(),
+            mark: 0,
+            offloads,
+        };
+        for shards in [1, 2, SHARDS] {
+            let error = bind(config, shards).err().unwrap();
+            assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse, "{shards}");
+        }
+    }
+
+    #[test]
     fn datagrams_come_to_the_shard_that_their_receiver_index_names() {
         let (sockets, client) = group();
         for (shard, sockets) in sockets.iter().enumerate() {

@@ -87,6 +87,15 @@ fn what_is_refused_in_every_way_says_nothing_of_trains_or_sources() {
 }
 
 #[test]
+fn a_lack_of_memory_or_a_filter_says_nothing_of_a_source() {
+    for code in [libc::ENOBUFS, libc::ENOMEM, libc::EPERM] {
+        let mut sender = with_train(Some(NOT_OURS));
+        assert!(!sender.adapt(0, &error(code)));
+        assert_eq!(offered(&sender), [(3, Some(NOT_OURS))]);
+    }
+}
+
+#[test]
 fn an_error_that_is_about_neither_is_not_tried_again() {
     let mut sender = with_train(None);
     assert!(!sender.adapt(0, &error(libc::ENETUNREACH)));
