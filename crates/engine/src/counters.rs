@@ -49,7 +49,8 @@ events! {
     RateLimited = "rate_limited",
     /// The queue of handshake messages was full.
     HandshakeQueueFull = "handshake_queue_full",
-    /// Under load, a handshake message was dropped unread, since datagrams had not paid for reading it.
+    /// Under load, a handshake message was dropped unread, since datagrams had not paid for reading it; or it waited when the
+    /// interface was set down.
     HandshakeUnread = "handshake_unread",
     /// A handshake message came while the interface has no private key.
     NoIdentity = "no_identity",

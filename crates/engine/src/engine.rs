@@ -213,6 +213,20 @@ impl<R: CryptoRng> Engine<R> {
         self.carry_over(at, output);
     }
 
+    /// The interface was set down; see [`Shard::stop`].
+    pub fn stop(&mut self) {
+        for shard in &mut self.shards {
+            shard.stop();
+        }
+    }
+
+    /// The interface is up again; see [`Shard::resume`].
+    pub fn resume(&mut self, at: Moment) {
+        for shard in &mut self.shards {
+            shard.resume(at);
+        }
+    }
+
     /// When [`Engine::tick`] wants to be called at the latest.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

@@ -49,7 +49,6 @@ pub struct Device {
     name: String,
     news: LinkNews,
     mtu: usize,
-    up: bool,
     listener: UnixListener,
     file: SocketFile,
     clients: Clients,
@@ -66,7 +65,10 @@ struct Served {
     control: Control,
     random: OsRandom,
     mailboxes: Arc<[Mailbox]>,
+    up: bool,
+    /// None while the interface is down.
     sockets: Vec<Arc<Sockets>>,
+    /// While the interface is down: the port that it will have; 0 for any.
     port: u16,
     mark: u32,
     offloads: UdpOffloads,
@@ -90,13 +92,6 @@ impl Device {
         // It spares a second train for each super-packet, no more.
         let _ = link::set_most_segments(&name, most_segments(MTU));
         let count = tun.queues();
-        let udp = UdpConfig {
-            port: 0,
-            mark: 0,
-            offloads: config.udp_offloads,
-        };
-        let (sockets, port) = udp::bind(udp, count)?;
-        let sockets: Vec<Arc<Sockets>> = sockets.into_iter().map(Arc::new).collect();
         let engine = Engine::new((0..count).map(|_| OsRandom::new()), &limits, MTU);
         let (control, shards) = engine.into_parts();
         let mailboxes: Arc<[Mailbox]> = (0..count).map(|_| Mailbox::new()).collect::<io::Result<_>>()?;
@@ -105,12 +100,11 @@ impl Device {
         let (mut journal, reporter) = journal::journal(&name, config.log, told.clone());
         let (sender, endings) = mpsc::channel();
         let mut threads = Vec::new();
-        for ((shard, queue), sockets) in shards.into_iter().zip(tun.into_queues()).zip(&sockets) {
+        for (shard, queue) in shards.into_iter().zip(tun.into_queues()) {
             let worker = Worker::new(
                 shard,
                 queue,
                 offloads,
-                sockets.clone(),
                 mailboxes.clone(),
                 reporter.clone(),
             )?;
@@ -131,14 +125,12 @@ impl Device {
             .path()
             .map_or_else(|| "a socket that was given".into(), Path::to_string_lossy);
         journal.verbose(format_args!(
-            "served at {socket}, UDP port {port}, threads for packets: {count}"
+            "served at {socket}, threads for packets: {count}"
         ));
-        let up = link::is_up(&name).unwrap_or(false);
-        Ok(Self {
+        let mut device = Self {
             name,
             news,
             mtu: MTU,
-            up,
             listener,
             file,
             clients: Clients::new(limits),
@@ -146,8 +138,9 @@ impl Device {
                 control,
                 random: OsRandom::new(),
                 mailboxes,
-                sockets,
-                port,
+                up: false,
+                sockets: Vec::new(),
+                port: 0,
                 mark: 0,
                 offloads: config.udp_offloads,
                 journal,
@@ -156,7 +149,10 @@ impl Device {
             endings,
             threads,
             stop,
-        })
+        };
+        // A device that was taken over may be up already.
+        device.follow_state();
+        Ok(device)
     }
 
     /// Serves clients until the interface is gone, its socket file is removed, or it is told to stop.
@@ -193,13 +189,14 @@ impl Device {
                     Err(_) => (),
                 }
             }
-            if readable.news {
-                self.news.drain();
+            let now = clock::now().now;
+            self.clients.accept(&self.listener, now);
+            // Whoever set the interface up and asks for something then finds it up: news come first, those that came since
+            // the wait ended, too.
+            if self.news.drain() {
                 self.follow_state();
                 self.follow_mtu();
             }
-            let now = clock::now().now;
-            self.clients.accept(&self.listener, now);
             self.clients.serve(now, &mut self.served);
         }
     }
@@ -209,14 +206,12 @@ impl Device {
         Ok(())
     }
 
-    /// Up or down: packets come and go by themselves, but who reads the log may wonder.
+    /// An interface that is down has no sockets and is silent.
     fn follow_state(&mut self) {
-        let Ok(up) = link::is_up(&self.name) else { return };
-        if std::mem::replace(&mut self.up, up) != up {
-            let state = if up { "up" } else { "down" };
-            self.served
-                .journal
-                .verbose(format_args!("the interface is {state}"));
+        // One that is in another network namespace cannot be asked: it is taken for up.
+        let up = link::is_up(&self.name).unwrap_or(true);
+        if self.served.up != up {
+            self.served.set_up(up);
         }
     }
 
@@ -266,7 +261,6 @@ impl Device {
         Ok(Readable {
             stop: readable.next().unwrap_or(false),
             told: readable.next().unwrap_or(false),
-            news: readable.next().unwrap_or(false),
         })
     }
 }
@@ -274,7 +268,6 @@ impl Device {
 struct Readable {
     stop: bool,
     told: bool,
-    news: bool,
 }
 
 /// How many packets of an interface's MTU, sealed, fit one train of UDP.
@@ -346,19 +339,15 @@ impl Served {
     /// What can fail comes first, so that a refused request changes nothing.
     fn set(&mut self, changes: Changes) -> Errno {
         let mark = changes.fwmark.unwrap_or(self.mark);
-        let fresh = match changes.listen_port.filter(|port| *port != self.port) {
-            None => None,
-            Some(port) => {
-                let config = UdpConfig {
-                    port,
-                    mark,
-                    offloads: self.offloads,
-                };
-                match udp::bind(config, self.mailboxes.len()) {
-                    Ok(fresh) => Some(fresh),
-                    Err(error) => return self.change_refused(format_args!("UDP port {port}"), &error),
-                }
+        let port = changes.listen_port.unwrap_or(self.port);
+        let wanted = changes.listen_port.is_some() && (port != self.port || self.sockets.is_empty());
+        let fresh = if wanted && self.up {
+            match self.bind(port, mark) {
+                Ok(fresh) => Some(fresh),
+                Err(error) => return self.change_refused(format_args!("UDP port {port}"), &error),
             }
+        } else {
+            None
         };
         if fresh.is_none() && mark != self.mark {
             let marked = self.sockets.iter().try_for_each(|sockets| sockets.set_mark(mark));
@@ -379,21 +368,9 @@ impl Served {
             Err(_) => return Errno::EINVAL,
         }
         self.mark = mark;
-        if let Some((sockets, port)) = fresh {
-            self.port = port;
-            self.sockets = sockets.into_iter().map(Arc::new).collect();
-            let (taken, given_up) = mpsc::sync_channel(self.mailboxes.len());
-            for (mailbox, fresh) in self.mailboxes.iter().zip(&self.sockets) {
-                mailbox.post(Letter::Sockets {
-                    fresh: fresh.clone(),
-                    taken: taken.clone(),
-                });
-            }
-            // Whoever is told of success may give the old port to another, or ask for it again.
-            for _ in self.mailboxes.iter() {
-                let _ = given_up.recv_timeout(PATIENCE);
-            }
-            self.journal.verbose(format_args!("the UDP port is {port}"));
+        match fresh {
+            Some((sockets, port)) => self.replace_sockets(sockets, port),
+            None => self.port = port,
         }
         for (shard, command) in self.control.commands() {
             if let Some(mailbox) = self.mailboxes.get(usize::from(shard)) {
@@ -405,6 +382,58 @@ impl Served {
 }
 
 impl Served {
+    /// The interface was set up or down. Without its port it stays silent until it is given another, or set up again.
+    fn set_up(&mut self, up: bool) {
+        self.up = up;
+        let state = if up { "up" } else { "down" };
+        self.journal.verbose(format_args!("the interface is {state}"));
+        if !up {
+            self.sockets.clear();
+            self.post_sockets();
+            return;
+        }
+        match self.bind(self.port, self.mark) {
+            Ok((sockets, port)) => self.replace_sockets(sockets, port),
+            Err(error) => {
+                let (port, why) = (self.port, sys::told(&error));
+                self.journal.error(format_args!(
+                    "the interface is up, but silent: UDP port {port}: {why}; set another with `wg set`, or free it and set the interface down and up"
+                ));
+            }
+        }
+    }
+
+    fn bind(&self, port: u16, mark: u32) -> io::Result<(Vec<Sockets>, u16)> {
+        let config = UdpConfig {
+            port,
+            mark,
+            offloads: self.offloads,
+        };
+        udp::bind(config, self.mailboxes.len())
+    }
+
+    fn replace_sockets(&mut self, sockets: Vec<Sockets>, port: u16) {
+        self.port = port;
+        self.sockets = sockets.into_iter().map(Arc::new).collect();
+        self.post_sockets();
+        self.journal.verbose(format_args!("the UDP port is {port}"));
+    }
+
+    /// Gives each shard its sockets, or none, and waits until the old ones are given up: whoever is told of success may give
+    /// the old port to another, or ask for it again.
+    fn post_sockets(&self) {
+        let (taken, given_up) = mpsc::sync_channel(self.mailboxes.len());
+        for (shard, mailbox) in self.mailboxes.iter().enumerate() {
+            mailbox.post(Letter::Sockets {
+                fresh: self.sockets.get(shard).cloned(),
+                taken: taken.clone(),
+            });
+        }
+        for _ in self.mailboxes.iter() {
+            let _ = given_up.recv_timeout(PATIENCE);
+        }
+    }
+
     fn change_refused(&mut self, what: impl fmt::Display, error: &io::Error) -> Errno {
         let why = sys::told(error);
         self.journal

@@ -29,15 +29,20 @@ impl LinkNews {
         Ok(Self(socket))
     }
 
-    /// Forgets the news that came. What they say is asked of the interface itself, so that none can be missed.
-    pub(crate) fn drain(&self) {
+    /// Forgets the news that came; false if there were none. What they say is asked of the interface itself, so that none can
+    /// be missed.
+    pub(crate) fn drain(&self) -> bool {
         let mut buffer = [0_u8; 8192];
+        let mut any = false;
         // An overflow of the queue is an error once, and news as well.
         while match rustix::io::read(&self.0, &mut buffer) {
             Ok(len) => len > 0,
             Err(rustix::io::Errno::NOBUFS | rustix::io::Errno::INTR) => true,
             Err(_) => false,
-        } {}
+        } {
+            any = true;
+        }
+        any
     }
 }
 

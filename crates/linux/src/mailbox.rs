@@ -21,9 +21,9 @@ pub(crate) enum Letter {
     Handover(Handover),
     /// Another MTU of the interface.
     Mtu(usize),
-    /// Other sockets; whoever sent them hears when the old ones are given up.
+    /// Other sockets, or none for as long as the interface is down; whoever sent them hears when the old ones are given up.
     Sockets {
-        fresh: Arc<Sockets>,
+        fresh: Option<Arc<Sockets>>,
         taken: SyncSender<()>,
     },
     /// To tell of up to so many peers from a slot on.

@@ -7,6 +7,8 @@
 //! side from starving the other: a round takes so many datagrams, or so many packets, before it looks at the rest. The
 //! clock is read once a round. With nothing left it sleeps until a descriptor is readable or a timer is due, and nothing
 //! else wakes it.
+//!
+//! While the interface is down there are no sockets. Then only letters are read, and no timer runs.
 
 use std::collections::VecDeque;
 use std::io;
@@ -59,7 +61,8 @@ pub(crate) struct Worker {
     queue: Queue,
     /// The errors of reading the queue.
     rest: Rest,
-    sockets: Arc<Sockets>,
+    /// `None`: the interface is down.
+    sockets: Option<Arc<Sockets>>,
     receiver: Receiver,
     sender: Sender,
     delivery: Delivery,
@@ -95,7 +98,6 @@ impl Worker {
         shard: Shard<OsRandom>,
         queue: Queue,
         offloads: TunOffloads,
-        sockets: Arc<Sockets>,
         mailboxes: Arc<[Mailbox]>,
         reporter: Reporter,
     ) -> io::Result<Self> {
@@ -103,7 +105,7 @@ impl Worker {
             shard,
             queue,
             rest: Rest::default(),
-            sockets,
+            sockets: None,
             receiver: Receiver::new(),
             sender: Sender::new(),
             delivery: Delivery::new(Kinds {
@@ -144,12 +146,16 @@ impl Worker {
         if self.suspend.was_suspended(clock::asleep()) {
             self.shard.suspended(at, &mut self.output);
         }
+        let Some(sockets) = &self.sockets else {
+            self.sleep(false)?;
+            return Ok(true);
+        };
         let mut busy = false;
         let ready = self.ready.sockets;
         if ready.contains(&true) || is_due(self.receiver.deadline(), at.now) {
             let outcome =
                 self.receiver
-                    .receive(at.now, ready, &self.sockets, &mut self.shard, &mut self.received)?;
+                    .receive(at.now, ready, sockets, &mut self.shard, &mut self.received)?;
             busy = outcome.more;
             if outcome.errors > 0 {
                 self.shard.count(Event::ReceiveError, outcome.errors);
@@ -183,9 +189,15 @@ impl Worker {
         for letter in letters.drain(..) {
             match letter {
                 Letter::Command(command) => self.shard.command(at, command),
+                Letter::Handover(_) if self.sockets.is_none() => self.shard.count(Event::HandoverRefused, 1),
                 Letter::Handover(handover) => self.shard.take_over(at, handover, &mut self.output),
                 Letter::Mtu(mtu) => self.shard.set_mtu(mtu),
                 Letter::Sockets { fresh, taken } => {
+                    match (self.sockets.is_some(), fresh.is_some()) {
+                        (true, false) => self.shard.stop(),
+                        (false, true) => self.shard.resume(at),
+                        _ => (),
+                    }
                     self.sockets = fresh;
                     self.receiver.begin_anew();
                     self.ready.sockets = [true; 2];
@@ -333,9 +345,10 @@ impl Worker {
         if self.output.datagrams.is_empty() {
             return;
         }
-        let unsent = self.sender.send(now, &self.sockets, &self.output.datagrams);
-        for (slot, cause) in unsent {
-            self.shard.refused(&slot, cause);
+        if let Some(sockets) = &self.sockets {
+            for (slot, cause) in self.sender.send(now, sockets, &self.output.datagrams) {
+                self.shard.refused(&slot, cause);
+            }
         }
         for batch in self.output.datagrams.drain(..) {
             self.shard.recycle(batch);
@@ -359,7 +372,9 @@ impl Worker {
         let Some(mailbox) = self.mailboxes.get(usize::from(self.shard.id())) else {
             return Ok(());
         };
-        let timeout = if busy {
+        let timeout = if self.sockets.is_none() {
+            None
+        } else if busy {
             Some(Timespec {
                 tv_sec: 0,
                 tv_nsec: 0,
@@ -374,22 +389,25 @@ impl Worker {
             self.alarm.set(deadlines.into_iter().flatten().min())?;
             self.alarm.timer().timeout(|| clock::now().now)
         };
-        let [v4, v6] = self.receiver.awake(&self.sockets);
-        let tun = Some(self.queue.as_fd()).filter(|_| self.rest.is_awake());
+        let (tun_flags, [v4, v6]) = match &self.sockets {
+            Some(sockets) => (PollFlags::IN, self.receiver.awake(sockets)),
+            // Nothing is read; but the interface may be deleted, and the kernel wakes nobody who waits for errors alone.
+            None => (PollFlags::PRI, [None, None]),
+        };
+        let is_down = self.sockets.is_none();
+        let tun = Some(self.queue.as_fd()).filter(|_| is_down || self.rest.is_awake());
+        let timer = self.alarm.timer().descriptor().filter(|_| !is_down);
         // A place without a descriptor watches the mailbox for nothing.
-        let mut fds = [
-            Some(mailbox.as_fd()),
-            tun,
-            v4,
-            v6,
-            self.alarm.timer().descriptor(),
-        ]
-        .map(|fd| {
-            let flags = if fd.is_some() {
-                PollFlags::IN
-            } else {
-                PollFlags::empty()
-            };
+        let wanted = PollFlags::IN;
+        let watched = [
+            (Some(mailbox.as_fd()), wanted),
+            (tun, tun_flags),
+            (v4, wanted),
+            (v6, wanted),
+            (timer, wanted),
+        ];
+        let mut fds = watched.map(|(fd, flags)| {
+            let flags = if fd.is_some() { flags } else { PollFlags::empty() };
             PollFd::from_borrowed_fd(fd.unwrap_or(mailbox.as_fd()), flags)
         });
         match poll(&mut fds, timeout.as_ref()) {
@@ -401,6 +419,10 @@ impl Worker {
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
+        }
+        let [_, tun, ..] = &fds;
+        if is_down && tun.revents().contains(PollFlags::ERR) {
+            return Err(Errno::BADFD.into());
         }
         let [letters, tun, v4, v6, _] = fds.map(|fd| !fd.revents().is_empty());
         self.ready = Ready {

@@ -117,6 +117,17 @@ impl Conversation {
         self.timers.keys_wiped();
     }
 
+    /// [`forget`](Self::forget), and no timer runs any more: to be called when the interface is set down.
+    pub fn stop(&mut self, retired: &mut Vec<u32>) {
+        self.forget(retired);
+        self.timers.stop();
+    }
+
+    /// The interface is up again: persistent keepalive, if it is on, is due at once.
+    pub fn resume(&mut self, now: Instant) {
+        self.timers.resume(now);
+    }
+
     /// When [`expire`](Self::expire) is next to be called.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

@@ -190,6 +190,21 @@ impl Timers {
         self.zero_keys.disarm();
     }
 
+    /// Disarms all timers; the interval of persistent keepalive stays.
+    pub(crate) fn stop(&mut self) {
+        *self = Self {
+            persistent_interval: self.persistent_interval,
+            ..Self::new()
+        };
+    }
+
+    /// After [`Timers::stop`]: persistent keepalive, if it is on, is due at once.
+    pub(crate) fn resume(&mut self, now: Instant) {
+        if self.persistent_interval.is_some() {
+            self.persistent.arm(now);
+        }
+    }
+
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let alarms = [
             self.retransmit,

@@ -19,6 +19,7 @@ mod loops;
 mod purse;
 mod receive;
 mod send;
+mod state;
 mod suspend;
 mod timers;
 
