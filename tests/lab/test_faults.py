@@ -23,6 +23,7 @@ from tests.lab.nodes import (
     transfer,
     until,
 )
+from tests.lab.wire import Wire
 from wirewright.lab import Lab, Machine
 
 SOCKET = "/var/run/wireguard/wg0.sock"
@@ -131,6 +132,49 @@ def test_setting_the_interface_down_and_up_loses_nothing_but_packets() -> None:
             lab["a"].run("ip", "link", "set", "wg0", "down")
             lab["a"].run("ip", "link", "set", "wg0", "up")
             a.ping("10.7.0.2")
+
+
+@pytest.mark.parametrize("shards", [1, 4])
+def test_an_interface_that_is_down_is_silent_and_leaves_its_port_to_others(shards: int) -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab, shards=shards)
+        a.setconf(peer_section(b, endpoint="192.0.2.2", keepalive=1))
+        a.ping("10.7.0.2")
+        lab["a"].run("ip", "link", "set", "wg0", "down")
+        until(lambda: ":51820" not in lab["a"].run("ss", "-uln").stdout, "the port is free")
+        wire = Wire(lab["a"])
+        assert not b.reaches("10.7.0.1", seconds=3)
+        assert [wire.went(kind) for kind in ("initiation", "response", "keepalive")] == [0, 0, 0]
+        assert a.wg("show", "listen-port").strip() == "51820"
+        a.wg("set", "listen-port", "4444")
+        assert ":4444" not in lab["a"].run("ss", "-uln").stdout
+        after = Wire(lab["a"], 4444)
+        lab["a"].run("ip", "link", "set", "wg0", "up")
+        until(lambda: after.went("keepalive") > 0, "the persistent keepalive goes on")
+        a.ping("10.7.0.2")
+        assert b.endpoint_of(a) == "192.0.2.1:4444"
+
+
+def test_an_interface_whose_port_was_taken_while_it_was_down_is_given_another() -> None:
+    with Lab(cable()) as lab:
+        a, b = pair(lab)
+        lab["a"].run("ip", "link", "set", "wg0", "down")
+        until(lambda: ":51820" not in lab["a"].run("ss", "-uln").stdout, "the port is free")
+        Node(lab["a"], ("10.8.0.1",), "wg1").start().wg("show")
+        lab["a"].run("ip", "link", "set", "wg0", "up")
+        assert not a.reaches("10.7.0.2")
+        refused = lab["a"].run("wg", "set", "wg0", "listen-port", "51820", check=False)
+        assert "Address already in use" in refused.stderr
+        a.wg("set", "listen-port", "4444")
+        a.ping("10.7.0.2")
+        assert b.endpoint_of(a) == "192.0.2.1:4444"
+
+
+def test_deleting_an_interface_that_was_never_up_ends_the_process() -> None:
+    with Lab(cable()) as lab:
+        lab["a"].run(OURS, "wg0")
+        lab["a"].run("ip", "link", "delete", "wg0")
+        until(lambda: not lab["a"].processes("wirewright-tun"), "the process has ended")
 
 
 # Bad input.

@@ -101,13 +101,7 @@ impl Device {
         let (sender, endings) = mpsc::channel();
         let mut threads = Vec::new();
         for (shard, queue) in shards.into_iter().zip(tun.into_queues()) {
-            let worker = Worker::new(
-                shard,
-                queue,
-                offloads,
-                mailboxes.clone(),
-                reporter.clone(),
-            )?;
+            let worker = Worker::new(shard, queue, offloads, mailboxes.clone(), reporter.clone())?;
             let (sender, told) = (sender.clone(), told.clone());
             let body = move || {
                 let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker.run()));
@@ -124,9 +118,7 @@ impl Device {
         let socket = file
             .path()
             .map_or_else(|| "a socket that was given".into(), Path::to_string_lossy);
-        journal.verbose(format_args!(
-            "served at {socket}, threads for packets: {count}"
-        ));
+        journal.verbose(format_args!("served at {socket}, threads for packets: {count}"));
         let mut device = Self {
             name,
             news,
