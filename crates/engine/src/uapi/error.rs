@@ -40,9 +40,9 @@ pub enum Problem {
     TooLong,
     /// It has no `=`, or is no text.
     NotAssignment,
-    /// The request begins neither with `get=1` nor with `set=1`.
+    /// The request begins with none of `get=1`, `set=1` and `counters=1`.
     NoOperation,
-    /// A get has lines of its own.
+    /// A get, or a request for counters, has lines of its own.
     GetWithContent,
     /// The key is unknown. It is not repeated: it may be a value in the wrong place.
     UnknownKey,
@@ -79,8 +79,10 @@ impl fmt::Display for Mistake {
         match self.problem {
             Problem::TooLong => formatter.write_str("longer than any line that means something"),
             Problem::NotAssignment => formatter.write_str("not of the form key=value"),
-            Problem::NoOperation => formatter.write_str("a request begins with get=1 or set=1"),
-            Problem::GetWithContent => formatter.write_str("get=1 is followed by an empty line"),
+            Problem::NoOperation => formatter.write_str("a request begins with get=1, set=1 or counters=1"),
+            Problem::GetWithContent => {
+                formatter.write_str("get=1 and counters=1 are followed by an empty line")
+            }
             Problem::UnknownKey => formatter.write_str("unknown key"),
             Problem::DeviceKeyAfterPeer(key) => {
                 write!(formatter, "{key} belongs to the device, and stands after a peer")

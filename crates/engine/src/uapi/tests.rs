@@ -190,6 +190,12 @@ fn mistakes_name_their_line_and_never_the_value() {
     assert_eq!(problem("hello\n"), (1, Problem::NotAssignment));
     assert_eq!(problem("\n"), (1, Problem::NoOperation));
     assert_eq!(problem("set=2\n"), (1, Problem::NoOperation));
+    let told = read("set=2\n").unwrap_err().to_string();
+    assert!(
+        ["get=1", "set=1", "counters=1"]
+            .iter()
+            .all(|operation| told.contains(operation))
+    );
     assert_eq!(problem("set=1\nunknown=1\n"), (2, Problem::UnknownKey));
     assert_eq!(
         problem("set=1\nendpoint=1.2.3.4:1\n"),
