@@ -37,6 +37,7 @@ environment:
 """
 # Other words are taken for "error", as wireguard-go does: the variable is not ours alone.
 LEVELS = {"verbose": "verbose", "debug": "verbose", "error": "error", "silent": "silent"}
+TUN = "/dev/net/tun"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -177,13 +178,30 @@ def number_in(variable: str, possible: range) -> int | None:
 
 def explain(error: Exception) -> str:
     """Say what to do about an error, where that is known."""
-    if isinstance(error, PermissionError):
+    number = error.errno if isinstance(error, OSError) else None
+    if number in (errno.EPERM, errno.EACCES):
+        # The device may be closed to us, root or not; or what it makes takes more than opening it.
+        if is_forbidden(TUN):
+            return f"{TUN} may not be opened: run as root, and in a container, have its device rules allow it"
         return "not permitted: creating an interface takes root or CAP_NET_ADMIN"
-    if isinstance(error, FileNotFoundError):
-        return "there is no /dev/net/tun: load the module (modprobe tun), or give the container the device"
-    if isinstance(error, OSError) and error.errno == errno.EBUSY:
+    if number == errno.ENOENT:
+        return f"there is no {TUN}: load the module (modprobe tun), or give the container the device"
+    if number in (errno.ENODEV, errno.ENXIO):
+        return f"{os.strerror(number)}: if {TUN} is there without its driver, load the module (modprobe tun)"
+    if number == errno.EBUSY:
         return "an interface of this name is there already, and another program serves it"
     return str(error.strerror or error) if isinstance(error, OSError) else str(error)
+
+
+def is_forbidden(path: str) -> bool:
+    """Whether a file is there and may not be opened."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 if __name__ == "__main__":

@@ -374,6 +374,28 @@ def test_without_a_tun_device_it_says_so() -> None:
         assert "modprobe tun" in said
 
 
+@pytest.mark.parametrize(
+    ("options", "driver", "expected"),
+    [
+        # As where a container's rules forbid the device: not even root may open it.
+        ("nodev", ("10", "200"), "/dev/net/tun may not be opened"),
+        ("dev", ("240", "77"), "modprobe tun"),
+        ("dev", ("10", "254"), "modprobe tun"),
+    ],
+)
+def test_a_tun_device_that_cannot_be_opened_is_told_from_missing_permission(
+    options: str, driver: tuple[str, str], expected: str
+) -> None:
+    with Lab(cable()) as lab:
+        lab["a"].run("mount", "-t", "tmpfs", "-o", options, "tmpfs", "/dev/net")
+        lab["a"].run("mknod", "/dev/net/tun", "c", *driver)
+        status, said = start(lab["a"], "wg0")
+        assert status == 1
+        assert expected in said
+        assert "CAP_NET_ADMIN" not in said
+        assert said.count("\n") == 1
+
+
 def test_a_failed_start_leaves_nothing() -> None:
     with Lab(cable()) as lab:
         lab["a"].run("mount", "-t", "tmpfs", "-o", "ro", "tmpfs", "/var/run/wireguard")
