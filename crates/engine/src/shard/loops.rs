@@ -216,11 +216,11 @@ mod tests {
     fn what_goes_to_many_is_no_tunnel() {
         let mut fragment = message_to(1, 1);
         (fragment[7], fragment[16]) = (1, 239);
-        assert_eq!(Loops::new().course(&fragment), Course::Free);
+        assert_eq!(Loops::new().course(&fragment, 1420), Course::Free);
         let mut fragment = [0; 56];
         (fragment[0], fragment[6], fragment[7], fragment[24]) = (0x60, 44, 1, 0xff);
         (fragment[40], fragment[42]) = (17, 1);
-        assert_eq!(Loops::new().course(&fragment), Course::Free);
+        assert_eq!(Loops::new().course(&fragment, 1420), Course::Free);
     }
 
     #[test]
