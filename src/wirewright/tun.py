@@ -72,11 +72,12 @@ class Settings:
     def __init__(self, name: str, *, foreground: bool) -> None:
         """Read the environment, before anything is opened that might take a number in it."""
         level = os.environ.get("LOG_LEVEL", "")
-        self.name = name
+        self.name = name_from(name)
         self.tun_descriptor = descriptor_in("WG_TUN_FD")
         self.uapi_descriptor = descriptor_in("WG_UAPI_FD")
         self.shards = number_in("WIREWRIGHT_SHARDS", range(1, 65)) or 1
-        self.without = [word for word in os.environ.get("WIREWRIGHT_WITHOUT", "").split(",") if word]
+        without = os.environ.get("WIREWRIGHT_WITHOUT", "")
+        self.without = [word for word in printable(without).split(",") if word]
         self.log = LEVELS.get(level, "error") if level or foreground else "silent"
         self.undumpable = os.environ.get("WIREWRIGHT_CORE_FILES") != "1"
 
@@ -110,6 +111,13 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> int:
     """Serve the interface until it is deleted, its socket is removed, or a signal asks to end."""
     from wirewright._core import run_interface  # noqa: PLC0415 - after the fork
 
+    begun = False
+
+    def has_begun(name: str) -> None:
+        nonlocal begun
+        begun = True
+        ready(name)
+
     stop, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
@@ -119,7 +127,7 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> int:
         run_interface(
             settings.name,
             stop=stop,
-            ready=ready,
+            ready=has_begun,
             tun_descriptor=settings.tun_descriptor,
             uapi_descriptor=settings.uapi_descriptor,
             shards=settings.shards,
@@ -128,7 +136,7 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> int:
             undumpable=settings.undumpable,
         )
     except (OSError, ValueError) as error:
-        return fail(settings.name, explain(error))
+        return fail(settings.name, reason(error) if begun else explain(error))
     return 0
 
 
@@ -143,8 +151,20 @@ def close_others(*kept: int | None) -> None:
 def fail(name: str, why: str) -> int:
     """Say what went wrong; return the exit status for it."""
     if sys.stderr is not None:
-        sys.stderr.write(f"wirewright-tun: {name}: {why}\n")
+        sys.stderr.write(f"wirewright-tun: {printable(name)}: {why}\n")
     return 1
+
+
+def printable(text: str) -> str:
+    """Return a text as it is, or with escapes if it holds what a terminal might obey or cannot show."""
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def name_from(argument: str) -> str:
+    """Return the name of the interface. The kernel takes control characters; here they are none of a name."""
+    if not argument.isprintable():
+        raise ValueError("this cannot be the name of an interface: it has characters that cannot be shown")
+    return argument
 
 
 def occupy_standard_descriptors() -> None:
@@ -177,7 +197,7 @@ def number_in(variable: str, possible: range) -> int | None:
 
 
 def explain(error: Exception) -> str:
-    """Say what to do about an error, where that is known."""
+    """Say what to do about an error of the start, where that is known."""
     number = error.errno if isinstance(error, OSError) else None
     if number in (errno.EPERM, errno.EACCES):
         # The device may be closed to us, root or not; or what it makes takes more than opening it.
@@ -190,6 +210,13 @@ def explain(error: Exception) -> str:
         return f"{os.strerror(number)}: if {TUN} is there without its driver, load the module (modprobe tun)"
     if number == errno.EBUSY:
         return "an interface of this name is there already, and another program serves it"
+    if number == errno.EINVAL:
+        return f"{os.strerror(number)}: the kernel does not take this as the name of an interface"
+    return reason(error)
+
+
+def reason(error: Exception) -> str:
+    """Say what an error says of itself."""
     return str(error.strerror or error) if isinstance(error, OSError) else str(error)
 
 

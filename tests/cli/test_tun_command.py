@@ -72,6 +72,9 @@ def test_help_and_version_are_told() -> None:
         ({"WG_UAPI_FD": "3"}, "the descriptor in WG_UAPI_FD is not open"),
         ({"WG_UAPI_FD": "three"}, "WG_UAPI_FD must be a number from 0 to"),
         ({"WIREWRIGHT_WITHOUT": "tun-tcp,speed"}, 'there is no offload "speed"'),
+        ({"WIREWRIGHT_WITHOUT": "\x1b[31m"}, "there is no offload "),
+        ({"WIREWRIGHT_WITHOUT": "\udcff"}, "there is no offload "),
+        ({"WG_TUN_FD": "\x1b[31m"}, r"not '\x1b[31m'"),
     ],
 )
 @pytest.mark.parametrize("foreground", ["0", "1"])
@@ -80,4 +83,57 @@ def test_wrong_environments_are_named(environment: dict[str, str], words: str, f
     assert done.returncode == 1
     assert done.stderr.startswith("wirewright-tun: wgnever: ")
     assert words in done.stderr
+    assert done.stderr.rstrip("\n").isprintable()
     assert "Traceback" not in done.stderr
+
+
+# What the kernel takes of these as a name would be obeyed by the terminal of whoever lists interfaces.
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("wg\x1b[31m", r"wg\x1b[31m"),
+        ("wg\x07", r"wg\x07"),
+        ("wg\x7f", r"wg\x7f"),
+        ("wg\x9b31m", r"wg\x9b31m"),
+        ("wg\u202e0", r"wg\u202e0"),
+        ("wg\n0", r"wg\n0"),
+        # A byte that is no UTF-8.
+        ("wg\udcff", r"wg\udcff"),
+    ],
+)
+@pytest.mark.parametrize("environment", [{}, {"WG_PROCESS_FOREGROUND": "1"}, {"WG_TUN_FD": "many"}])
+def test_a_name_that_cannot_be_shown_is_refused_and_told_with_escapes(
+    name: str, shown: str, environment: dict[str, str]
+) -> None:
+    done = run(name, **environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    said = done.stderr.removesuffix("\n")
+    assert said.startswith(f"wirewright-tun: {shown}: this cannot be the name of an interface")
+    assert said.isprintable()
+
+
+def test_letters_of_any_script_are_shown_as_they_are() -> None:
+    done = run("wgé", WG_TUN_FD="many")
+    assert done.stderr.startswith("wirewright-tun: wgé: the environment variable WG_TUN_FD")
+
+
+@pytest.mark.parametrize(("begun", "words"), [(False, "takes root or CAP_NET_ADMIN"), (True, "Operation not")])
+def test_only_an_error_of_the_start_is_explained_as_one(begun: bool, words: str) -> None:
+    program = """
+import errno, os, sys
+from wirewright import _core, tun
+
+def run_interface(name, ready, **_):
+    if sys.argv[1] == "True":
+        ready(name)
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+_core.run_interface = run_interface
+sys.exit(tun.main(["-f", "wgnever"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(begun)], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert ("CAP_NET_ADMIN" in done.stderr) is not begun

@@ -285,7 +285,7 @@ def test_a_wrong_request_gets_a_number_and_changes_nothing(text: str, expected: 
 # Starts that cannot be.
 
 
-@pytest.mark.parametrize("name", ["a name", "much-too-long-a-name", "a/b", "..", "", "wg:0"])
+@pytest.mark.parametrize("name", ["a name", "much-too-long-a-name", "a/b", "..", "", "wg:0", "wg%s", "wgà"])
 def test_an_invalid_name_is_told(name: str) -> None:
     with Lab(cable()) as lab:
         status, said = start(lab["a"], name)
