@@ -38,6 +38,18 @@ environment:
 # Other words are taken for "error", as wireguard-go does: the variable is not ours alone.
 LEVELS = {"verbose": "verbose", "debug": "verbose", "error": "error", "silent": "silent"}
 TUN = "/dev/net/tun"
+NO_PERMISSION = "not permitted: creating an interface takes root or CAP_NET_ADMIN"
+NO_DRIVER = f"{{reason}}: if {TUN} is there without its driver, load the module (modprobe tun)"
+# By error number.
+REMEDIES = {
+    errno.EPERM: NO_PERMISSION,
+    errno.EACCES: NO_PERMISSION,
+    errno.ENOENT: f"there is no {TUN}: load the module (modprobe tun), or give the container the device",
+    errno.ENODEV: NO_DRIVER,
+    errno.ENXIO: NO_DRIVER,
+    errno.EBUSY: "an interface of this name is there already, and another program serves it",
+    errno.EINVAL: "{reason}: the kernel does not take this as the name of an interface",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -199,20 +211,11 @@ def number_in(variable: str, possible: range) -> int | None:
 def explain(error: Exception) -> str:
     """Say what to do about an error of the start, where that is known."""
     number = error.errno if isinstance(error, OSError) else None
-    if number in (errno.EPERM, errno.EACCES):
-        # The device may be closed to us, root or not; or what it makes takes more than opening it.
-        if is_forbidden(TUN):
-            return f"{TUN} may not be opened: run as root, and in a container, have its device rules allow it"
-        return "not permitted: creating an interface takes root or CAP_NET_ADMIN"
-    if number == errno.ENOENT:
-        return f"there is no {TUN}: load the module (modprobe tun), or give the container the device"
-    if number in (errno.ENODEV, errno.ENXIO):
-        return f"{os.strerror(number)}: if {TUN} is there without its driver, load the module (modprobe tun)"
-    if number == errno.EBUSY:
-        return "an interface of this name is there already, and another program serves it"
-    if number == errno.EINVAL:
-        return f"{os.strerror(number)}: the kernel does not take this as the name of an interface"
-    return reason(error)
+    # The device may be closed to us, root or not; or what it makes takes more than opening it.
+    if number in (errno.EPERM, errno.EACCES) and is_forbidden(TUN):
+        return f"{TUN} may not be opened: run as root, and in a container, have its device rules allow it"
+    remedy = REMEDIES.get(number or 0)
+    return remedy.format(reason=reason(error)) if remedy else reason(error)
 
 
 def reason(error: Exception) -> str:

@@ -117,7 +117,7 @@ def test_letters_of_any_script_are_shown_as_they_are() -> None:
     assert done.stderr.startswith("wirewright-tun: wgé: the environment variable WG_TUN_FD")
 
 
-@pytest.mark.parametrize(("begun", "words"), [(False, "takes root or CAP_NET_ADMIN"), (True, "Operation not")])
+@pytest.mark.parametrize(("begun", "words"), [(False, "takes root or CAP_NET"), (True, "Operation not")])
 def test_only_an_error_of_the_start_is_explained_as_one(begun: bool, words: str) -> None:
     program = """
 import errno, os, sys
