@@ -139,7 +139,7 @@ def test_a_verbose_log_tells_what_happens_and_no_key(tmp_path: Path) -> None:
     text = path.read_text()
     short = f"{str(b.public_key)[:4]}…{str(b.public_key)[39:43]}"
     for words in (
-        "served at /var/run/wireguard/wg0.sock, UDP port",
+        "served at /var/run/wireguard/wg0.sock, threads for packets: 1",
         "the UDP port is 51820",
         "the interface is up",
         f"peer {short}: handshake completed",
