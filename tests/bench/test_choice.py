@@ -68,6 +68,13 @@ def test_an_unknown_name_is_a_mistake_in_the_arguments(option: str, more: list[s
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("option", ["--contestants", "--workloads"])
+def test_a_list_that_names_nobody_is_not_taken_for_everybody(option: str) -> None:
+    done = ww("bench", option, ",")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{option} names nobody: ','" in done.stderr
+
+
 def test_a_debug_build_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Program, "version", lambda _: "0.1.0 (debug build)")
     assert any("debug build" in caution for caution in choice.choose(["wirewright"], []).cautions())

@@ -297,3 +297,11 @@ def test_a_topology_that_is_wrong_is_told_so(tmp_path: Path) -> None:
         done = ww(*command)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == f"ww: {path}: links[0] has no right\n"
+
+
+def test_a_topology_that_is_not_there_is_told_in_the_same_words(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere.toml"
+    for command in (("up", str(path)), ("run", str(path), "a", "true")):
+        done = ww(*command)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"ww: {path}: No such file or directory\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,11 @@ def test_hosts_that_only_a_link_names_exist() -> None:
         (lambda: Link(at("a"), at("b"), mtu=20), "MTU of 20"),
         (lambda: Rate(10), "too low"),
         (lambda: Weather(loss=2), "shares from 0 to 1"),
-        (lambda: Weather(delay=-1), "negative"),
+        (lambda: Weather(delay=-1), "from 0 to 3600 seconds"),
+        (lambda: Weather(delay=math.inf), "from 0 to 3600 seconds"),
+        (lambda: Weather(jitter=math.nan), "from 0 to 3600 seconds"),
+        (lambda: Weather(delay=1e300), "from 0 to 3600 seconds"),
+        (lambda: at("\x1b[31m", "10.0.0.300/24"), r"'\\x1b\[31m' cannot be the name of a host"),
         (lambda: Route("everywhere", "10.0.0.1"), "'everywhere' is not a network"),
         (lambda: Nat("eth0", udp_timeout=0), "at least 1 second"),
         (lambda: Topology((link(),), (Host("a", nat=Nat("eth7")),)), "'eth7', which no link gives it"),
@@ -154,3 +159,10 @@ def test_a_mistake_in_a_file_is_told_with_its_place(tmp_path: Path, text: str, w
     with pytest.raises(TopologyError, match=words) as raised:
         read_topology(path)
     assert str(path) in str(raised.value)
+
+
+def test_what_is_no_text_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "noise.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(TopologyError, match="no text in UTF-8"):
+        read_topology(path)

@@ -67,7 +67,14 @@ def _explained() -> Iterator[None]:
 def _choose(contestants: str, workloads: str) -> "Choice":
     from wirewright.bench import choose  # noqa: PLC0415
 
-    return choose(*([name for name in words.split(",") if name] for words in (contestants, workloads)))
+    return choose(_names("--contestants", contestants), _names("--workloads", workloads))
+
+
+def _names(option: str, words: str) -> list[str]:
+    names = [name for name in words.split(",") if name]
+    if words and not names:
+        raise typer.BadParameter(f"{option} names nobody: {words!r}")
+    return names
 
 
 def _measure(choice: "Choice", rounds: int, seconds: float, *, quiet: bool) -> "Report":

@@ -23,7 +23,9 @@ def read_topology(path: Path) -> Topology:
     """Read a file; `TopologyError` says what is wrong with it, and where."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise TopologyError(f"{path}: this is no text in UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
         raise TopologyError(f"{path}: {error}") from None
     try:
         return _topology(data)

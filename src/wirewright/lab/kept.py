@@ -123,7 +123,10 @@ def main() -> int:
     """Keep the lab of the file that the arguments name; what goes wrong is said on the standard output."""
     try:
         keep(Path(sys.argv[1]))
-    except (LabError, ValueError, OSError) as error:
+    except OSError as error:
+        sys.stdout.write(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return 1
+    except (LabError, ValueError) as error:
         sys.stdout.write(str(error))
         return 1
     return 0

@@ -9,6 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 MOST_HOSTS = 64
+LONGEST_DELAY = 3600
+"""Seconds that weather may keep a packet."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 _INTERFACE = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
 
@@ -97,8 +99,9 @@ class Weather:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if self.delay < 0 or self.jitter < 0:
-            raise TopologyError("delay and jitter cannot be negative")
+        # Infinity and what is no number are not between them either.
+        if not (0 <= self.delay <= LONGEST_DELAY and 0 <= self.jitter <= LONGEST_DELAY):
+            raise TopologyError(f"delay and jitter are from 0 to {LONGEST_DELAY} seconds")
         if not (0 <= self.loss <= 1 and 0 <= self.reorder <= 1):
             raise TopologyError("loss and reorder are shares from 0 to 1")
         if self.largest is not None and self.largest < 68:
@@ -117,6 +120,7 @@ class End:
     """By default eth0, eth1 and so on, in the order of the host's links."""
 
     def __post_init__(self) -> None:
+        Host(self.host)
         for address in self.addresses:
             _parse(ipaddress.ip_interface, address, f"{self.host}: an address with its prefix length")
         if self.interface and not _INTERFACE.fullmatch(self.interface):
