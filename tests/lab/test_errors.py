@@ -117,7 +117,7 @@ def test_where_no_client_can_be_taken_none_is_tried_without_end_and_packets_go_o
         assert 0 < trace.read_text().count("accept4(") < 200
 
 
-def test_an_interface_that_goes_down_under_load_is_refused_and_carries_on_once_it_is_up() -> None:
+def test_an_interface_that_goes_down_under_load_carries_on_once_it_is_up() -> None:
     with Lab(cable()) as lab:
         a, b = pair(lab)
         a.ping("10.7.0.2")
@@ -125,21 +125,21 @@ def test_an_interface_that_goes_down_under_load_is_refused_and_carries_on_once_i
         flood = lab["a"].popen("ping", "-n", "-q", "-f", "-s", "1000", "10.7.0.2", stdout=subprocess.DEVNULL)
         for _ in range(10):
             carries(b, a)
-            refused = b.counters()["interface_refused"]
             lab["b"].run("ip", "link", "set", "wg0", "down")
-            refuses(b, refused)
+            until(lambda: not listens(b), "it has no socket")
             lab["b"].run("ip", "link", "set", "wg0", "up")
+            # Its keys are gone: what a sends with them arrives again once b has begun anew.
+            b.ping("10.7.0.1")
         lab["a"].kill("ping", signal.SIGINT)
         flood.wait(20)
-        b.ping("10.7.0.1")
         assert lab["b"].processes("wirewright-tun") == processes
         assert b.counters()["interface_unread"] == 0
+
+
+def listens(node: Node) -> bool:
+    return f":{node.port}" in node.machine.run("ss", "-uln").stdout
 
 
 def carries(node: Node, peer: Node) -> None:
     received = node.received(peer)
     until(lambda: node.received(peer) > received + 20_000, "packets flow")
-
-
-def refuses(node: Node, before: int) -> None:
-    until(lambda: node.counters()["interface_refused"] > before, "some are refused")
