@@ -138,3 +138,21 @@ sys.exit(tun.main(["-f", "wgnever"]))
     assert done.returncode == 1
     assert words in done.stderr
     assert ("CAP_NET_ADMIN" in done.stderr) is not begun
+
+
+def test_it_forks_while_there_is_one_thread_and_no_core_that_could_make_a_key() -> None:
+    program = """
+import os, sys
+from wirewright import tun
+
+def fork():
+    print(len(os.listdir("/proc/self/task")), "wirewright._core" in sys.modules, flush=True)
+    os._exit(0)
+
+os.fork = fork
+tun.main(["wgnever"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "1 False\n")
