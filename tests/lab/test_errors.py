@@ -6,6 +6,8 @@ import contextlib
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,21 +21,33 @@ REFUSE_JOINED = (sys.executable, str(Path(__file__).with_name("forbid.py")), "jo
 
 
 @contextlib.contextmanager
-def failing(
-    machine: Machine, call: str, error: str, *only: str, trace: Path = Path("/dev/null")
-) -> Iterator[None]:
+def failing(machine: Machine, call: str, error: str, *only: str, trace: Path | None = None) -> Iterator[None]:
     """Let a system call of the interface's process fail; each call leaves a line in the trace."""
     (process,) = machine.processes("wirewright-tun")
-    options = ["-f", *only, "-e", f"trace={call}", "-e", f"inject={call}:error={error}", "-o", str(trace)]
-    strace = subprocess.Popen(["strace", *options, "-p", str(process)], stderr=subprocess.PIPE, text=True)
-    try:
-        assert strace.stderr is not None
-        assert " attached" in strace.stderr.readline()
-        yield
-    finally:
-        # It lets go of the process; a kill would, too, but only after the next call.
-        strace.send_signal(signal.SIGINT)
-        strace.communicate(timeout=20)
+    with tempfile.TemporaryDirectory() as folder:
+        trace = trace or Path(folder) / "trace"
+        options = ["-f", *only, "-e", f"trace={call}", "-e", f"inject={call}:error={error}", "-o", str(trace)]
+        strace = subprocess.Popen(["strace", *options, "-p", str(process)], stderr=subprocess.PIPE, text=True)
+        try:
+            assert strace.stderr is not None
+            assert " attached" in strace.stderr.readline()
+            yield
+            wait_for_rest(trace)
+        finally:
+            # It lets go of the process; a kill would, too, but only after the next call.
+            strace.send_signal(signal.SIGINT)
+            strace.communicate(timeout=20)
+
+
+def wait_for_rest(trace: Path) -> None:
+    """Return when a call has just failed, or none is tried.
+
+    One that is under way when strace lets go fails as if the kernel did not know it, which no program need
+    outlive. Who rests between tries does so for up to a second.
+    """
+    before, end = trace.read_bytes().count(b"\n"), time.monotonic() + 1.5
+    while trace.read_bytes().count(b"\n") == before and time.monotonic() < end:
+        time.sleep(0.002)
 
 
 def try_both_ways(a: Node, b: Node) -> None:
