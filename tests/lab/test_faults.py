@@ -363,6 +363,24 @@ def test_without_permission_it_says_what_it_takes() -> None:
         )
         assert done.returncode == 1
         assert "root or CAP_NET_ADMIN" in done.stderr
+@pytest.mark.parametrize("shards", ["1", "4"])
+def test_wg_quick_fails_where_the_port_is_in_use_and_leaves_nothing(shards: str, tmp_path: Path) -> None:
+    path = tmp_path / "wg0.conf"
+    with Lab(cable()) as lab:
+        a = Node(lab["a"])
+        path.touch(0o600)
+        path.write_text(f"[Interface]\nPrivateKey = {a.key.expose()}\nListenPort = 52000\n")
+        holder = inside(lab["a"], "hold", "AF_INET", "0.0.0.0", "52000")
+        environment = {"WG_QUICK_USERSPACE_IMPLEMENTATION": OURS, "WIREWRIGHT_SHARDS": shards}
+        done = lab["a"].run("wg-quick", "up", str(path), env=environment, check=False)
+        assert done.returncode != 0
+        assert "Address already in use" in done.stderr
+        until(a.is_gone, "interface and socket are gone")
+        answer(holder)
+        lab["a"].run("wg-quick", "up", str(path), env=environment)
+        assert a.wg("show", "listen-port").strip() == "52000"
+
+
 
 
 def test_without_a_tun_device_it_says_so() -> None:

@@ -333,9 +333,10 @@ impl Served {
         let mark = changes.fwmark.unwrap_or(self.mark);
         let port = changes.listen_port.unwrap_or(self.port);
         let wanted = changes.listen_port.is_some() && (port != self.port || self.sockets.is_empty());
-        let fresh = if wanted && self.up {
+        let fresh = if wanted {
             match self.bind(port, mark) {
-                Ok(fresh) => Some(fresh),
+                // While the interface is down this was only to find out: who sets a port wants to hear now that it is taken.
+                Ok(fresh) => self.up.then_some(fresh),
                 Err(error) => return self.change_refused(format_args!("UDP port {port}"), &error),
             }
         } else {
