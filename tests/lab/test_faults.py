@@ -170,9 +170,16 @@ def test_an_interface_whose_port_was_taken_while_it_was_down_is_given_another() 
         assert b.endpoint_of(a) == "192.0.2.1:4444"
 
 
-def test_deleting_an_interface_that_was_never_up_ends_the_process() -> None:
+@pytest.mark.parametrize("state", ["never up", "down"])
+@pytest.mark.parametrize("shards", ["1", "4"])
+def test_deleting_an_interface_that_is_not_up_ends_the_process_too(shards: str, state: str) -> None:
     with Lab(cable()) as lab:
-        lab["a"].run(OURS, "wg0")
+        lab["a"].run(OURS, "wg0", env={"WIREWRIGHT_SHARDS": shards})
+        if state == "down":
+            lab["a"].run("ip", "link", "set", "wg0", "up")
+            lab["a"].run("wg", "show", "wg0")
+            lab["a"].run("ip", "link", "set", "wg0", "down")
+            lab["a"].run("wg", "show", "wg0")
         lab["a"].run("ip", "link", "delete", "wg0")
         until(lambda: not lab["a"].processes("wirewright-tun"), "the process has ended")
 
@@ -356,13 +363,6 @@ def test_a_port_in_use_is_told_by_wg_and_nothing_changes(shards: int) -> None:
         a.ping("10.7.0.2")
 
 
-def test_without_permission_it_says_what_it_takes() -> None:
-    with Lab(cable()) as lab:
-        done = lab["a"].run(
-            "setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", OURS, "wg0", check=False
-        )
-        assert done.returncode == 1
-        assert "root or CAP_NET_ADMIN" in done.stderr
 @pytest.mark.parametrize("shards", ["1", "4"])
 def test_wg_quick_fails_where_the_port_is_in_use_and_leaves_nothing(shards: str, tmp_path: Path) -> None:
     path = tmp_path / "wg0.conf"
@@ -381,6 +381,13 @@ def test_wg_quick_fails_where_the_port_is_in_use_and_leaves_nothing(shards: str,
         assert a.wg("show", "listen-port").strip() == "52000"
 
 
+def test_without_permission_it_says_what_it_takes() -> None:
+    with Lab(cable()) as lab:
+        done = lab["a"].run(
+            "setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", OURS, "wg0", check=False
+        )
+        assert done.returncode == 1
+        assert "root or CAP_NET_ADMIN" in done.stderr
 
 
 def test_without_a_tun_device_it_says_so() -> None:

@@ -101,12 +101,16 @@ impl Device {
         let (sender, endings) = mpsc::channel();
         let mut threads = Vec::new();
         for (shard, queue) in shards.into_iter().zip(tun.into_queues()) {
+            let place = usize::from(shard.id());
             let worker = Worker::new(shard, queue, offloads, mailboxes.clone(), reporter.clone())?;
-            let (sender, told) = (sender.clone(), told.clone());
+            let (sender, told, mailboxes) = (sender.clone(), told.clone(), mailboxes.clone());
             let body = move || {
                 let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| worker.run()));
                 let failed = || Ended::Failed(io::Error::other("a thread met an internal error"));
                 let _ = sender.send(outcome.unwrap_or_else(|_| failed()));
+                if let Some(mailbox) = mailboxes.get(place) {
+                    mailbox.close();
+                }
                 told.wake();
             };
             threads.push(
@@ -413,7 +417,7 @@ impl Served {
     }
 
     /// Gives each shard its sockets, or none, and waits until the old ones are given up: whoever is told of success may give
-    /// the old port to another, or ask for it again.
+    /// the old port to another, or ask for it again. A thread that has ended has given up its own.
     fn post_sockets(&self) {
         let (taken, given_up) = mpsc::sync_channel(self.mailboxes.len());
         for (shard, mailbox) in self.mailboxes.iter().enumerate() {
@@ -422,6 +426,7 @@ impl Served {
                 taken: taken.clone(),
             });
         }
+        drop(taken);
         for _ in self.mailboxes.iter() {
             let _ = given_up.recv_timeout(PATIENCE);
         }

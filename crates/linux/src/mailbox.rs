@@ -53,6 +53,7 @@ pub(crate) struct Mailbox {
 struct Letters {
     queue: VecDeque<Letter>,
     handovers: usize,
+    closed: bool,
 }
 
 impl Mailbox {
@@ -64,9 +65,12 @@ impl Mailbox {
         })
     }
 
-    /// Puts a letter in, and wakes its reader. False: it was a hand-over, and too many wait.
+    /// Puts a letter in, and wakes its reader. False: it was a hand-over, and too many wait; or nobody reads any more.
     pub(crate) fn post(&self, letter: Letter) -> bool {
         let mut letters = self.letters.lock();
+        if letters.closed {
+            return false;
+        }
         if matches!(letter, Letter::Handover(_)) {
             if letters.handovers >= MOST_HANDOVERS {
                 return false;
@@ -91,6 +95,13 @@ impl Mailbox {
         self.filled.store(false, Ordering::Release);
     }
 
+    /// Its reader has ended: throws all letters away, those still to come, too, so that nobody waits for an answer.
+    pub(crate) fn close(&self) {
+        let mut letters = self.letters.lock();
+        letters.closed = true;
+        letters.queue.clear();
+    }
+
     /// To be called after waking up and before [`Mailbox::take`].
     pub(crate) fn rest(&self) {
         self.waker.rest();
@@ -100,5 +111,25 @@ impl Mailbox {
 impl AsFd for Mailbox {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.waker.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn whoever_waits_for_a_reader_that_ended_hears_so_at_once() {
+        let mailbox = Mailbox::new().unwrap();
+        let (answer, answers) = mpsc::sync_channel(2);
+        assert!(mailbox.post(Letter::Counters(answer.clone())));
+        mailbox.close();
+        assert!(!mailbox.post(Letter::Counters(answer)));
+        assert!(matches!(
+            answers.try_recv(),
+            Err(mpsc::TryRecvError::Disconnected)
+        ));
     }
 }
