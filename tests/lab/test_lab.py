@@ -217,7 +217,12 @@ with Lab(cable(weather=Weather(delay=0.01))) as lab:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_nothing_is_left_when_the_maker_is_ended(number: signal.Signals, root: Path) -> None:
     maker = subprocess.Popen(
-        [sys.executable, "-c", MAKER], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        # Whoever runs tests in the background may have them ignore interrupts.
+        ["env", "--default-signal=INT", sys.executable, "-c", MAKER],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     assert maker.stdout is not None
     processes = list(map(int, maker.stdout.readline().split()))
