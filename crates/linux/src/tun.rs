@@ -244,9 +244,7 @@ pub(crate) fn request_for(name: &str) -> io::Result<libc::ifreq> {
     if !is_valid {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!(
-                "{name:?} cannot be the name of an interface: up to 15 characters, no space, slash or colon"
-            ),
+            format!("{name:?} cannot be the name of an interface: up to 15 bytes, no space, slash or colon"),
         ));
     }
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
