@@ -30,11 +30,22 @@ def sink() -> None:
     print(digest.hexdigest(), length)
 
 
-def send(host: str, size: str) -> None:
+def extend(sock: socket.socket, kind: str) -> None:
+    """Give every packet of a socket extension headers of a kind."""
+    # An option that means nothing (PadN).
+    padding = bytes([0, 0, 1, 4, 0, 0, 0, 0])
+    if kind in ("hop-by-hop", "both"):
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_HOPOPTS, padding)
+    if kind in ("destination", "both"):
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, padding)
+
+
+def send(host: str, size: str, extension: str = "") -> None:
     """Send so many random bytes; write their digest and their length."""
     digest, left = hashlib.sha256(), int(size)
     source = random.Random(size)
     with socket.create_connection((host, PORT), timeout=40) as connection:
+        extend(connection, extension)
         while left:
             piece = source.randbytes(min(PIECE, left))
             digest.update(piece)

@@ -241,10 +241,10 @@ def answer(process: subprocess.Popen[str], seconds: float = 50) -> str:
     return said.strip()
 
 
-def transfer(source: Machine, target: Machine, address: str, size: int) -> None:
-    """Send bytes over TCP and check what arrives."""
+def transfer(source: Machine, target: Machine, address: str, size: int, *words: str) -> None:
+    """Send bytes over TCP, as more words for ``send`` say, and check what arrives."""
     sink = inside(target, "sink")
-    sent = source.run(sys.executable, INSIDE, "send", address, str(size)).stdout.strip()
+    sent = source.run(sys.executable, INSIDE, "send", address, str(size), *words).stdout.strip()
     assert answer(sink) == sent
     assert sent.endswith(f" {size}")
 

@@ -124,6 +124,17 @@ def test_a_stream_passes_where_the_kernel_makes_no_super_packets(interface: str)
         transfer(lab["a"], lab["b"], "10.7.0.2", 10_000_000)
 
 
+@pytest.mark.parametrize("without", [(), ("tun-tcp",)], ids=["as it is", "without offloads"])
+@pytest.mark.parametrize("extension", ["hop-by-hop", "destination", "both"])
+def test_a_stream_with_extension_headers_is_as_any_other(extension: str, without: tuple[str, ...]) -> None:
+    with Lab(cable()) as lab:
+        ends = [Node(lab["a"], INNER[0], without=without).start(), Node(lab["b"], INNER[1]).start()]
+        for node, peer, endpoint in zip(ends, ends[::-1], OUTER[4][::-1], strict=True):
+            node.setconf(peer_section(peer, endpoint=endpoint))
+        transfer(lab["a"], lab["b"], inner_address(6), 5_000_000, extension)
+        assert ends[0].counters()["malformed_packet"] == 0
+
+
 def test_a_stream_survives_loss_and_reordering() -> None:
     with Lab(cable(weather=Weather(delay=0.005, jitter=0.001, loss=0.01))) as lab:
         a, _ = pair(lab)

@@ -21,7 +21,7 @@ use rustix::io::Errno;
 use wirewright_engine::{Batch, Event, Moment, Output, Shard};
 use wirewright_offload::gather::Kinds;
 use wirewright_offload::split::Split;
-use wirewright_offload::virtio::{HEADER_LEN, Header, Kind};
+use wirewright_offload::virtio::{HEADER_LEN, Header};
 use wirewright_protocol::Instant;
 use wirewright_runtime::{Alarm, OsRandom, Rest, SuspendWatch, Timer, clock};
 
@@ -303,10 +303,7 @@ impl Worker {
             }
             return batch;
         };
-        let split = match kind {
-            Kind::Tcp4 | Kind::Tcp6 => Split::tcp(packet, segment.into()),
-            Kind::Udp => Split::udp(packet, segment.into()),
-        };
+        let split = Split::asked(packet, kind, segment.into(), header.checksum);
         let Some(split) = split.ok().filter(|split| split.count() <= MOST_SEGMENTS) else {
             self.shard.count(Event::MalformedPacket, 1);
             return batch;

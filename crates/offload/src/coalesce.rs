@@ -191,7 +191,8 @@ impl Flow {
         if self.segments > 1 {
             let (ip, rest) = self.packet.split_at_mut(self.ip_len);
             let (tcp, payload) = rest.split_at_mut(self.tcp_len);
-            tcp::seal_headers(ip, tcp, payload.len(), self.payload);
+            let parties = tcp::parties(ip, tcp::TCP);
+            tcp::seal_headers(ip, tcp, parties, payload.len(), self.payload);
         }
         self.key = None;
         &self.packet
@@ -235,7 +236,8 @@ mod tests {
             packet[20 + 12] = 0x50;
             packet[20 + 13] = tcp::ACK;
             let (ip, rest) = packet.split_at_mut(20);
-            tcp::seal_headers(ip, &mut rest[..20], payload_len, Sum::new());
+            let parties = tcp::parties(ip, tcp::TCP);
+            tcp::seal_headers(ip, &mut rest[..20], parties, payload_len, Sum::new());
             packet
         }
         let mut coalescer = Coalescer::new(1, MAX_BYTES);

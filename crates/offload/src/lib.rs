@@ -23,6 +23,7 @@ extern crate std;
 
 pub mod checksum;
 pub mod coalesce;
+mod extension;
 pub mod gather;
 pub mod segments;
 pub mod split;

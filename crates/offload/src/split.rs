@@ -1,15 +1,28 @@
 //! Cutting a super-segment into packets, as a network card with segmentation offload does.
+//!
+//! # Theory
+//!
+//! Each packet is what its sender would have built: the headers again, with lengths, counters, flags and checksums of its
+//! own. IPv6's extension headers may stand before TCP's header, and are repeated as they are. Where that header begins, the
+//! virtio header tells, by the checksum that it asks for (`csum_start`); the chain of extension headers must come to the same
+//! place, or the packet is refused. The checksum is one over addresses that need not stand in the IPv6 header: a routing
+//! header has the last destination, a home address option the true source. Only the sender knew. But it left their sum in the
+//! checksum's field, with the super-segment's length, which is taken away there.
 
 use core::fmt;
 
 use crate::checksum::Sum;
-use crate::tcp::{self, Class, Segment};
+use crate::extension;
+use crate::tcp::{self, IPV6_HEADER, Segment};
 use crate::udp::{self, Datagram};
+use crate::virtio::{Kind, Partial};
 
 /// A TCP or UDP super-segment and how it is to be cut. Nothing is written before [`Split::write`].
 #[derive(Clone, Copy)]
 pub struct Split<'a> {
     whole: Whole<'a>,
+    /// The sum of the pseudo-header without its length.
+    parties: Sum,
     segment_len: usize,
     count: usize,
 }
@@ -23,11 +36,13 @@ enum Whole<'a> {
 /// Why a packet could not be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SplitError {
-    /// The packet is no TCP segment in IPv4 or in IPv6 without extension headers, it is a fragment, or the
-    /// length in its IP header is not its length.
+    /// The packet is no TCP segment, it is a fragment, or the length in its IP header is not its length; or there are
+    /// extension headers, and no checksum to complete that tells what they mean to it.
     NotTcp,
     /// Likewise for UDP; or the length in its UDP header is not that of header and payload.
     NotUdp,
+    /// The checksum to complete is not that of its TCP or UDP header.
+    Checksum,
     /// Several segments cannot share a SYN or RST.
     Flags,
     /// Segments without payload have no end.
@@ -39,6 +54,7 @@ impl fmt::Display for SplitError {
         f.write_str(match self {
             Self::NotTcp => "the packet is not a whole TCP segment",
             Self::NotUdp => "the packet is not a whole UDP datagram",
+            Self::Checksum => "the checksum to complete is not that of the TCP or UDP header",
             Self::Flags => "a TCP segment with SYN or RST cannot be cut",
             Self::ZeroSegment => "the segment size is zero: it must be at least one byte",
         })
@@ -48,6 +64,23 @@ impl fmt::Display for SplitError {
 impl core::error::Error for SplitError {}
 
 impl<'a> Split<'a> {
+    /// Cuts the super-segment `packet` as the header in front of it asks: into packets with at most `segment_len` bytes of
+    /// payload each. `checksum` is what that header says of the checksum.
+    ///
+    /// # Errors
+    /// Those of [`tcp`](Self::tcp) or [`udp`](Self::udp); [`SplitError::Checksum`].
+    pub fn asked(
+        packet: &'a [u8],
+        kind: Kind,
+        segment_len: usize,
+        checksum: Option<Partial>,
+    ) -> Result<Self, SplitError> {
+        match kind {
+            Kind::Tcp4 | Kind::Tcp6 => Self::tcp_with(packet, segment_len, checksum),
+            Kind::Udp => Self::udp_with(packet, segment_len, checksum),
+        }
+    }
+
     /// Cuts the TCP super-segment `packet` into segments with at most `segment_len` bytes of payload each.
     ///
     /// Sequence numbers and IPv4 identifications count on; FIN and PSH stay on the last segment only, CWR on the
@@ -57,18 +90,7 @@ impl<'a> Split<'a> {
     /// # Errors
     /// [`SplitError::NotTcp`], [`SplitError::Flags`], [`SplitError::ZeroSegment`].
     pub fn tcp(packet: &'a [u8], segment_len: usize) -> Result<Self, SplitError> {
-        let Class::Tcp(whole) = tcp::classify(packet) else {
-            return Err(SplitError::NotTcp);
-        };
-        let count = count(whole.payload.len(), segment_len)?;
-        if count > 1 && whole.flags() & (tcp::SYN | tcp::RST) != 0 {
-            return Err(SplitError::Flags);
-        }
-        Ok(Self {
-            whole: Whole::Tcp(whole),
-            segment_len,
-            count,
-        })
+        Self::tcp_with(packet, segment_len, None)
     }
 
     /// Cuts the UDP super-datagram `packet` into datagrams of at most `segment_len` bytes of payload each (what Linux
@@ -77,9 +99,32 @@ impl<'a> Split<'a> {
     /// # Errors
     /// [`SplitError::NotUdp`], [`SplitError::ZeroSegment`].
     pub fn udp(packet: &'a [u8], segment_len: usize) -> Result<Self, SplitError> {
-        let whole = udp::datagram(packet).ok_or(SplitError::NotUdp)?;
+        Self::udp_with(packet, segment_len, None)
+    }
+
+    fn tcp_with(packet: &'a [u8], segment_len: usize, checksum: Option<Partial>) -> Result<Self, SplitError> {
+        let (ip, rest) = parted(packet, tcp::TCP, checksum).ok_or(SplitError::NotTcp)?;
+        let whole = Segment::of(ip, rest).ok_or(SplitError::NotTcp)?;
+        let parties = parties(ip, rest, tcp::TCP, tcp::CHECKSUM, checksum)?;
+        let count = count(whole.payload.len(), segment_len)?;
+        if count > 1 && whole.flags() & (tcp::SYN | tcp::RST) != 0 {
+            return Err(SplitError::Flags);
+        }
+        Ok(Self {
+            whole: Whole::Tcp(whole),
+            parties,
+            segment_len,
+            count,
+        })
+    }
+
+    fn udp_with(packet: &'a [u8], segment_len: usize, checksum: Option<Partial>) -> Result<Self, SplitError> {
+        let (ip, rest) = parted(packet, tcp::UDP, checksum).ok_or(SplitError::NotUdp)?;
+        let whole = Datagram::of(ip, rest).ok_or(SplitError::NotUdp)?;
+        let parties = parties(ip, rest, tcp::UDP, udp::CHECKSUM, checksum)?;
         Ok(Self {
             whole: Whole::Udp(whole),
+            parties,
             segment_len,
             count: count(whole.payload.len(), segment_len)?,
         })
@@ -118,11 +163,11 @@ impl<'a> Split<'a> {
             Whole::Tcp(whole) => {
                 count_identification(ip, whole.is_v6(), index);
                 adjust_tcp(&whole, place, transport);
-                tcp::seal_headers(ip, transport, place.len, sum);
+                tcp::seal_headers(ip, transport, self.parties, place.len, sum);
             }
             Whole::Udp(whole) => {
                 count_identification(ip, whole.is_v6(), index);
-                udp::seal_headers(ip, transport, place.len, sum);
+                udp::seal_headers(ip, transport, self.parties, place.len, sum);
             }
         }
         true
@@ -144,6 +189,34 @@ impl<'a> Split<'a> {
             is_last: index + 1 == self.count,
         }
     }
+}
+
+/// The packet parted before the header of that protocol. Behind extension headers that is looked for only where the checksum
+/// tells who talks to whom.
+fn parted(packet: &[u8], protocol: u8, checksum: Option<Partial>) -> Option<(&[u8], &[u8])> {
+    match checksum {
+        Some(_) if packet.first()? >> 4 == 6 => extension::before(packet, protocol),
+        _ => tcp::ip_header_of(packet, protocol),
+    }
+}
+
+/// The sum of the pseudo-header without its length, of a packet whose transport header, `rest`, is whole and has its checksum
+/// at `field`.
+fn parties(
+    ip: &[u8],
+    rest: &[u8],
+    protocol: u8,
+    field: usize,
+    checksum: Option<Partial>,
+) -> Result<Sum, SplitError> {
+    if checksum.is_some_and(|partial| !partial.is_at(ip.len(), field)) {
+        return Err(SplitError::Checksum);
+    }
+    Ok(if tcp::is_v6(ip) && ip.len() > IPV6_HEADER {
+        Sum::new().word(tcp::be16(rest, field)).word(!(rest.len() as u16))
+    } else {
+        tcp::parties(ip, protocol)
+    })
 }
 
 /// Of a segment in its super-segment.

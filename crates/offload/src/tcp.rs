@@ -7,7 +7,7 @@ pub(crate) const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 
 const IPV4_HEADER: usize = 20;
-const IPV6_HEADER: usize = 40;
+pub(crate) const IPV6_HEADER: usize = 40;
 const TCP_HEADER: usize = 20;
 
 pub(crate) const FIN: u8 = 0x01;
@@ -37,7 +37,8 @@ pub(crate) enum Class<'a> {
     Foreign,
 }
 
-/// The parts of a TCP segment: none is shorter than its fixed part, the lengths in the headers are true.
+/// The parts of a TCP segment: none is shorter than its fixed part, the lengths in the headers are true. Extension headers
+/// belong to the IP header.
 #[derive(Clone, Copy)]
 pub(crate) struct Segment<'a> {
     pub(crate) ip: &'a [u8],
@@ -89,16 +90,10 @@ fn classify_v6(packet: &[u8]) -> Class<'_> {
 }
 
 fn segment(packet: &[u8], ip_header_len: usize) -> Class<'_> {
-    let Some((ip, rest)) = packet.split_at_checked(ip_header_len) else {
-        return Class::Opaque;
-    };
-    let Some(offset) = rest.get(12).map(|byte| usize::from(byte >> 4) * 4) else {
-        return Class::Opaque;
-    };
-    match rest.split_at_checked(offset) {
-        Some((tcp, payload)) if offset >= TCP_HEADER => Class::Tcp(Segment { ip, tcp, payload }),
-        _ => Class::Opaque,
-    }
+    let parts = packet.split_at_checked(ip_header_len);
+    parts
+        .and_then(|(ip, rest)| Segment::of(ip, rest))
+        .map_or(Class::Opaque, Class::Tcp)
 }
 
 impl FlowKey {
@@ -118,7 +113,14 @@ impl FlowKey {
     }
 }
 
-impl Segment<'_> {
+impl<'a> Segment<'a> {
+    /// A header and what is behind it, which is TCP's; `None` if that is shorter than it says.
+    pub(crate) fn of(ip: &'a [u8], rest: &'a [u8]) -> Option<Self> {
+        let offset = usize::from(rest.get(12)? >> 4) * 4;
+        let (tcp, payload) = rest.split_at_checked(offset).filter(|_| offset >= TCP_HEADER)?;
+        Some(Self { ip, tcp, payload })
+    }
+
     pub(crate) fn is_v6(&self) -> bool {
         is_v6(self.ip)
     }
@@ -147,22 +149,20 @@ impl Segment<'_> {
 }
 
 /// Writes the lengths and checksums of a packet that consists of these headers and `payload_len` bytes of
-/// payload with the sum `payload`. Headers and payload must fit the IP header's length field.
-pub(crate) fn seal_headers(ip: &mut [u8], tcp: &mut [u8], payload_len: usize, payload: Sum) {
+/// payload with the sum `payload`. Headers and payload must fit the IP header's length field. `parties` is what
+/// [`parties`] says, or stands for.
+pub(crate) fn seal_headers(ip: &mut [u8], tcp: &mut [u8], parties: Sum, payload_len: usize, payload: Sum) {
     let transport_len = tcp.len() + payload_len;
     seal_ip_header(ip, transport_len);
     put16(tcp, CHECKSUM, 0);
-    let checksum = pseudo_header(ip, TCP, transport_len)
-        .bytes(tcp)
-        .plus(payload)
-        .checksum();
-    put16(tcp, CHECKSUM, checksum);
+    let sum = parties.word(transport_len as u16).bytes(tcp).plus(payload);
+    put16(tcp, CHECKSUM, sum.checksum());
 }
 
-/// Writes the length, and over IPv4 the checksum, of an IP header before `len` bytes.
+/// Writes the length, and over IPv4 the checksum, of an IP header before `len` bytes. Extension headers count as its end.
 pub(crate) fn seal_ip_header(ip: &mut [u8], len: usize) {
     if is_v6(ip) {
-        put16(ip, 4, len as u16);
+        put16(ip, 4, (ip.len() - IPV6_HEADER + len) as u16);
     } else {
         put16(ip, 2, (ip.len() + len) as u16);
         put16(ip, 10, 0);
@@ -201,10 +201,15 @@ pub(crate) fn ip_is_intact(ip: &[u8]) -> bool {
 }
 
 pub(crate) fn pseudo_header(ip: &[u8], protocol: u8, transport_len: usize) -> Sum {
+    parties(ip, protocol).word(transport_len as u16)
+}
+
+/// The sum of a pseudo-header without its length: who talks to whom, and how.
+pub(crate) fn parties(ip: &[u8], protocol: u8) -> Sum {
     if is_v6(ip) {
-        pseudo_v6(chunk(ip, 8), chunk(ip, 24), protocol, transport_len as u32)
+        pseudo_v6(chunk(ip, 8), chunk(ip, 24), protocol, 0)
     } else {
-        pseudo_v4(chunk(ip, 12), chunk(ip, 16), protocol, transport_len as u16)
+        pseudo_v4(chunk(ip, 12), chunk(ip, 16), protocol, 0)
     }
 }
 

@@ -107,6 +107,11 @@ impl Header {
 }
 
 impl Partial {
+    /// Whether it is the checksum of a transport header that begins at `start`, with its field at `offset`.
+    pub(crate) fn is_at(self, start: usize, offset: usize) -> bool {
+        (usize::from(self.start), usize::from(self.offset)) == (start, offset)
+    }
+
     /// Completes the checksum of a packet. False if it points outside of it; then nothing has changed.
     pub fn complete(self, packet: &mut [u8]) -> bool {
         let (start, offset) = (usize::from(self.start), usize::from(self.offset));

@@ -5,10 +5,11 @@
 #[allow(dead_code)]
 mod common;
 
-use common::{ACK, CWR, ECE, FIN, PSH, SEGMENT, SYN, Tcp, URG, Udp, payload};
+use common::{ACK, CWR, ECE, FIN, PSH, SEGMENT, SYN, Tcp, URG, Udp, checksum, payload};
 use proptest::prelude::*;
 use wirewright_offload::coalesce::{Coalescer, MAX_BYTES};
 use wirewright_offload::split::{Split, SplitError};
+use wirewright_offload::virtio::{Kind, Partial};
 
 /// What each segment has to be, by the definition.
 fn oracle(whole: &Tcp, segment_len: usize) -> Vec<Vec<u8>> {
@@ -80,6 +81,58 @@ fn super_segments(flags: impl Strategy<Value = u8>) -> impl Strategy<Value = (Tc
         )
 }
 
+/// A packet of IPv6 with extension headers, of these kinds and so many times 8 bytes, behind its header. Addresses change on
+/// the way, which the checksum knows nothing of.
+fn extended(packet: &[u8], chain: &[(u8, u8)]) -> Vec<u8> {
+    let (header, rest) = packet.split_at(40);
+    let mut extended = header.to_vec();
+    let kinds = chain.iter().map(|(kind, _)| *kind).chain([header[6]]);
+    let mut kinds = kinds.collect::<Vec<u8>>().into_iter();
+    extended[6] = kinds.next().unwrap();
+    for ((_, eights), next) in chain.iter().zip(kinds) {
+        extended.extend([next, eights - 1]);
+        extended.extend(payload(9, usize::from(*eights) * 8 - 2));
+    }
+    if chain.iter().any(|(kind, _)| *kind == ROUTING) {
+        extended[24..40].copy_from_slice(&[0x20; 16]);
+    }
+    extended.extend(rest);
+    let len = extended.len() as u16 - 40;
+    extended[4..6].copy_from_slice(&len.to_be_bytes());
+    extended
+}
+
+/// What the kernel leaves of a checksum: the sum of the pseudo-header, of a packet without extension headers.
+fn left_partial(mut packet: Vec<u8>, field: usize) -> Vec<u8> {
+    let len = (packet.len() - 40) as u32;
+    let pseudo = [
+        &packet[8..40],
+        &len.to_be_bytes(),
+        &u32::from(packet[6]).to_be_bytes(),
+    ];
+    let sum = !checksum(&pseudo.concat());
+    packet[40 + field..42 + field].copy_from_slice(&sum.to_be_bytes());
+    packet
+}
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const DESTINATION: u8 = 60;
+
+fn chains() -> impl Strategy<Value = Vec<(u8, u8)>> {
+    // 140 is shim6's, and stands for all that have the common form.
+    let kind = prop_oneof![Just(HOP_BY_HOP), Just(ROUTING), Just(DESTINATION), Just(140)];
+    prop::collection::vec((kind, 1..20_u8), 1..4)
+}
+
+fn behind(chain: &[(u8, u8)], field: u16) -> Option<Partial> {
+    let eights: u16 = chain.iter().map(|(_, eights)| u16::from(*eights)).sum();
+    Some(Partial {
+        start: 40 + eights * 8,
+        offset: field,
+    })
+}
+
 /// All packets, each written to memory of its very length.
 fn cut(packet: &[u8], segment_len: usize) -> Vec<Vec<u8>> {
     written(&Split::tcp(packet, segment_len).unwrap())
@@ -120,6 +173,52 @@ proptest! {
     }
 
     #[test]
+    fn extension_headers_are_repeated_before_every_segment(
+        (whole, segment_len) in super_segments(any::<u8>().prop_map(|flags| flags & !SYN & !4)),
+        chain in chains(),
+    ) {
+        let mut whole = Tcp { v6: true, ..whole };
+        whole.payload.truncate(63_000);
+        let packet = extended(&left_partial(whole.build(), 16), &chain);
+        let split = Split::asked(&packet, Kind::Tcp6, segment_len, behind(&chain, 16)).unwrap();
+        let segments = oracle(&whole, segment_len);
+        let expected: Vec<Vec<u8>> = segments.iter().map(|segment| extended(segment, &chain)).collect();
+        prop_assert!(written(&split) == expected);
+    }
+
+    #[test]
+    fn extension_headers_are_repeated_before_every_datagram(
+        (whole, segment_len) in super_segments(Just(0)),
+        chain in chains(),
+    ) {
+        let mut whole = Udp::of(&Tcp { v6: true, ..whole });
+        whole.payload.truncate(63_000);
+        let packet = extended(&left_partial(whole.build(), 6), &chain);
+        let split = Split::asked(&packet, Kind::Udp, segment_len, behind(&chain, 6)).unwrap();
+        let parts = (0..split.count()).map(|index| {
+            let from = index * segment_len;
+            let end = whole.payload.len().min(from + segment_len);
+            let part = Udp { payload: whole.payload[from..end].to_vec(), ..whole.clone() };
+            extended(&part.build(), &chain)
+        });
+        prop_assert!(written(&split) == parts.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_tells_another_beginning_than_the_extension_headers_do_is_refused(
+        chain in prop_oneof![Just(vec![]), chains()],
+        start in prop_oneof![0..500_u16, any::<u16>()],
+        offset in prop_oneof![Just(16), Just(6), any::<u16>()],
+    ) {
+        let whole = Tcp { v6: true, payload: payload(0, 3000), ..SEGMENT };
+        let packet = extended(&whole.build(), &chain);
+        let asked = Partial { start, offset };
+        let split = Split::asked(&packet, Kind::Tcp6, 1000, Some(asked));
+        let expected = if Some(asked) == behind(&chain, 16) { None } else { Some(SplitError::Checksum) };
+        prop_assert_eq!(split.err(), expected);
+    }
+
+    #[test]
     fn memory_of_another_length_and_packets_that_are_not_there_are_refused(
         (whole, segment_len) in super_segments(Just(ACK)),
         wrong in 0..3000_usize,
@@ -157,13 +256,24 @@ proptest! {
         ],
         changes in prop::collection::vec((0..64_usize, any::<u8>()), 0..4),
         segment_len in 0..100_usize,
+        chain in prop_oneof![Just(vec![]), chains()],
+        start in prop_oneof![0..200_u16, any::<u16>()],
     ) {
+        if packet.len() > 40 && packet.len() < 60_000 && packet[0] >> 4 == 6 {
+            packet = extended(&packet, &chain);
+        }
         for (at, value) in changes {
             if let Some(byte) = packet.get_mut(at) {
                 *byte = value;
             }
         }
-        for split in [Split::tcp(&packet, segment_len), Split::udp(&packet, segment_len)].into_iter().flatten() {
+        let start = if start == 0 { behind(&chain, 0).unwrap().start } else { start };
+        for split in [
+            Split::tcp(&packet, segment_len),
+            Split::udp(&packet, segment_len),
+            Split::asked(&packet, Kind::Tcp6, segment_len, Some(Partial { start, offset: 16 })),
+            Split::asked(&packet, Kind::Udp, segment_len, Some(Partial { start, offset: 6 })),
+        ].into_iter().flatten() {
             let index = split.count() - 1;
             prop_assert!(split.write(index, &mut vec![0; split.packet_len(index)]));
         }
@@ -202,6 +312,45 @@ fn what_cannot_be_cut_is_refused() {
     udp[9] = 17;
     assert_eq!(refusal(&udp, 500), SplitError::NotTcp);
     assert_eq!(refusal(&[], 500), SplitError::NotTcp);
+}
+
+#[test]
+fn extension_headers_that_are_not_to_be_repeated_or_end_nowhere_are_refused() {
+    let whole = Tcp {
+        v6: true,
+        payload: payload(0, 3000),
+        ..SEGMENT
+    };
+    let asked = |packet: &[u8], chain: &[(u8, u8)]| {
+        let split = Split::asked(packet, Kind::Tcp6, 1000, behind(chain, 16));
+        split.err()
+    };
+    // A fragment, IPsec, other protocols, nothing.
+    for kind in [44, 50, 51, 17, 58, 59] {
+        let chain = [(DESTINATION, 2), (kind, 1)];
+        let packet = extended(&whole.build(), &chain);
+        assert_eq!(asked(&packet, &chain), Some(SplitError::NotTcp), "{kind}");
+    }
+    let chain = [(HOP_BY_HOP, 1), (DESTINATION, 2)];
+    let packet = extended(&whole.build(), &chain);
+    assert_eq!(asked(&packet, &chain), None);
+    for len in 0..packet.len() {
+        let mut short = packet[..len].to_vec();
+        if let Some(told) = len.checked_sub(40) {
+            short[4..6].copy_from_slice(&(told as u16).to_be_bytes());
+        }
+        let expected = (len < 64 + 20).then_some(SplitError::NotTcp);
+        assert_eq!(asked(&short, &chain), expected, "{len}");
+    }
+    let mut wrong = packet.clone();
+    wrong[41] = 0xff;
+    assert_eq!(asked(&wrong, &chain), Some(SplitError::NotTcp));
+    let mut trailing = packet.clone();
+    trailing.push(0);
+    assert_eq!(asked(&trailing, &chain), Some(SplitError::NotTcp));
+    // Without a checksum to complete, nobody tells who talks to whom.
+    let split = Split::asked(&packet, Kind::Tcp6, 1000, None);
+    assert_eq!(split.err(), Some(SplitError::NotTcp));
 }
 
 #[test]

@@ -119,9 +119,13 @@ fn check_pieces<'a>(
     segment: usize,
     packets: impl ExactSizeIterator<Item = &'a Vec<u8>>,
 ) {
-    assert_eq!(naive::count(whole, transport, segment), Some(packets.len()));
+    let layout = naive::layout(whole, transport).expect("a joined packet is a packet");
+    assert_eq!(
+        naive::count(whole, transport, layout, segment),
+        Some(packets.len())
+    );
     for (index, packet) in packets.enumerate() {
-        let mut piece = naive::piece(whole, transport, segment, index);
+        let mut piece = naive::piece(whole, transport, layout, segment, index);
         let mut packet = packet.clone();
         forget_what_means_nothing(&mut piece, transport);
         forget_what_means_nothing(&mut packet, transport);
@@ -211,14 +215,12 @@ fn coalesce(packets: &[Vec<u8>], flows: usize) {
         }
         let layout = naive::layout(first, Transport::Tcp).expect("only segments are joined");
         let segment = first.len() - layout.payload;
-        let count = naive::count(&whole, Transport::Tcp, segment).expect("what was joined can be cut");
+        let joined = naive::layout(&whole, Transport::Tcp).expect("a joined packet is a packet");
+        let count =
+            naive::count(&whole, Transport::Tcp, joined, segment).expect("what was joined can be cut");
         let members: Vec<&Vec<u8>> = queue.drain(..count.min(queue.len())).collect();
         let mut sealed = whole.clone();
-        naive::seal(
-            &mut sealed,
-            Transport::Tcp,
-            naive::layout(&whole, Transport::Tcp).expect("a packet"),
-        );
+        naive::seal(&mut sealed, Transport::Tcp, joined);
         assert!(sealed == whole, "a joined packet has wrong lengths or sums");
         check_pieces(&whole, Transport::Tcp, segment, members.into_iter());
     }

@@ -7,6 +7,17 @@ pub(super) enum Transport {
     Udp,
 }
 
+impl Transport {
+    fn number(self) -> u8 {
+        if self == Self::Tcp { 6 } else { 17 }
+    }
+
+    /// Where the checksum is in the header.
+    pub(super) fn field(self) -> usize {
+        if self == Self::Tcp { 16 } else { 6 }
+    }
+}
+
 /// Where the parts of a packet begin.
 #[derive(Clone, Copy)]
 pub(super) struct Layout {
@@ -21,19 +32,40 @@ const FIN_OR_PSH: u8 = 0x09;
 const URG: u8 = 0x20;
 const CWR: u8 = 0x80;
 
-/// The layout of a whole packet whose lengths are true; a UDP length of zero is that of a super-datagram.
+/// The layout of a whole packet without extension headers whose lengths are true; a UDP length of zero is that of a
+/// super-datagram.
 pub(super) fn layout(packet: &[u8], transport: Transport) -> Option<Layout> {
-    let number = if transport == Transport::Tcp { 6 } else { 17 };
     let is_v6 = packet.first()? >> 4 == 6;
     let at = if is_v6 {
         let own = packet.len().checked_sub(40)?;
-        (packet[6] == number && usize::from(word(packet, 4)) == own).then_some(40)?
+        (packet[6] == transport.number() && usize::from(word(packet, 4)) == own).then_some(40)?
     } else {
         let len = usize::from(packet.first()? & 15) * 4;
         let is_v4 = packet[0] >> 4 == 4 && packet.len() >= 20.max(len) && len >= 20;
         let is_whole = is_v4 && word(packet, 6) & 0x3fff == 0 && usize::from(word(packet, 2)) == packet.len();
-        (is_whole && packet[9] == number).then_some(len)?
+        (is_whole && packet[9] == transport.number()).then_some(len)?
     };
+    layout_from(packet, transport, at)
+}
+
+/// The same of a packet in which extension headers may stand before a transport header, which is at `at`.
+pub(super) fn layout_behind(packet: &[u8], transport: Transport, at: usize) -> Option<Layout> {
+    if packet.first()? >> 4 != 6 {
+        return layout(packet, transport).filter(|layout| layout.transport == at);
+    }
+    let is_whole = packet.len() >= 40 && usize::from(word(packet, 4)) == packet.len() - 40;
+    let mut chain = vec![(*packet.get(6)?, 40)];
+    while let Some(&(kind, from)) = chain.last()
+        && ![6, 17, 44, 50, 51, 58, 59].contains(&kind)
+    {
+        let len = (usize::from(*packet.get(from + 1)?) + 1) * 8;
+        chain.push((packet[from], from + len));
+    }
+    let is_there = is_whole && chain.last() == Some(&(transport.number(), at)) && at <= packet.len();
+    is_there.then(|| layout_from(packet, transport, at)).flatten()
+}
+
+fn layout_from(packet: &[u8], transport: Transport, at: usize) -> Option<Layout> {
     let rest = &packet[at..];
     let header = match transport {
         Transport::Tcp => usize::from(rest.get(12)? >> 4) * 4,
@@ -44,15 +76,14 @@ pub(super) fn layout(packet: &[u8], transport: Transport) -> Option<Layout> {
     let told = (fits && transport == Transport::Udp).then(|| usize::from(word(rest, 4)));
     let is_true = told.is_none_or(|len| len == 0 || len == rest.len());
     (fits && is_true).then_some(Layout {
-        is_v6,
+        is_v6: packet[0] >> 4 == 6,
         transport: at,
         payload: at + header,
     })
 }
 
 /// How many packets of `segment` bytes of payload each a super-packet is; `None` if it cannot be cut.
-pub(super) fn count(packet: &[u8], transport: Transport, segment: usize) -> Option<usize> {
-    let layout = layout(packet, transport)?;
+pub(super) fn count(packet: &[u8], transport: Transport, layout: Layout, segment: usize) -> Option<usize> {
     if segment == 0 {
         return None;
     }
@@ -62,8 +93,13 @@ pub(super) fn count(packet: &[u8], transport: Transport, segment: usize) -> Opti
 }
 
 /// The packet `index` of a super-packet that can be cut.
-pub(super) fn piece(packet: &[u8], transport: Transport, segment: usize, index: usize) -> Vec<u8> {
-    let layout = layout(packet, transport).expect("it can be cut");
+pub(super) fn piece(
+    packet: &[u8],
+    transport: Transport,
+    layout: Layout,
+    segment: usize,
+    index: usize,
+) -> Vec<u8> {
     let payload = &packet[layout.payload..];
     let from = index * segment;
     let to = payload.len().min(from + segment);
@@ -91,16 +127,23 @@ pub(super) fn piece(packet: &[u8], transport: Transport, segment: usize, index: 
         }
     }
     seal(&mut piece, transport, layout);
+    if layout.is_v6 && layout.transport > 40 {
+        // Who talks to whom is known from the checksum alone; the length in it was that of the whole.
+        let field = layout.transport + transport.field();
+        put(&mut piece, field, 0);
+        let lengths = [packet.len(), piece.len()].map(|len| (len - layout.transport) as u16);
+        let pseudo = [word(packet, field), !lengths[0], lengths[1]].map(u16::to_be_bytes);
+        let sum = !sum(&[pseudo.as_flattened(), &piece[layout.transport..]].concat());
+        let is_none = sum == 0 && transport == Transport::Udp;
+        put(&mut piece, field, if is_none { 0xffff } else { sum });
+    }
     piece
 }
 
 /// Writes true lengths and right checksums.
 pub(super) fn seal(packet: &mut [u8], transport: Transport, layout: Layout) {
     let len = packet.len();
-    let (number, field) = match transport {
-        Transport::Tcp => (6, 16),
-        Transport::Udp => (17, 6),
-    };
+    let (number, field) = (transport.number(), transport.field());
     if layout.is_v6 {
         put(packet, 4, (len - 40) as u16);
     } else {

@@ -38,7 +38,7 @@ pub fn split(bytes: &[u8]) {
                 complete(partial, packet);
             }
         }
-        Some((kind, segment)) => cut(kind, &packet, segment.into()),
+        Some((kind, segment)) => cut(kind, &packet, segment.into(), header.checksum),
     }
 }
 
@@ -83,14 +83,26 @@ fn complete(partial: Partial, packet: Vec<u8>) {
     );
 }
 
-fn cut(kind: Kind, packet: &[u8], segment: usize) {
-    let (transport, split) = match kind {
-        Kind::Tcp4 | Kind::Tcp6 => (Transport::Tcp, Split::tcp(packet, segment)),
-        Kind::Udp => (Transport::Udp, Split::udp(packet, segment)),
+fn cut(kind: Kind, packet: &[u8], segment: usize, checksum: Option<Partial>) {
+    let transport = match kind {
+        Kind::Tcp4 | Kind::Tcp6 => Transport::Tcp,
+        Kind::Udp => Transport::Udp,
     };
-    let expected = naive::count(packet, transport, segment);
-    assert_eq!(split.ok().map(|split| split.count()), expected);
-    let (Ok(split), Some(count)) = (split, expected) else {
+    let split = Split::asked(packet, kind, segment, checksum);
+    let layout = match checksum {
+        None => naive::layout(packet, transport),
+        Some(partial) if usize::from(partial.offset) != transport.field() => None,
+        Some(partial) => naive::layout_behind(packet, transport, partial.start.into()),
+    };
+    let expected = layout.and_then(|layout| {
+        let count = naive::count(packet, transport, layout, segment)?;
+        Some((layout, count))
+    });
+    assert_eq!(
+        split.ok().map(|split| split.count()),
+        expected.map(|(_, count)| count)
+    );
+    let (Ok(split), Some((layout, count))) = (split, expected) else {
         return;
     };
     assert!(
@@ -104,7 +116,7 @@ fn cut(kind: Kind, packet: &[u8], segment: usize) {
             "a packet has not the length that was told"
         );
         assert!(
-            piece == naive::piece(packet, transport, segment, index),
+            piece == naive::piece(packet, transport, layout, segment, index),
             "packet {index} of {count} is another"
         );
     }
