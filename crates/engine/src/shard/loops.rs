@@ -11,9 +11,11 @@
 //!   message hits one with a chance of at most 2^-24.
 //! - **A tunnel in a tunnel is paid for.** If two interfaces lead into each other, each gets messages of the other, as in any
 //!   tunnel through a tunnel, and cannot know what is inside. So a message that holds another does not leave with the
-//!   system's hop limit but with what the inner packet had, less [`NESTING`]; where nothing is left of that, it is
-//!   dropped. From the usual 64 hops that leaves seven levels, and hops enough at each of the three or four that somebody
-//!   may want.
+//!   system's hop limit but with fewer hops than the inner packet had: with the next lower multiple of [`NESTING`], and at most
+//!   [`MOST`]; where that is zero, it is dropped. That leaves seven levels, wherever a loop begins and however many routers
+//!   are in it, and hops enough at each of the three or four that somebody may want. The hop limit stands in clear, and
+//!   the inner packet's own would tell the system it comes from (64, 128 or 255 at first) and how far away that is. In
+//!   steps, nearly all leave with [`MOST`], and one in a second tunnel with a step less.
 //! - **A later fragment pays, too, but is not dropped.** It may be of a message, and may as well be of anything else in UDP, to
 //!   which few hops are enough. It leaves with [`NESTING`] hops at least: the message that holds it has too few for
 //!   another level, and ends there. Only what is cut off that message goes on, and that gets shorter each time: some 100
@@ -28,8 +30,10 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::packet::Nested;
 
 const SLOTS: usize = 256;
-/// Hops that a tunnel in a tunnel costs.
+/// Steps of hops, one of which a tunnel in a tunnel costs.
 const NESTING: u8 = 8;
+/// With how many hops a message that holds another leaves at most: a step below the usual 64.
+const MOST: u8 = 64 - NESTING;
 /// The least MTU with which fragments of fragments get shorter: more than twice what a level adds, 80 bytes and the padding.
 const SHRINKING: usize = 256;
 
@@ -76,7 +80,7 @@ impl Loops {
         if nested.receiver.is_some_and(|receiver| self.knows(receiver)) {
             return Course::Loop;
         }
-        let left = nested.hop_limit.saturating_sub(NESTING);
+        let left = left(nested.hop_limit);
         if nested.receiver.is_none() && mtu >= SHRINKING {
             return Course::Limited(left.max(NESTING));
         }
@@ -92,6 +96,11 @@ impl Loops {
     }
 }
 
+/// The hops of a message that holds a packet with a hop limit.
+fn left(hop_limit: u8) -> u8 {
+    (hop_limit.saturating_sub(1) / NESTING * NESTING).min(MOST)
+}
+
 /// Indices need not be random, so that they are spread (Knuth's multiplicative hash).
 fn slot(receiver_index: u32) -> usize {
     (receiver_index.wrapping_mul(0x9e37_79b1) >> 24) as usize
@@ -99,7 +108,9 @@ fn slot(receiver_index: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use alloc::collections::BTreeSet;
     use alloc::vec;
+    use alloc::vec::Vec;
 
     use super::*;
 
@@ -137,20 +148,56 @@ mod tests {
     #[test]
     fn each_level_of_a_tunnel_in_tunnels_costs_hops_until_none_is_left() {
         let loops = Loops::new();
-        let (mut hops, mut levels) = (64, 0);
-        while let Course::Limited(left) = loops.course(&message_to(1, hops), 1420) {
-            (hops, levels) = (left, levels + 1);
+        // Routers between the levels take some, too.
+        for (first, routers, expected) in [(64, 0, 7), (64, 1, 7), (255, 0, 7), (255, 1, 7), (64, 9, 4)] {
+            let (mut hops, mut levels) = (first, 0);
+            while let Course::Limited(left) = loops.course(&message_to(1, hops), 1420) {
+                (hops, levels) = (left.saturating_sub(routers), levels + 1);
+            }
+            assert_eq!(levels, expected, "{first} hops, {routers} routers");
         }
-        assert_eq!(
-            (levels, loops.course(&message_to(1, hops), 1420)),
-            (7, Course::Loop)
-        );
+    }
+
+    #[test]
+    fn every_hop_limit_leads_to_a_lower_one_in_a_few_levels() {
+        let loops = Loops::new();
+        for first in 0..=u8::MAX {
+            let (mut hops, mut levels) = (first, 0);
+            while let Course::Limited(left) = loops.course(&message_to(1, hops), 1420) {
+                assert!(left < hops && left > 0, "{hops} to {left}");
+                (hops, levels) = (left, levels + 1);
+            }
+            assert_eq!(loops.course(&message_to(1, hops), 1420), Course::Loop);
+            assert!(levels <= 7, "{first}: {levels}");
+        }
+    }
+
+    #[test]
+    fn a_message_does_not_tell_which_system_the_inner_packet_is_of_nor_how_near_that_is() {
+        let loops = Loops::new();
+        // The systems' own hop limits, and those of neighbours.
+        for hops in (57..=64).chain(120..=128).chain(247..=255) {
+            let course = loops.course(&message_to(1, hops), 1420);
+            assert_eq!(course, Course::Limited(MOST), "{hops}");
+        }
+        let told: BTreeSet<u8> = (9..=u8::MAX).map(left).collect();
+        assert_eq!(Vec::from_iter(told), [8, 16, 24, 32, 40, 48, 56]);
     }
 
     #[test]
     fn a_later_fragment_pays_as_long_as_it_can_and_leaves_with_too_few_hops_for_another_level() {
         let loops = Loops::new();
-        for (hops, left) in [(255, 247), (64, 56), (17, 9), (16, 8), (9, 8), (8, 8), (1, 8)] {
+        for (hops, left) in [
+            (255, 56),
+            (64, 56),
+            (57, 56),
+            (56, 48),
+            (17, 16),
+            (16, 8),
+            (9, 8),
+            (8, 8),
+            (1, 8),
+        ] {
             let mut fragment = message_to(1, hops);
             fragment[7] = 1;
             assert_eq!(loops.course(&fragment, 1420), Course::Limited(left), "{hops}");
@@ -164,7 +211,7 @@ mod tests {
         for (hops, mtu, course) in [
             (8, SHRINKING, Course::Limited(8)),
             (8, SHRINKING - 1, Course::Loop),
-            (9, SHRINKING - 1, Course::Limited(1)),
+            (9, SHRINKING - 1, Course::Limited(8)),
         ] {
             let mut fragment = message_to(1, hops);
             fragment[7] = 1;
