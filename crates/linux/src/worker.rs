@@ -20,27 +20,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use wirewright_engine::{Batch, Event, Moment, Output, Shard};
 use wirewright_offload::gather::Kinds;
-use wirewright_offload::split::Split;
-use wirewright_offload::virtio::{HEADER_LEN, Header};
 use wirewright_protocol::Instant;
-use wirewright_runtime::{Alarm, OsRandom, Rest, SuspendWatch, Timer, clock};
+use wirewright_runtime::{Alarm, OsRandom, SuspendWatch, Timer, clock};
 
 use crate::delivery::Delivery;
+use crate::intake::Intake;
 use crate::journal::Reporter;
 use crate::mailbox::{Letter, Mailbox};
-use crate::tun::{self, Queue, TunOffloads};
+use crate::tun::{Queue, TunOffloads};
 use crate::udp::{Receiver, Sender, Sockets};
 
-/// Bytes of the largest super-packet with its header.
-const SUPER_PACKET: usize = HEADER_LEN + 65_535;
-/// Packets, super-packets among them, that a round reads from the TUN.
-const READS: usize = 64;
-/// Batches that a round seals: what is read is bounded in bytes, too.
-const BATCHES: usize = 4;
-/// Packets that a super-packet may be cut into. The kernel's own has at most 128 datagrams of UDP, and of TCP, were it not asked
-/// for fewer, as many as the smallest segments need (36 bytes). But who hands a super-packet to the host, such as a virtual
-/// machine in it, may ask for segments of one byte.
-const MOST_SEGMENTS: usize = 2048;
 /// A pause where the system cannot even put the thread to sleep.
 pub(crate) const BREATH: Duration = Duration::from_millis(1);
 
@@ -59,8 +48,7 @@ pub(crate) enum Ended {
 pub(crate) struct Worker {
     shard: Shard<OsRandom>,
     queue: Queue,
-    /// The errors of reading the queue.
-    rest: Rest,
+    intake: Intake,
     /// `None`: the interface is down.
     sockets: Option<Arc<Sockets>>,
     receiver: Receiver,
@@ -71,7 +59,6 @@ pub(crate) struct Worker {
     letters: VecDeque<Letter>,
     received: Vec<Batch>,
     output: Output,
-    super_packet: Box<[u8]>,
     alarm: Alarm,
     suspend: SuspendWatch,
     /// What was found readable, or may be.
@@ -104,7 +91,7 @@ impl Worker {
         Ok(Self {
             shard,
             queue,
-            rest: Rest::default(),
+            intake: Intake::new(),
             sockets: None,
             receiver: Receiver::new(),
             sender: Sender::new(),
@@ -117,7 +104,6 @@ impl Worker {
             letters: VecDeque::new(),
             received: Vec::new(),
             output: Output::default(),
-            super_packet: vec![0; SUPER_PACKET].into_boxed_slice(),
             alarm: Alarm::new()?,
             suspend: SuspendWatch::new(clock::asleep()),
             ready: Ready::UNKNOWN,
@@ -171,8 +157,11 @@ impl Worker {
         self.shard.handshakes(at, data_comes, &mut self.output);
         self.shard.tick(at, &mut self.output);
         self.deliver();
-        let wanted = self.ready.tun || is_due(self.rest.deadline(), at.now);
-        let more = wanted && self.collect(at)?;
+        let wanted = self.ready.tun || is_due(self.intake.deadline(), at.now);
+        let more = wanted
+            && self
+                .intake
+                .collect(at, &self.queue, &mut self.shard, &mut self.output)?;
         self.send(at.now);
         self.hand_over();
         self.reporter.post(&mut self.output.notices);
@@ -233,111 +222,6 @@ impl Worker {
         self.output.packets = packets;
     }
 
-    /// Reads packets from the TUN and seals them. True if there are more.
-    fn collect(&mut self, at: Moment) -> io::Result<bool> {
-        let mut packets = std::mem::take(&mut self.super_packet);
-        let outcome = self.collect_through(at, &mut packets);
-        self.super_packet = packets;
-        outcome
-    }
-
-    fn collect_through(&mut self, at: Moment, buffer: &mut [u8]) -> io::Result<bool> {
-        let mut batch = self.shard.batch();
-        let mut sealed = 0;
-        let mut more = true;
-        for _ in 0..READS {
-            let len = match self.queue.read(buffer) {
-                Ok(Some(len)) => len,
-                Ok(None) => {
-                    self.rest.succeeded();
-                    more = false;
-                    break;
-                }
-                Err(error) if tun::is_final(&error) => return Err(error),
-                Err(_) => {
-                    self.shard.count(Event::InterfaceUnread, 1);
-                    self.rest.failed(at.now);
-                    more = false;
-                    break;
-                }
-            };
-            self.rest.succeeded();
-            let Some((header, packet)) = buffer.get_mut(..len).and_then(<[u8]>::split_first_chunk_mut) else {
-                continue;
-            };
-            batch = self.add(at, header, packet, batch, &mut sealed);
-            if sealed >= BATCHES {
-                break;
-            }
-        }
-        if batch.is_empty() {
-            self.shard.recycle(batch);
-        } else {
-            self.shard.send_now(at, batch, &mut self.output);
-        }
-        Ok(more)
-    }
-
-    /// Adds what was read to the batch; a full one is sealed and another goes on.
-    fn add(
-        &mut self,
-        at: Moment,
-        header: &[u8; HEADER_LEN],
-        packet: &mut [u8],
-        mut batch: Batch,
-        sealed: &mut usize,
-    ) -> Batch {
-        let Some(header) = Header::parse(header) else {
-            self.shard.count(Event::MalformedPacket, 1);
-            return batch;
-        };
-        let Some((kind, segment)) = header.segments else {
-            let complete = header.checksum.is_none_or(|checksum| checksum.complete(packet));
-            if !complete {
-                self.shard.count(Event::MalformedPacket, 1);
-                return batch;
-            }
-            batch = self.with_room(at, batch, sealed);
-            if !batch.push_plaintext(packet.len(), |bytes| bytes.copy_from_slice(packet)) {
-                self.shard.count(Event::Oversize, 1);
-            }
-            return batch;
-        };
-        let split = Split::asked(packet, kind, segment.into(), header.checksum);
-        let Some(split) = split.ok().filter(|split| split.count() <= MOST_SEGMENTS) else {
-            self.shard.count(Event::MalformedPacket, 1);
-            return batch;
-        };
-        // What the kernel made one shall go as one train, which no batch's end may cut.
-        if split.count() > batch.room() && split.count() <= batch.capacity() {
-            batch = self.seal(at, batch, sealed);
-        }
-        for index in 0..split.count() {
-            batch = self.with_room(at, batch, sealed);
-            let pushed = batch.push_plaintext(split.packet_len(index), |bytes| {
-                split.write(index, bytes);
-            });
-            if !pushed {
-                self.shard.count(Event::Oversize, 1);
-            }
-        }
-        batch
-    }
-
-    fn with_room(&mut self, at: Moment, batch: Batch, sealed: &mut usize) -> Batch {
-        if batch.is_full() {
-            return self.seal(at, batch, sealed);
-        }
-        batch
-    }
-
-    /// Seals a batch; returns an empty one.
-    fn seal(&mut self, at: Moment, batch: Batch, sealed: &mut usize) -> Batch {
-        *sealed += 1;
-        self.shard.send_now(at, batch, &mut self.output);
-        self.shard.batch()
-    }
-
     fn send(&mut self, now: Instant) {
         if self.output.datagrams.is_empty() {
             return;
@@ -381,7 +265,7 @@ impl Worker {
                 self.shard.deadline(),
                 self.shard.handshakes_due(),
                 self.receiver.deadline(),
-                self.rest.deadline(),
+                self.intake.deadline(),
             ];
             self.alarm.set(deadlines.into_iter().flatten().min())?;
             self.alarm.timer().timeout(|| clock::now().now)
@@ -392,7 +276,7 @@ impl Worker {
             None => (PollFlags::PRI, [None, None]),
         };
         let is_down = self.sockets.is_none();
-        let tun = Some(self.queue.as_fd()).filter(|_| is_down || self.rest.is_awake());
+        let tun = Some(self.queue.as_fd()).filter(|_| is_down || self.intake.is_awake());
         let timer = self.alarm.timer().descriptor().filter(|_| !is_down);
         // A place without a descriptor watches the mailbox for nothing.
         let wanted = PollFlags::IN;
