@@ -79,6 +79,19 @@ with_one_and_four_shards! {
         assert_eq!(network.status(0, &key).sent_bytes, before + 112 + 32);
     }
 
+    fn what_is_dropped_as_a_loop_is_not_waited_for_an_answer_to(shards) {
+        let mut network = hub(shards);
+        network.run(Duration::from_secs(30));
+        let key = network.nodes[1].key;
+        let before = network.status(0, &key).sent_bytes;
+        let packet = holding(&network, 1, &[&[4, 0, 0, 0, 1, 2, 3, 4][..], &[0; 24]].concat(), 1);
+        network.send_packets(0, &[packet]);
+        assert_eq!(network.counter(0, Event::RoutingLoop), 1);
+        // After 15 seconds without an answer a peer is tried with a handshake.
+        network.run(Duration::from_secs(30));
+        assert_eq!(network.status(0, &key).sent_bytes, before);
+    }
+
     fn a_tunnel_in_a_tunnel_costs_hops_and_ends_where_none_are_left(shards) {
         let mut network = hub(shards);
         let strangers = [&[4, 0, 0, 0, 1, 2, 3, 4][..], &[0; 24]].concat();

@@ -135,12 +135,16 @@ mod tests {
 
     /// A datagram of IPv4 from port 1 to port 2.
     fn datagram(number: u8) -> Vec<u8> {
+        datagram_from(1, number)
+    }
+
+    fn datagram_from(port: u8, number: u8) -> Vec<u8> {
         let mut packet = vec![0; 28 + 100];
         (packet[0], packet[3], packet[8], packet[9]) = (0x45, 128, 64, 17);
         // Identifications mean nothing where nothing is to be cut.
         packet[6] = 0x40;
         packet[12..20].copy_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2]);
-        (packet[21], packet[23], packet[25], packet[28]) = (1, 2, 108, number);
+        (packet[21], packet[23], packet[25], packet[28]) = (port, 2, 108, number);
         let header = Sum::new().bytes(&packet[..20]).fold();
         packet[10..12].copy_from_slice(&(!header).to_be_bytes());
         let pseudo = [10, 0, 0, 1, 10, 0, 0, 2, 0, 17, 0, 108];
@@ -149,10 +153,30 @@ mod tests {
         packet
     }
 
+    /// A segment of TCP, 88 bytes long, that others follow.
+    fn segment(number: u8) -> Vec<u8> {
+        let mut packet = datagram(number);
+        packet[9] = 6;
+        packet[20..40].fill(0);
+        packet[27] = number * 88;
+        (packet[32], packet[33]) = (0x50, 0x10);
+        packet[10..12].fill(0);
+        let header = Sum::new().bytes(&packet[..20]).fold();
+        packet[10..12].copy_from_slice(&(!header).to_be_bytes());
+        let pseudo = [10, 0, 0, 1, 10, 0, 0, 2, 0, 6, 0, 108];
+        let sum = Sum::new().bytes(&pseudo).bytes(&packet[20..]).fold();
+        packet[36..38].copy_from_slice(&(!sum).to_be_bytes());
+        packet
+    }
+
     fn batch(count: u8) -> Batch {
-        let mut batch = Batch::new(count.into(), 256);
-        for number in 0..count {
-            assert!(batch.push_plaintext(128, |bytes| bytes.copy_from_slice(&datagram(number))));
+        batch_of(&(0..count).map(datagram).collect::<Vec<_>>())
+    }
+
+    fn batch_of(packets: &[Vec<u8>]) -> Batch {
+        let mut batch = Batch::new(packets.len(), 256);
+        for packet in packets {
+            assert!(batch.push_plaintext(packet.len(), |bytes| bytes.copy_from_slice(packet)));
         }
         batch
     }
@@ -164,7 +188,7 @@ mod tests {
         taken: RefCell<Vec<Vec<u8>>>,
     }
 
-    impl<F: Fn(bool) -> Option<i32>> Kernel<F> {
+    impl<F: Fn(Option<Kind>) -> Option<i32>> Kernel<F> {
         fn new(refuses: F) -> Self {
             Self {
                 refuses,
@@ -176,8 +200,8 @@ mod tests {
         fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<()> {
             *self.tried.borrow_mut() += 1;
             let header: [u8; HEADER_LEN] = (*pieces[0]).try_into().unwrap();
-            let is_joined = Header::parse(&header).unwrap().segments.is_some();
-            match (self.refuses)(is_joined) {
+            let segments = Header::parse(&header).unwrap().segments;
+            match (self.refuses)(segments.map(|(kind, _)| kind)) {
                 Some(error) => Err(io::Error::from_raw_os_error(error)),
                 None => {
                     let bytes = pieces[1..].iter().flat_map(|piece| piece.to_vec());
@@ -189,8 +213,12 @@ mod tests {
 
         /// How often the delivery of a batch called it.
         fn calls(&self, delivery: &mut Delivery, count: u8) -> (usize, Outcome) {
+            self.calls_for(delivery, &batch(count))
+        }
+
+        fn calls_for(&self, delivery: &mut Delivery, batch: &Batch) -> (usize, Outcome) {
             *self.tried.borrow_mut() = 0;
-            let outcome = delivery.deliver(&batch(count), |pieces| self.write(pieces));
+            let outcome = delivery.deliver(batch, |pieces| self.write(pieces));
             (*self.tried.borrow(), outcome)
         }
     }
@@ -201,12 +229,38 @@ mod tests {
 
     #[test]
     fn a_kernel_that_refuses_joined_packets_gets_them_one_by_one_from_then_on() {
-        let kernel = Kernel::new(|is_joined| is_joined.then_some(libc::EINVAL));
+        let kernel = Kernel::new(|kind| kind.map(|_| libc::EINVAL));
         let mut delivery = Delivery::new(ALL);
         assert_eq!(kernel.calls(&mut delivery, 5), (1 + 5, outcome(0, 1)));
         let expected: Vec<Vec<u8>> = (0..5).map(datagram).collect();
         assert_eq!(*kernel.taken.borrow(), expected);
         assert_eq!(kernel.calls(&mut delivery, 5), (5, outcome(0, 0)));
+    }
+
+    #[test]
+    fn what_is_refused_once_is_not_tried_again_in_the_same_batch() {
+        let kernel = Kernel::new(|kind| kind.map(|_| libc::EINVAL));
+        let flows = [1, 3].map(|port| (0..3).map(move |number| datagram_from(port, number)));
+        let batch = batch_of(&flows.into_iter().flatten().collect::<Vec<_>>());
+        let calls = kernel.calls_for(&mut Delivery::new(ALL), &batch);
+        assert_eq!(calls, (1 + 3 + 3, outcome(0, 1)));
+    }
+
+    #[test]
+    fn a_kind_that_is_refused_says_nothing_of_the_other() {
+        let segments = batch_of(&(0..2).map(segment).collect::<Vec<_>>());
+        let datagrams = batch(2);
+        for refused in [Kind::Udp, Kind::Tcp4] {
+            let kernel = Kernel::new(|kind| (kind == Some(refused)).then_some(libc::EINVAL));
+            let (first, other) = match refused {
+                Kind::Udp => (&datagrams, &segments),
+                Kind::Tcp4 | Kind::Tcp6 => (&segments, &datagrams),
+            };
+            let mut delivery = Delivery::new(ALL);
+            assert_eq!(kernel.calls_for(&mut delivery, first), (1 + 2, outcome(0, 1)));
+            assert_eq!(kernel.calls_for(&mut delivery, other), (1, outcome(0, 0)));
+            assert_eq!(kernel.calls_for(&mut delivery, first), (2, outcome(0, 0)));
+        }
     }
 
     #[test]
@@ -220,7 +274,7 @@ mod tests {
 
     #[test]
     fn other_errors_say_nothing_of_joining() {
-        let kernel = Kernel::new(|is_joined| is_joined.then_some(libc::EIO));
+        let kernel = Kernel::new(|kind| kind.map(|_| libc::EIO));
         let mut delivery = Delivery::new(ALL);
         for _ in 0..2 {
             assert_eq!(kernel.calls(&mut delivery, 5), (1, outcome(5, 0)));
@@ -229,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_super_packet_of_too_many_parts_says_nothing_of_one_of_fewer() {
-        let kernel = Kernel::new(|is_joined| is_joined.then_some(libc::EINVAL));
+        let kernel = Kernel::new(|kind| kind.map(|_| libc::EINVAL));
         let mut delivery = Delivery::new(ALL);
         assert_eq!(kernel.calls(&mut delivery, 65), (1 + 65, outcome(0, 0)));
         assert_eq!(kernel.calls(&mut delivery, 64), (1 + 64, outcome(0, 1)));

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     fn shard() -> Shard<OsRandom> {
-        let engine = Engine::new([OsRandom::new()].into_iter(), &Limits::default(), 1420);
+        let engine = Engine::new([OsRandom::new()], &Limits::default(), 1420);
         engine.into_parts().1.into_iter().next().unwrap()
     }
 

@@ -467,6 +467,19 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_to_which_nobody_comes_after_its_rest_is_waited_for_again() {
+        let mut meeting = Meeting::new("nobody", 0);
+        let failing: UnixListener = OwnedFd::from(UnixStream::pair().unwrap().0).into();
+        for _ in 0..=Rest::TRIES {
+            meeting.clients.accept(&failing, at(1));
+        }
+        let deadline = meeting.clients.deadline().unwrap();
+        meeting.clients.accept(&meeting.listener, deadline);
+        assert!(meeting.clients.listens());
+        assert_eq!(meeting.clients.deadline(), None);
+    }
+
+    #[test]
     fn a_gigabyte_of_garbage_is_not_read_to_its_end() {
         let mut meeting = Meeting::new("gigabyte", 0);
         let mut client = meeting.client(0);
