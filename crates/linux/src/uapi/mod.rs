@@ -362,6 +362,20 @@ mod tests {
     }
 
     #[test]
+    fn the_numbers_of_errors_are_the_system_s() {
+        for (errno, number) in [
+            (Errno::NONE, 0),
+            (Errno::EIO, libc::EIO),
+            (Errno::ENODEV, libc::ENODEV),
+            (Errno::ENOMEM, libc::ENOMEM),
+            (Errno::EINVAL, libc::EINVAL),
+            (Errno::EPROTO, libc::EPROTO),
+        ] {
+            assert_eq!(errno, Errno(number));
+        }
+    }
+
+    #[test]
     fn a_client_that_stalls_keeps_nobody_waiting_and_loses_its_place_in_the_end() {
         let mut meeting = Meeting::new("stalls", 0);
         let mut stalled = meeting.client(0);
