@@ -1,29 +1,27 @@
-//! An interface: its control thread, and what it tells the shards' threads.
+//! An interface: its control thread, which waits for clients and for news of the interface.
 
-use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver as Answers};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use wirewright_engine::uapi::{Changes, DeviceReport, Errno, Mistake, Reply, Request};
-use wirewright_engine::{ConfigureError, Control, Counters, Engine, HandedOver, Limits};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use wirewright_engine::{Engine, Limits};
 use wirewright_offload::segments::{MAX_BYTES, MAX_DATAGRAMS};
 use wirewright_runtime::{OsRandom, Waker, clock};
 
-use crate::journal::{self, Journal, LogLevel};
-use crate::link::{self, LinkNews};
+use crate::journal::{self, LogLevel};
+use crate::link::{Link, News};
 use crate::mailbox::{Letter, Mailbox};
-use crate::sys;
+use crate::served::Served;
 use crate::tun::Tun;
-use crate::uapi::{self, Clients, Serve, SocketFile};
-use crate::udp::{self, Sockets, UdpConfig, UdpOffloads};
-use crate::worker::{BREATH, Ended, Worker};
+use crate::uapi::{self, Clients, SocketFile};
+use crate::udp::UdpOffloads;
+use crate::wait::wait;
+use crate::worker::{Ended, Worker};
 
 /// What an interface is made from.
 #[derive(Debug)]
@@ -36,18 +34,12 @@ pub struct Config {
     pub uapi: Option<OwnedFd>,
 }
 
-/// Peers that a shard tells of in one letter.
-const PORTION: u32 = 256;
-/// How long a shard may take to answer. It answers within a round; this is for one that is gone.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// The MTU that WireGuard's interfaces begin with: it fits 1,500 bytes also over IPv6.
 const MTU: usize = 1420;
 
 /// An interface with its threads.
 pub struct Device {
-    name: String,
-    news: LinkNews,
+    link: Link,
     mtu: usize,
     listener: UnixListener,
     file: SocketFile,
@@ -58,21 +50,6 @@ pub struct Device {
     endings: Answers<Ended>,
     threads: Vec<JoinHandle<()>>,
     stop: OwnedFd,
-}
-
-/// What clients ask about.
-struct Served {
-    control: Control,
-    random: OsRandom,
-    mailboxes: Arc<[Mailbox]>,
-    up: bool,
-    /// None while the interface is down.
-    sockets: Vec<Arc<Sockets>>,
-    /// While the interface is down: the port that it will have; 0 for any.
-    port: u16,
-    mark: u32,
-    offloads: UdpOffloads,
-    journal: Journal,
 }
 
 impl Device {
@@ -87,12 +64,11 @@ impl Device {
             Some(socket) => uapi::listen_at(socket)?,
             None => uapi::listen(&name)?,
         };
-        let news = LinkNews::new()?;
-        link::set_mtu(&name, MTU)?;
-        // It spares a second train for each super-packet, no more.
-        let _ = link::set_most_segments(&name, most_segments(MTU));
+        let mut link = Link::new(tun.descriptor()?)?;
+        let mtu = link.set_mtu(MTU)?;
+        link.set_most_segments(most_segments(mtu));
         let count = tun.queues();
-        let engine = Engine::new((0..count).map(|_| OsRandom::new()), &limits, MTU);
+        let engine = Engine::new((0..count).map(|_| OsRandom::new()), &limits, mtu);
         let (control, shards) = engine.into_parts();
         let mailboxes: Arc<[Mailbox]> = (0..count).map(|_| Mailbox::new()).collect::<io::Result<_>>()?;
         let offloads = tun.offloads();
@@ -124,30 +100,20 @@ impl Device {
             .map_or_else(|| "a socket that was given".into(), Path::to_string_lossy);
         journal.verbose(format_args!("served at {socket}, threads for packets: {count}"));
         let mut device = Self {
-            name,
-            news,
-            mtu: MTU,
+            link,
+            mtu,
             listener,
             file,
             clients: Clients::new(limits),
-            served: Served {
-                control,
-                random: OsRandom::new(),
-                mailboxes,
-                up: false,
-                sockets: Vec::new(),
-                port: 0,
-                mark: 0,
-                offloads: config.udp_offloads,
-                journal,
-            },
+            served: Served::new(control, mailboxes, config.udp_offloads, journal),
             told,
             endings,
             threads,
             stop,
         };
         // A device that was taken over may be up already.
-        device.follow_state();
+        device.link.drain();
+        device.follow(News::default());
         Ok(device)
     }
 
@@ -157,9 +123,7 @@ impl Device {
     /// What made a thread fail.
     pub fn run(mut self) -> io::Result<()> {
         let outcome = self.serve();
-        for mailbox in self.served.mailboxes.iter() {
-            mailbox.post(Letter::Stop);
-        }
+        self.served.post_all(|| Letter::Stop);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
@@ -177,7 +141,7 @@ impl Device {
             }
             if readable.told {
                 self.told.rest();
-                self.served.journal.collect();
+                self.served.journal().collect();
                 match self.endings.try_recv() {
                     Ok(Ended::Stopped) => return Ok(()),
                     Ok(Ended::InterfaceGone) => return self.ends("the interface was deleted"),
@@ -189,40 +153,37 @@ impl Device {
             self.clients.accept(&self.listener, now);
             // Whoever set the interface up and asks for something then finds it up: news come first, those that came since
             // the wait ended, too.
-            if self.news.drain() {
-                self.follow_state();
-                self.follow_mtu();
+            let news = self.link.drain();
+            if news.any || readable.link {
+                self.follow(news);
             }
             self.clients.serve(now, &mut self.served);
         }
     }
 
     fn ends(&mut self, why: &str) -> io::Result<()> {
-        self.served.journal.verbose(format_args!("ends: {why}"));
+        self.served.journal().verbose(format_args!("ends: {why}"));
         Ok(())
     }
 
-    /// An interface that is down has no sockets and is silent.
-    fn follow_state(&mut self) {
-        // One that is in another network namespace cannot be asked: it is taken for up.
-        let up = link::is_up(&self.name).unwrap_or(true);
-        if self.served.up != up {
-            self.served.set_up(up);
+    /// The user may set the interface up or down, or give it another MTU, at any time.
+    fn follow(&mut self, news: News) {
+        // The shards' threads see that it was deleted, and say so.
+        let Some(state) = self.link.state() else { return };
+        // Down and up again before anybody could ask: as with the kernel's WireGuard its sessions end, and it binds anew.
+        if news.was_down && state.is_up && self.served.is_up() {
+            self.served.set_up(false);
         }
-    }
-
-    /// The user may set another MTU at any time.
-    fn follow_mtu(&mut self) {
-        let Ok(mtu) = link::mtu(&self.name) else { return };
-        if mtu == self.mtu {
+        if self.served.is_up() != state.is_up {
+            self.served.set_up(state.is_up);
+        }
+        let Some(mtu) = state.mtu.filter(|mtu| *mtu != self.mtu) else {
             return;
-        }
+        };
         self.mtu = mtu;
-        self.served.journal.verbose(format_args!("the MTU is {mtu}"));
-        let _ = link::set_most_segments(&self.name, most_segments(mtu));
-        for mailbox in self.served.mailboxes.iter() {
-            mailbox.post(Letter::Mtu(mtu));
-        }
+        self.served.journal().verbose(format_args!("the MTU is {mtu}"));
+        self.link.set_most_segments(most_segments(mtu));
+        self.served.post_all(|| Letter::Mtu(mtu));
     }
 
     fn wait(&self) -> io::Result<Readable> {
@@ -234,10 +195,17 @@ impl Device {
             }
         });
         let watch = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+        // Not everywhere are there news of its being set up.
+        let up = if self.served.is_up() {
+            PollFlags::empty()
+        } else {
+            PollFlags::OUT
+        };
         let mut fds = vec![
             watch(self.stop.as_fd()),
             watch(self.told.as_fd()),
-            watch(self.news.as_fd()),
+            PollFd::from_borrowed_fd(self.link.tun(), up),
+            watch(self.link.news()),
             watch(self.file.as_fd()),
         ];
         if self.clients.listens() {
@@ -247,16 +215,12 @@ impl Device {
             let flags = if writes { PollFlags::OUT } else { PollFlags::IN };
             PollFd::from_borrowed_fd(fd, flags)
         }));
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => (),
-            // poll(2): memory of the kernel is short, for a while.
-            Err(rustix::io::Errno::NOMEM | rustix::io::Errno::AGAIN) => std::thread::sleep(BREATH),
-            Err(error) => return Err(error.into()),
-        }
+        let looked = wait(&mut fds, timeout.as_ref())?;
         let mut readable = fds.iter().map(|fd| !fd.revents().is_empty());
         Ok(Readable {
             stop: readable.next().unwrap_or(false),
-            told: readable.next().unwrap_or(false),
+            told: readable.next().unwrap_or(false) || !looked,
+            link: readable.next().unwrap_or(false),
         })
     }
 }
@@ -264,6 +228,7 @@ impl Device {
 struct Readable {
     stop: bool,
     told: bool,
+    link: bool,
 }
 
 /// How many packets of an interface's MTU, sealed, fit one train of UDP.
@@ -271,178 +236,4 @@ fn most_segments(mtu: usize) -> u32 {
     let datagram = mtu + wirewright_protocol::wire::DATA_OVERHEAD;
     let most = (MAX_BYTES / datagram).clamp(1, MAX_DATAGRAMS);
     u32::try_from(most).unwrap_or(1)
-}
-
-impl Serve for Served {
-    fn serve(&mut self, request: Request, reply: &mut Reply) -> Errno {
-        match request {
-            Request::Get => self.get(reply),
-            Request::Counters => self.counters(reply),
-            Request::Set(changes) => self.set(changes),
-        }
-    }
-
-    /// The client is told by a number, which is all that the protocol has room for.
-    fn refused(&mut self, mistake: &Mistake) {
-        self.journal
-            .error(format_args!("a request was refused: {mistake}"));
-    }
-}
-
-impl Served {
-    fn get(&mut self, reply: &mut Reply) -> Errno {
-        reply.device(&DeviceReport {
-            private_key: self.control.private_key(),
-            listen_port: self.port,
-            fwmark: self.mark,
-        });
-        for mailbox in self.mailboxes.iter() {
-            let mut from = Some(0);
-            while let Some(slot) = from {
-                let (answer, answers) = mpsc::sync_channel(1);
-                mailbox.post(Letter::Report {
-                    from: slot,
-                    most: PORTION,
-                    answer,
-                });
-                let Ok((reports, next)) = answers.recv_timeout(PATIENCE) else {
-                    return Errno::EIO;
-                };
-                for report in &reports {
-                    reply.peer(report, self.control.allowed_ips(report.id));
-                }
-                from = next;
-            }
-        }
-        Errno::NONE
-    }
-
-    fn counters(&self, reply: &mut Reply) -> Errno {
-        let (mut counters, mut handed_over) = (Counters::default(), HandedOver::default());
-        for mailbox in self.mailboxes.iter() {
-            let (answer, answers) = mpsc::sync_channel(1);
-            mailbox.post(Letter::Counters(answer));
-            let Ok((its, its_handed_over)) = answers.recv_timeout(PATIENCE) else {
-                return Errno::EIO;
-            };
-            counters.merge(&its);
-            handed_over.merge(its_handed_over);
-        }
-        reply.counters(&counters, handed_over);
-        Errno::NONE
-    }
-
-    /// What can fail comes first, so that a refused request changes nothing.
-    fn set(&mut self, changes: Changes) -> Errno {
-        let mark = changes.fwmark.unwrap_or(self.mark);
-        let port = changes.listen_port.unwrap_or(self.port);
-        let wanted = changes.listen_port.is_some() && (port != self.port || self.sockets.is_empty());
-        let fresh = if wanted {
-            match self.bind(port, mark) {
-                // While the interface is down this was only to find out: who sets a port wants to hear now that it is taken.
-                Ok(fresh) => self.up.then_some(fresh),
-                Err(error) => return self.change_refused(format_args!("UDP port {port}"), &error),
-            }
-        } else {
-            None
-        };
-        if fresh.is_none() && mark != self.mark {
-            let marked = self.sockets.iter().try_for_each(|sockets| sockets.set_mark(mark));
-            if let Err(error) = marked {
-                return self.change_refused("fwmark", &error);
-            }
-        }
-        match self.control.apply(changes, &mut self.random) {
-            Ok(()) => (),
-            Err(error @ (ConfigureError::TooManyPeers | ConfigureError::TooManyAllowedIps)) => {
-                self.journal.error(format_args!("a change was refused: {error}"));
-                let _ = self
-                    .sockets
-                    .iter()
-                    .try_for_each(|sockets| sockets.set_mark(self.mark));
-                return Errno::ENOMEM;
-            }
-            Err(_) => return Errno::EINVAL,
-        }
-        self.mark = mark;
-        match fresh {
-            Some((sockets, port)) => self.replace_sockets(sockets, port),
-            None => self.port = port,
-        }
-        for (shard, command) in self.control.commands() {
-            if let Some(mailbox) = self.mailboxes.get(usize::from(shard)) {
-                mailbox.post(Letter::Command(command));
-            }
-        }
-        Errno::NONE
-    }
-}
-
-impl Served {
-    /// The interface was set up or down. Without its port it stays silent until it is given another, or set up again.
-    fn set_up(&mut self, up: bool) {
-        self.up = up;
-        let state = if up { "up" } else { "down" };
-        self.journal.verbose(format_args!("the interface is {state}"));
-        if !up {
-            self.sockets.clear();
-            self.post_sockets();
-            return;
-        }
-        match self.bind(self.port, self.mark) {
-            Ok((sockets, port)) => self.replace_sockets(sockets, port),
-            Err(error) => {
-                let (port, why) = (self.port, sys::told(&error));
-                self.journal.error(format_args!(
-                    "the interface is up, but silent: UDP port {port}: {why}; set another with `wg set`, or free it and set the interface down and up"
-                ));
-            }
-        }
-    }
-
-    fn bind(&self, port: u16, mark: u32) -> io::Result<(Vec<Sockets>, u16)> {
-        let config = UdpConfig {
-            port,
-            mark,
-            offloads: self.offloads,
-        };
-        udp::bind(config, self.mailboxes.len())
-    }
-
-    fn replace_sockets(&mut self, sockets: Vec<Sockets>, port: u16) {
-        self.port = port;
-        self.sockets = sockets.into_iter().map(Arc::new).collect();
-        self.post_sockets();
-        self.journal.verbose(format_args!("the UDP port is {port}"));
-    }
-
-    /// Gives each shard its sockets, or none, and waits until the old ones are given up: whoever is told of success may give
-    /// the old port to another, or ask for it again. A thread that has ended has given up its own.
-    fn post_sockets(&self) {
-        let (taken, given_up) = mpsc::sync_channel(self.mailboxes.len());
-        for (shard, mailbox) in self.mailboxes.iter().enumerate() {
-            mailbox.post(Letter::Sockets {
-                fresh: self.sockets.get(shard).cloned(),
-                taken: taken.clone(),
-            });
-        }
-        drop(taken);
-        for _ in self.mailboxes.iter() {
-            let _ = given_up.recv_timeout(PATIENCE);
-        }
-    }
-
-    fn change_refused(&mut self, what: impl fmt::Display, error: &io::Error) -> Errno {
-        let why = sys::told(error);
-        self.journal
-            .error(format_args!("a change was refused: {what}: {why}"));
-        errno_of(error)
-    }
-}
-
-fn errno_of(error: &io::Error) -> Errno {
-    match error.kind() {
-        ErrorKind::AddrInUse => Errno(libc::EADDRINUSE),
-        _ => error.raw_os_error().map_or(Errno::EIO, Errno),
-    }
 }

@@ -24,7 +24,10 @@ mod intake;
 mod journal;
 mod link;
 mod mailbox;
+mod netlink;
+mod served;
 mod uapi;
+mod wait;
 mod worker;
 
 pub use device::{Config, Device};

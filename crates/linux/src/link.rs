@@ -1,133 +1,213 @@
-//! What an interface is set to, and news of it: the little of netlink that a TUN needs.
+//! The interface itself, whatever it is called by now and wherever it was moved to.
+//!
+//! # Theory
+//!
+//! A name can be given to another interface, and an index is known in one network namespace only. What cannot be taken for
+//! another is the TUN's descriptor: it tells the name and the namespace of the time of asking. The rest is asked of that
+//! name in that namespace, after each piece of news; a change while it is asked is news once more.
+//!
+//! Another namespace is neither entered, which takes more than `CAP_NET_ADMIN`, nor is a socket kept in it: that would keep
+//! it, and the interface in it, alive after whoever it was made for. netlink answers for other namespaces by a number that
+//! ours gives them, and one socket hears of all that have one.
+//!
+//! Where not even that is permitted, the descriptor still tells whether the interface is up: nothing can be written to one
+//! that is down. It wakes who waits for that, but nobody when the interface is set down; then a later wake-up finds it so.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
+use crate::netlink::{self, Facts};
 use crate::sys;
 use crate::tun;
 
-// linux/rtnetlink.h, linux/if_link.h
-const RTMGRP_LINK: u32 = 1;
-const RTM_NEWLINK: u16 = 16;
-const NLM_F_REQUEST: u16 = 1;
-const NLM_F_ACK: u16 = 4;
-const IFLA_GSO_MAX_SEGS: u16 = 40;
-/// NETLINK_ROUTE is protocol 0, which is what a socket has by default.
-const NLMSGHDR: usize = 16;
-const IFINFOMSG: usize = 16;
+/// How often an interface that is moved while it is asked is looked for anew.
+const TRIES: usize = 4;
 
-/// Tells when any interface of this network namespace changes.
-pub(crate) struct LinkNews(OwnedFd);
+/// An interface, and news of it.
+pub(crate) struct Link {
+    tun: OwnedFd,
+    news: OwnedFd,
+    /// The network namespace that we began in.
+    home: Option<(u64, u64)>,
+    /// It was seen in another namespace, so that news are of all.
+    hears_all: bool,
+    index: Option<i32>,
+}
 
-impl LinkNews {
-    pub(crate) fn new() -> io::Result<Self> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
-        rustix::net::bind(&socket, &netlink::SocketAddrNetlink::new(0, RTMGRP_LINK))?;
-        Ok(Self(socket))
+/// What is known of an interface.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct State {
+    pub(crate) is_up: bool,
+    /// `None` if it cannot be asked.
+    pub(crate) mtu: Option<usize>,
+}
+
+/// What came since the last time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct News {
+    /// Something changed.
+    pub(crate) any: bool,
+    /// The interface was down, if only for a moment.
+    pub(crate) was_down: bool,
+}
+
+impl Link {
+    /// Follows the interface of a TUN's descriptor from now on.
+    pub(crate) fn new(tun: OwnedFd) -> io::Result<Self> {
+        let news = netlink::news()?;
+        let home = sys::namespace_of(&news).and_then(|home| identity(&home)).ok();
+        let mut link = Self {
+            tun,
+            news,
+            home,
+            hears_all: false,
+            index: None,
+        };
+        link.index = link.facts().ok().map(|facts| facts.index);
+        Ok(link)
     }
 
-    /// Forgets the news that came; false if there were none. What they say is asked of the interface itself, so that none can
-    /// be missed.
-    pub(crate) fn drain(&self) -> bool {
+    /// Takes the news that came. They are no more than a reason to ask, since some may be lost. But that the interface was
+    /// down and is up again is told by them alone.
+    pub(crate) fn drain(&self) -> News {
         let mut buffer = [0_u8; 8192];
-        let mut any = false;
-        // An overflow of the queue is an error once, and news as well.
-        while match rustix::io::read(&self.0, &mut buffer) {
-            Ok(len) => len > 0,
-            Err(rustix::io::Errno::NOBUFS | rustix::io::Errno::INTR) => true,
-            Err(_) => false,
-        } {
-            any = true;
+        let mut news = News::default();
+        loop {
+            match rustix::io::read(&self.news, &mut buffer) {
+                Ok(0) => return news,
+                Ok(len) => {
+                    let bytes = buffer.get(..len).unwrap_or(&[]);
+                    // In another namespace another interface may have its index.
+                    let index = self.index.filter(|_| !self.hears_all);
+                    news.was_down |= index.is_some_and(|index| netlink::says_down(bytes, index));
+                }
+                // An overflow of the queue is an error once, and news as well.
+                Err(rustix::io::Errno::NOBUFS | rustix::io::Errno::INTR) => (),
+                Err(_) => return news,
+            }
+            news.any = true;
         }
-        any
+    }
+
+    /// Asks what the interface is set to now. `None`: it was deleted.
+    pub(crate) fn state(&mut self) -> Option<State> {
+        let facts = self.facts().ok();
+        self.index = facts.map(|facts| facts.index);
+        let is_up = match facts {
+            Some(facts) => facts.is_up,
+            None => self.can_be_written()?,
+        };
+        Some(State {
+            is_up,
+            mtu: facts.map(|facts| facts.mtu),
+        })
+    }
+
+    /// Sets the MTU, in bytes. An interface that was given to us in another namespace keeps its own; the MTU that it has is
+    /// returned.
+    pub(crate) fn set_mtu(&mut self, mtu: usize) -> io::Result<usize> {
+        if self.namespace()?.is_some() {
+            return Ok(self.facts().map_or(mtu, |facts| facts.mtu));
+        }
+        let mut request = tun::request_for(&tun::name_now(&self.tun)?)?;
+        request.ifr_ifru.ifru_mtu = i32::try_from(mtu).map_err(io::Error::other)?;
+        ask(libc::SIOCSIFMTU, request)?;
+        Ok(mtu)
+    }
+
+    /// Bounds the segments of a super-packet, so that, sealed, they fit one train of UDP. It spares a second train for each,
+    /// no more: where it cannot be set, as in another namespace, it is done without.
+    pub(crate) fn set_most_segments(&mut self, segments: u32) {
+        if let (Ok(None), Ok(facts)) = (self.namespace(), self.facts()) {
+            let _ = netlink::set_most_segments(facts.index, segments);
+        }
+    }
+
+    /// What becomes readable with news.
+    pub(crate) fn news(&self) -> BorrowedFd<'_> {
+        self.news.as_fd()
+    }
+
+    /// What becomes writable when the interface is set up.
+    pub(crate) fn tun(&self) -> BorrowedFd<'_> {
+        self.tun.as_fd()
+    }
+
+    fn facts(&mut self) -> io::Result<Facts> {
+        let mut outcome = self.try_facts();
+        for _ in 1..TRIES {
+            if outcome.is_ok() {
+                break;
+            }
+            outcome = self.try_facts();
+        }
+        outcome
+    }
+
+    fn try_facts(&mut self) -> io::Result<Facts> {
+        let namespace = self.namespace()?;
+        netlink::facts(&tun::name_now(&self.tun)?, namespace)
+    }
+
+    /// The number of the namespace that it was moved to; `None`: it is in ours.
+    fn namespace(&mut self) -> io::Result<Option<i32>> {
+        let namespace = match tun::namespace(&self.tun) {
+            Ok(namespace) => namespace,
+            // A kernel before 5.7 cannot say; then it is looked for here.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTTY)) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        if self.home.is_none() || Some(identity(&namespace)?) == self.home {
+            return Ok(None);
+        }
+        if !self.hears_all {
+            self.hears_all = netlink::hear_all(&self.news).is_ok();
+        }
+        netlink::number_of(&namespace).map(Some)
+    }
+
+    fn can_be_written(&self) -> Option<bool> {
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let mut fds = [PollFd::new(&self.tun, PollFlags::OUT)];
+        // Where that cannot be said either, it is better to speak than to be silent.
+        if poll(&mut fds, Some(&now)).is_err() {
+            return Some(true);
+        }
+        let [tun] = fds;
+        Some(tun.revents().contains(PollFlags::OUT)).filter(|_| !tun.revents().contains(PollFlags::ERR))
     }
 }
 
-impl AsFd for LinkNews {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-/// The MTU of an interface, in bytes.
-pub(crate) fn mtu(name: &str) -> io::Result<usize> {
-    let request = ask(libc::SIOCGIFMTU, tun::request_for(name)?)?;
-    // SAFETY: the kernel filled in the MTU.
-    let mtu = unsafe { request.ifr_ifru.ifru_mtu };
-    usize::try_from(mtu).map_err(io::Error::other)
-}
-
-/// Whether an interface is set up.
-pub(crate) fn is_up(name: &str) -> io::Result<bool> {
-    let request = ask(libc::SIOCGIFFLAGS, tun::request_for(name)?)?;
-    // SAFETY: the kernel filled in the flags.
-    let flags = i32::from(unsafe { request.ifr_ifru.ifru_flags });
-    Ok(flags & libc::IFF_UP != 0)
-}
-
-/// Sets the MTU of an interface, in bytes.
-pub(crate) fn set_mtu(name: &str, mtu: usize) -> io::Result<()> {
-    let mut request = tun::request_for(name)?;
-    request.ifr_ifru.ifru_mtu = i32::try_from(mtu).map_err(io::Error::other)?;
-    ask(libc::SIOCSIFMTU, request).map(drop)
-}
-
-/// The number of an interface.
+/// The number of an interface of this network namespace.
 pub(crate) fn index(name: &str) -> io::Result<i32> {
     let request = ask(libc::SIOCGIFINDEX, tun::request_for(name)?)?;
     // SAFETY: the kernel filled in the index.
     Ok(unsafe { request.ifr_ifru.ifru_ifindex })
 }
 
-/// The number of an interface of this network namespace, if there is one of the name.
+/// The same, if there is one of the name.
 pub(crate) fn index_of(name: &str) -> Option<u32> {
     u32::try_from(index(name).ok()?).ok()
 }
 
-/// Bounds the segments of a super-packet, so that, sealed, they fit one train of UDP.
-pub(crate) fn set_most_segments(name: &str, segments: u32) -> io::Result<()> {
-    let index = index(name)?;
-    let flags = SocketFlags::CLOEXEC;
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
-    let mut message = [0_u8; NLMSGHDR + IFINFOMSG + 8];
-    let len = message.len() as u32;
-    let mut put = |at: usize, bytes: &[u8]| message[at..at + bytes.len()].copy_from_slice(bytes);
-    put(0, &len.to_ne_bytes());
-    put(4, &RTM_NEWLINK.to_ne_bytes());
-    put(6, &(NLM_F_REQUEST | NLM_F_ACK).to_ne_bytes());
-    put(NLMSGHDR + 4, &index.to_ne_bytes());
-    put(NLMSGHDR + IFINFOMSG, &8_u16.to_ne_bytes());
-    put(NLMSGHDR + IFINFOMSG + 2, &IFLA_GSO_MAX_SEGS.to_ne_bytes());
-    put(NLMSGHDR + IFINFOMSG + 4, &segments.to_ne_bytes());
-    rustix::io::write(&socket, &message)?;
-    let mut answer = [0_u8; 512];
-    let len = rustix::io::read(&socket, &mut answer)?;
-    // nlmsgerr begins with the negative error number, zero for an acknowledgement.
-    let code = answer
-        .get(..len)
-        .and_then(|answer| answer.get(NLMSGHDR..)?.first_chunk());
-    match code.map(|code| i32::from_ne_bytes(*code)) {
-        Some(0) => Ok(()),
-        Some(code) => Err(io::Error::from_raw_os_error(-code)),
-        None => Err(io::ErrorKind::UnexpectedEof.into()),
-    }
-}
-
 /// Makes a request about an interface; returns it as the kernel filled it in.
 fn ask(code: libc::Ioctl, mut request: libc::ifreq) -> io::Result<libc::ifreq> {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
     // SAFETY: all requests made here take a pointer to an ifreq, which lives through the call.
-    unsafe { sys::ioctl(control_socket()?, code, (&raw mut request) as libc::c_ulong)? };
+    unsafe { sys::ioctl(socket, code, (&raw mut request) as libc::c_ulong)? };
     Ok(request)
 }
 
-fn control_socket() -> io::Result<OwnedFd> {
-    Ok(socket_with(
-        AddressFamily::INET,
-        SocketType::DGRAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?)
+fn identity(namespace: &OwnedFd) -> io::Result<(u64, u64)> {
+    let stat = rustix::fs::fstat(namespace)?;
+    Ok((stat.st_dev, stat.st_ino))
 }

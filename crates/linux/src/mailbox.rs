@@ -34,6 +34,8 @@ pub(crate) enum Letter {
     },
     /// To tell what went wrong, and how much was handed over.
     Counters(SyncSender<(Counters, HandedOver)>),
+    /// To tell that all letters before this one were read.
+    Known(SyncSender<()>),
     /// To end.
     Stop,
 }

@@ -28,6 +28,23 @@ pub(crate) unsafe fn ioctl(file: impl AsFd, request: libc::Ioctl, argument: libc
     outcome(unsafe { libc::ioctl(file.as_fd().as_raw_fd(), request, argument) }).map(drop)
 }
 
+/// The network namespace of a socket.
+pub(crate) fn namespace_of(socket: impl AsFd) -> io::Result<OwnedFd> {
+    // SAFETY: linux/sockios.h: SIOCGSKNS takes no argument.
+    unsafe { opening(socket, 0x894c) }
+}
+
+/// An `ioctl` without an argument that opens a descriptor.
+///
+/// # Safety
+/// The request must be one that does this.
+pub(crate) unsafe fn opening(file: impl AsFd, request: libc::Ioctl) -> io::Result<OwnedFd> {
+    // SAFETY: no pointer is passed.
+    let opened = outcome(unsafe { libc::ioctl(file.as_fd().as_raw_fd(), request, 0) })?;
+    // SAFETY: promised by the caller: the kernel opened it just now, close-on-exec.
+    Ok(unsafe { OwnedFd::from_raw_fd(opened) })
+}
+
 pub(crate) fn outcome(result: i32) -> io::Result<i32> {
     if result < 0 {
         Err(io::Error::last_os_error())

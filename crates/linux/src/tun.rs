@@ -44,6 +44,7 @@ pub struct Tun {
 const TUNSETIFF: libc::Ioctl = 0x4004_54ca;
 const TUNGETIFF: libc::Ioctl = 0x8004_54d2;
 const TUNSETOFFLOAD: libc::Ioctl = 0x4004_54d0;
+const TUNGETDEVNETNS: libc::Ioctl = 0x54e3;
 const TUN_F_CSUM: libc::c_ulong = 0x01;
 const TUN_F_TSO4: libc::c_ulong = 0x02;
 const TUN_F_TSO6: libc::c_ulong = 0x04;
@@ -138,6 +139,12 @@ impl Tun {
         self.queues.len()
     }
 
+    /// Another descriptor of the device, by which to follow it.
+    pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
+        let queue = self.queues.first().ok_or(io::ErrorKind::NotFound)?;
+        queue.as_fd().try_clone_to_owned()
+    }
+
     /// The queues, one for each thread.
     #[must_use]
     pub fn into_queues(self) -> Vec<Queue> {
@@ -219,6 +226,17 @@ fn set_offloads(queue: &File, offloads: TunOffloads) -> io::Result<()> {
     }
     // SAFETY: TUNSETOFFLOAD takes flags, no pointer.
     unsafe { sys::ioctl(queue, TUNSETOFFLOAD, flags) }
+}
+
+/// The name that a device has by now.
+pub(crate) fn name_now(tun: impl AsFd) -> io::Result<String> {
+    Ok(name_of(&get_interface(tun)?))
+}
+
+/// The network namespace that a device is in by now.
+pub(crate) fn namespace(tun: impl AsFd) -> io::Result<OwnedFd> {
+    // SAFETY: TUNGETDEVNETNS takes no argument and opens a descriptor.
+    unsafe { sys::opening(tun, TUNGETDEVNETNS) }
 }
 
 fn get_interface(queue: impl AsFd) -> io::Result<libc::ifreq> {

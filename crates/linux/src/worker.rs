@@ -14,9 +14,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use wirewright_engine::{Batch, Event, Moment, Output, Shard};
 use wirewright_offload::gather::Kinds;
@@ -29,9 +28,7 @@ use crate::journal::Reporter;
 use crate::mailbox::{Letter, Mailbox};
 use crate::tun::{Queue, TunOffloads};
 use crate::udp::{Receiver, Sender, Sockets};
-
-/// A pause where the system cannot even put the thread to sleep.
-pub(crate) const BREATH: Duration = Duration::from_millis(1);
+use crate::wait::wait;
 
 /// Why a worker ended.
 #[derive(Debug)]
@@ -199,6 +196,7 @@ impl Worker {
                 Letter::Counters(answer) => {
                     let _ = answer.try_send((self.shard.counters().clone(), self.shard.handed_over()));
                 }
+                Letter::Known(taken) => drop(taken.try_send(())),
                 Letter::Stop => goes_on = false,
             }
         }
@@ -291,15 +289,9 @@ impl Worker {
             let flags = if fd.is_some() { flags } else { PollFlags::empty() };
             PollFd::from_borrowed_fd(fd.unwrap_or(mailbox.as_fd()), flags)
         });
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => (),
-            // poll(2): memory of the kernel is short, for a while.
-            Err(Errno::NOMEM | Errno::AGAIN) => {
-                std::thread::sleep(BREATH);
-                self.ready = Ready::UNKNOWN;
-                return Ok(());
-            }
-            Err(error) => return Err(error.into()),
+        if !wait(&mut fds, timeout.as_ref())? {
+            self.ready = Ready::UNKNOWN;
+            return Ok(());
         }
         let [_, tun, ..] = &fds;
         if is_down && tun.revents().contains(PollFlags::ERR) {

@@ -41,6 +41,15 @@ pub fn install() {
     safe::install(&PAGES);
 }
 
+/// Takes and gives back a slot as keys need it, so that [`protection`] can tell how they will fare.
+pub fn prepare() {
+    let layout = Layout::new::<[u8; 32]>();
+    if let Some(slot) = PAGES.allocate(layout) {
+        // SAFETY: it was given out just before, with this layout, to nobody else.
+        unsafe { PAGES.release(slot, layout) };
+    }
+}
+
 /// What has been achieved so far, for all secrets there were.
 #[must_use]
 pub fn protection() -> Protection {

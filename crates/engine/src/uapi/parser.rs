@@ -9,6 +9,7 @@ use super::changes::{Changes, PeerChange, Request};
 use super::error::{Mistake, Problem};
 use super::hex;
 use super::lines::{Lines, Taken};
+use crate::allowed_ips::Prefix;
 use crate::limits::Limits;
 
 /// The index of the interface with a name, as the machine knows it: the scope of a link-local endpoint is a name in what
@@ -57,6 +58,17 @@ impl Parser {
     #[must_use]
     pub fn is_set(&self) -> bool {
         matches!(self.operation, Operation::Set(_))
+    }
+
+    /// Bytes that the request that was begun takes, about.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        match &self.operation {
+            Operation::Set(changes) => {
+                changes.peers.capacity() * size_of::<PeerChange>() + self.allowed_ips * size_of::<Prefix>()
+            }
+            _ => 0,
+        }
     }
 
     /// Takes bytes from the front of `input`, up to the end of a request. `None`: it needs more.

@@ -81,6 +81,24 @@ fn a_request_may_come_byte_by_byte_and_another_may_follow() {
 }
 
 #[test]
+fn what_a_half_sent_request_takes_grows_with_its_peers_and_prefixes_and_is_nothing_in_the_end() {
+    let mut parser = Parser::new(&Limits::default());
+    let mut last = 0;
+    for text in [
+        format!("set=1\npublic_key={A}\n"),
+        "allowed_ip=10.0.0.1/32\n".into(),
+        "allowed_ip=-10.0.0.2/32\n".into(),
+        format!("public_key={B}\n").repeat(100),
+    ] {
+        parser.read(&mut text.as_bytes(), &interfaces).unwrap();
+        assert!(parser.held() > last, "{text}");
+        last = parser.held();
+    }
+    assert!(parser.read(&mut &b"\n"[..], &interfaces).unwrap().is_some());
+    assert_eq!(parser.held(), 0);
+}
+
+#[test]
 fn device_and_peers_are_read() {
     let changes = set(&format!(
         "private_key={A}\nlisten_port=51820\nfwmark=51820\nreplace_peers=true\n\

@@ -25,12 +25,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes read from a client in one turn, so that one that sends without end leaves time to others.
 const TURN: usize = 64 << 10;
 
+/// Bytes of requests and answers that may be half done, but for those of the client that has most: one may read or write all that
+/// an interface can have. Beyond, whoever has more than an equal share of them and was silent longest makes way.
+const TOGETHER: usize = 64 << 20;
+
 /// Who carries out what clients ask for.
 pub(crate) trait Serve {
     /// Carries out a request and writes the answer, its end excepted.
     fn serve(&mut self, request: Request, reply: &mut Reply) -> Errno;
     /// Learns that a request was refused.
     fn refused(&mut self, mistake: &Mistake);
+    /// Learns that a client had to go since all together had too much half done.
+    fn crowded(&mut self);
 }
 
 /// The clients of an interface.
@@ -126,17 +132,45 @@ impl Clients {
 
     /// Goes on with every client that can go on, and drops those that are done or took too long.
     pub(crate) fn serve(&mut self, now: Instant, server: &mut impl Serve) {
-        let buffer = &mut self.buffer;
-        self.clients.retain_mut(|client| {
-            let goes_on = client.go_on(now, buffer, server);
-            goes_on && (client.is_idle() || client.moved + PATIENCE > now)
-        });
+        let mut next = 0;
+        while let Some(client) = self.clients.get_mut(next) {
+            let goes_on = client.go_on(now, &mut self.buffer, server);
+            if goes_on && (client.is_idle() || client.moved + PATIENCE > now) {
+                next += 1;
+            } else {
+                self.clients.swap_remove(next);
+            }
+            // After each, since all may have asked for much.
+            self.make_room(server);
+        }
+    }
+
+    fn make_room(&mut self, server: &mut impl Serve) {
+        loop {
+            let held = self.clients.iter().map(Client::held);
+            let (sum, most) = held.fold((0, 0), |(sum, most), held| (sum + held, held.max(most)));
+            if sum - most <= TOGETHER {
+                return;
+            }
+            let large = self.clients.iter().enumerate();
+            let large = large.filter(|(_, client)| client.held() > TOGETHER / MOST_CLIENTS);
+            let Some((oldest, _)) = large.min_by_key(|(_, client)| client.moved) else {
+                return;
+            };
+            self.clients.swap_remove(oldest);
+            server.crowded();
+        }
     }
 }
 
 impl Client {
     fn has_answer(&self) -> bool {
         self.written < self.reply.bytes().len()
+    }
+
+    /// Bytes of what is half done.
+    fn held(&self) -> usize {
+        self.parser.held() + self.reply.bytes().len() + self.left.len()
     }
 
     fn is_idle(&self) -> bool {
@@ -252,6 +286,7 @@ mod tests {
         len: usize,
         requests: usize,
         mistakes: usize,
+        crowded: usize,
     }
 
     impl Serve for Talker {
@@ -269,6 +304,10 @@ mod tests {
 
         fn refused(&mut self, _: &Mistake) {
             self.mistakes += 1;
+        }
+
+        fn crowded(&mut self) {
+            self.crowded += 1;
         }
     }
 
@@ -289,6 +328,7 @@ mod tests {
                 len,
                 requests: 0,
                 mistakes: 0,
+                crowded: 0,
             };
             Self {
                 listener,
@@ -457,6 +497,45 @@ mod tests {
         newest.write_all(b"get=1\n\n").unwrap();
         meeting.serve(100);
         assert_eq!(answer(&mut newest).unwrap(), "errno=0\n\n");
+    }
+
+    #[test]
+    fn of_those_who_have_much_half_done_together_the_one_silent_longest_makes_way() {
+        let mut meeting = Meeting::new("together", 24 << 20);
+        let mut small = meeting.client(0);
+        small.write_all(b"set=1\nlisten_port=").unwrap();
+        meeting.serve(0);
+        let mut clients = Vec::new();
+        for second in 1..=5 {
+            let mut client = meeting.client(second);
+            client.write_all(b"get=1\n\n").unwrap();
+            meeting.serve(second);
+            clients.push(client);
+        }
+        // The one with most, and two more.
+        assert_eq!((meeting.clients.clients.len(), meeting.server.crowded), (4, 2));
+        let is_cut = |client: &mut UnixStream| {
+            let mut bytes = vec![0; 1 << 20];
+            loop {
+                match client.read(&mut bytes) {
+                    Ok(0) => return true,
+                    Ok(_) => (),
+                    Err(_) => return false,
+                }
+            }
+        };
+        let cut: Vec<bool> = clients.iter_mut().map(is_cut).collect();
+        assert_eq!(cut, [true, true, false, false, false]);
+        assert!(!is_cut(&mut small));
+    }
+
+    #[test]
+    fn who_is_alone_may_ask_for_more_than_all_together() {
+        let mut meeting = Meeting::new("alone", TOGETHER + (1 << 20));
+        let mut client = meeting.client(0);
+        client.write_all(b"get=1\n\n").unwrap();
+        meeting.serve(0);
+        assert_eq!((meeting.clients.clients.len(), meeting.server.crowded), (1, 0));
     }
 
     #[test]

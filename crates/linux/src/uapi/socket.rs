@@ -41,6 +41,17 @@ pub(crate) fn listen(interface: &str) -> io::Result<(UnixListener, SocketFile)> 
     })
 }
 
+/// Removes a file unless it is kept: a start that fails leaves nothing.
+struct Made<'a>(Option<&'a Path>);
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        if let Some(path) = self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
 fn make(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -59,9 +70,11 @@ fn make(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let listener = UnixListener::bind(path);
     rustix::process::umask(before);
     let listener = listener?;
+    let mut made = Made(Some(path));
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
     let file = SocketFile::watching(Some(path.to_owned()))?;
+    made.0 = None;
     Ok((listener, file))
 }
 
@@ -90,12 +103,13 @@ pub(crate) fn listen_at(descriptor: OwnedFd) -> io::Result<(UnixListener, Socket
 
 impl SocketFile {
     fn watching(path: Option<PathBuf>) -> io::Result<Self> {
-        let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+        let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
+            .map_err(unwatched)?;
         let gone =
             inotify::WatchFlags::DELETE_SELF | inotify::WatchFlags::ATTRIB | inotify::WatchFlags::MOVE_SELF;
         let place = match path {
             Some(path) => {
-                inotify::add_watch(&watch, &path, gone)?;
+                inotify::add_watch(&watch, &path, gone).map_err(unwatched)?;
                 let identity = identity_of(&path)?;
                 Some(Place { path, identity })
             }
@@ -115,6 +129,18 @@ impl SocketFile {
     pub(crate) fn path(&self) -> Option<&Path> {
         self.place.as_ref().map(|place| place.path.as_path())
     }
+}
+
+/// Which of the limits it was, and where it is set.
+fn unwatched(error: rustix::io::Errno) -> io::Error {
+    let what = match error {
+        rustix::io::Errno::MFILE => {
+            "too many inotify instances: raise fs.inotify.max_user_instances (sysctl), or else the limit of open files"
+        }
+        rustix::io::Errno::NOSPC => "too many inotify watches: raise fs.inotify.max_user_watches (sysctl)",
+        other => return other.into(),
+    };
+    io::Error::other(format!("the socket file cannot be watched: {what}"))
 }
 
 impl Place {
