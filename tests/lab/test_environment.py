@@ -166,6 +166,25 @@ def test_by_itself_the_log_tells_only_what_went_wrong(tmp_path: Path, level: str
     )
 
 
+@pytest.mark.parametrize("locked", [True, False])
+def test_keys_that_cannot_be_locked_in_memory_are_told_once(tmp_path: Path, *, locked: bool) -> None:
+    path = tmp_path / "log"
+    # CAP_IPC_LOCK locks without a limit.
+    limits = () if locked else ("prlimit", "--memlock=0", "setpriv", "--bounding-set=-ipc_lock")
+    with Lab(cable()) as lab:
+        with path.open("wb") as log:
+            process = lab["a"].popen(*limits, OURS, "-f", "wg0", stderr=log)
+        until(lambda: "wg0.sock" in lab["a"].run("ls", "/var/run/wireguard").stdout, "it serves")
+        a = Node(lab["a"], INNER[0])
+        a.setconf()
+        a.setconf()
+        lab["a"].kill("wirewright-tun", signal.SIGTERM)
+        assert process.wait(20) == 0
+    told = [line for line in path.read_text().splitlines() if "RLIMIT_MEMLOCK" in line]
+    assert len(told) == (0 if locked else 1)
+    assert all("LimitMEMLOCK" in line and "CAP_IPC_LOCK" in line for line in told)
+
+
 def test_a_silent_one_tells_nothing(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with Lab(cable()) as lab, logging(lab, path, "silent"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import resource
 import signal
 import subprocess
 import sys
@@ -111,6 +113,46 @@ def test_where_not_even_waiting_is_possible_packets_go_on() -> None:
             a.ping("10.7.0.2", count=3)
         a.ping("10.7.0.2")
         assert lab["a"].processes("wirewright-tun") == processes
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+@pytest.mark.parametrize("shards", [1, 4])
+def test_with_fewer_descriptors_allowed_than_it_waits_for_it_goes_on_and_still_ends(
+    limit: int, shards: int
+) -> None:
+    with Lab(cable()) as lab:
+        a, _ = pair(lab, shards=shards)
+        a.ping("10.7.0.2")
+        (process,) = lab["a"].processes("wirewright-tun")
+        enough, most = resource.prlimit(process, resource.RLIMIT_NOFILE)
+        resource.prlimit(process, resource.RLIMIT_NOFILE, (limit, most))
+        a.ping("10.7.0.2", count=3)
+        assert lab["a"].processes("wirewright-tun") == [process]
+        resource.prlimit(process, resource.RLIMIT_NOFILE, (enough, most))
+        lab["a"].run("ip", "link", "set", "wg0", "down")
+        lab["a"].run("ip", "link", "set", "wg0", "up")
+        a.ping("10.7.0.2")
+        assert a.wg("show", "listen-port").strip() == "51820"
+        resource.prlimit(process, resource.RLIMIT_NOFILE, (limit, most))
+        lab["a"].kill("wirewright-tun", signal.SIGTERM)
+        until(lambda: not lab["a"].processes("wirewright-tun"), "it has ended")
+
+
+def test_a_mark_that_only_one_socket_takes_is_taken_back() -> None:
+    with Lab(cable()) as lab:
+        a, _ = pair(lab)
+        a.wg("set", "fwmark", "7")
+
+        def marks() -> list[str]:
+            return re.findall(r"fwmark:(\S+)", lab["a"].run("ss", "-ulneH", "sport", "=", "51820").stdout)
+
+        assert marks() == ["0x7", "0x7"]
+        with failing(lab["a"], "setsockopt", "EPERM:when=2"):
+            refused = lab["a"].run("wg", "set", "wg0", "fwmark", "8", check=False)
+        assert "Operation not permitted" in refused.stderr
+        assert marks() == ["0x7", "0x7"]
+        assert a.wg("show", "fwmark").strip() == "0x7"
+        a.ping("10.7.0.2")
 
 
 @pytest.mark.parametrize("error", ["EMFILE", "ENFILE", "ENOMEM"])

@@ -140,11 +140,21 @@ def test_an_interface_that_is_down_is_silent_and_leaves_its_port_to_others(shard
         a, b = pair(lab, shards=shards)
         a.setconf(peer_section(b, endpoint="192.0.2.2", keepalive=1))
         a.ping("10.7.0.2")
+        # By what comes to b from any port of a; and that it was not silent before.
+        before = Wire(lab["b"])
+        until(lambda: before.came("keepalive") > 1, "there are persistent keepalives")
+        before.remove()
         lab["a"].run("ip", "link", "set", "wg0", "down")
         until(lambda: ":51820" not in lab["a"].run("ss", "-uln").stdout, "the port is free")
-        wire = Wire(lab["a"])
+        heard, asked = Wire(lab["b"]), Wire(lab["a"])
+        # Who knows a as for the first time begins with an initiation.
+        b.wg("set", "peer", str(a.public_key), "remove")
+        b.add(peer_section(a, endpoint="192.0.2.1"))
         assert not b.reaches("10.7.0.1", seconds=3)
-        assert [wire.went(kind) for kind in ("initiation", "response", "keepalive")] == [0, 0, 0]
+        assert asked.came("initiation") > 0
+        kinds = ("initiation", "response", "cookie reply", "data")
+        assert [heard.came(kind) for kind in kinds] == [0] * len(kinds)
+        assert [asked.went(kind) for kind in kinds] == [0] * len(kinds)
         assert a.wg("show", "listen-port").strip() == "51820"
         a.wg("set", "listen-port", "4444")
         assert ":4444" not in lab["a"].run("ss", "-uln").stdout
@@ -427,6 +437,25 @@ def test_a_failed_start_leaves_nothing() -> None:
         status, said = start(lab["a"], "wg0")
         assert status == 1
         assert said == "wirewright-tun: wg0: /var/run/wireguard/wg0.sock: Read-only file system\n"
+        assert Node(lab["a"]).is_gone()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "setting"),
+    [
+        ("inotify_init1", "EMFILE", "fs.inotify.max_user_instances"),
+        ("inotify_add_watch", "ENOSPC", "fs.inotify.max_user_watches"),
+    ],
+)
+def test_a_socket_file_that_cannot_be_watched_is_not_left_and_the_setting_is_told(
+    call: str, error: str, setting: str
+) -> None:
+    with Lab(cable()) as lab:
+        inject = ("-e", f"trace={call}", "-e", f"inject={call}:error={error}")
+        done = lab["a"].run("strace", "-f", *inject, "-o", "/dev/null", OURS, "wg0", check=False, timeout=60)
+        assert done.returncode == 1
+        assert done.stderr.startswith("wirewright-tun: wg0: ")
+        assert setting in done.stderr
         assert Node(lab["a"]).is_gone()
 
 
