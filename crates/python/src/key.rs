@@ -4,6 +4,7 @@ use std::os::fd::RawFd;
 
 use getrandom::SysRng;
 use pyo3::{
+    buffer::PyBuffer,
     exceptions::{PyOSError, PyTypeError, PyValueError},
     prelude::*,
     types::{PyBytes, PyString, PyTuple, PyType},
@@ -43,6 +44,27 @@ macro_rules! hidden_key {
             /// Write the key in base64 and a line feed to a file descriptor, without passing it through Python.
             fn write(&self, py: Python<'_>, descriptor: RawFd) -> PyResult<()> {
                 secret_io::write_line(py, descriptor, &self.0.to_base64())
+            }
+
+            /// Take the key from a buffer of its 32 bytes, which stays the caller's, to be wiped.
+            #[staticmethod]
+            #[pyo3(signature = (buffer, /))]
+            fn from_buffer(py: Python<'_>, buffer: PyBuffer<u8>) -> PyResult<Self> {
+                protocol::$key::written(|key| {
+                    check_length(&buffer)?;
+                    buffer.copy_to_slice(py, key)
+                })
+                .map(Self)
+            }
+
+            /// Copy the key's 32 bytes into a writable buffer of that length, which is the caller's to wipe.
+            #[pyo3(signature = (buffer, /))]
+            fn copy_into(&self, py: Python<'_>, buffer: PyBuffer<u8>) -> PyResult<()> {
+                check_length(&buffer)?;
+                if buffer.readonly() {
+                    return Err(PyTypeError::new_err("the buffer cannot be written to"));
+                }
+                buffer.copy_from_slice(py, self.0.as_bytes())
             }
 
             fn __repr__(&self) -> &'static str {
@@ -143,6 +165,13 @@ pub(crate) fn not_pickled(class: &str) -> PyErr {
     PyTypeError::new_err(format!(
         "a {class} is not pickled: that would copy a secret; call expose() if it must be"
     ))
+}
+
+fn check_length(buffer: &PyBuffer<u8>) -> PyResult<()> {
+    match buffer.len_bytes() {
+        32 => Ok(()),
+        other => Err(PyValueError::new_err(format!("a key has 32 bytes, not {other}"))),
+    }
 }
 
 /// The system's random source, after a draw that shows it to work: the generator itself can report no error.

@@ -1,0 +1,1 @@
+"""The kernel's WireGuard, spoken to by generic netlink."""

@@ -1,0 +1,126 @@
+"""A socket of generic netlink that speaks to the family ``wireguard``."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING, Final, Self
+
+from wirewright.host.kernel.attributes import GENERIC, HEADER, Writer, attributes
+from wirewright.host.kernel.decode import Dump
+from wirewright.host.kernel.encode import VERSION, set_messages
+from wirewright.host.kernel.numbers import FAMILY, Command, DeviceAttribute
+from wirewright.host.wiped import Wiped, wipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wirewright.host.device import DeviceChange, DeviceState
+
+# linux/netlink.h, linux/genetlink.h
+NETLINK_GENERIC: Final = 16
+SOL_NETLINK: Final = 270
+NETLINK_EXT_ACK: Final = 11
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+NLM_F_REQUEST, NLM_F_MULTI, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x1, 0x2, 0x4, 0x10, 0x300
+GENL_ID_CTRL, CTRL_CMD_GETFAMILY = 16, 3
+CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME = 1, 2
+
+RECEIVED: Final = 65_536
+ATTEMPTS: Final = 20
+"""Dumps of an interface that changes meanwhile, before it is given up."""
+PATIENCE: Final = 10.0
+"""Seconds that the kernel may take to answer."""
+
+
+class WireGuardFamily:
+    """The kernel's WireGuard. Raises FileNotFoundError where the kernel has none."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_GENERIC
+        )
+        try:
+            self._socket.settimeout(PATIENCE)
+            self._socket.bind((0, 0))
+            self._family = self._resolve()
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def get(self, name: str) -> DeviceState:
+        """Tell the state of an interface. Raises OSError: ENODEV, EOPNOTSUPP where it is another kind."""
+        for _ in range(ATTEMPTS):
+            dump = Dump(name)
+            with Wiped(1024) as buffer:
+                writer = Writer(buffer)
+                writer.begin(Command.GET_DEVICE, VERSION)
+                writer.attribute(DeviceAttribute.IFNAME, _name(name))
+                whole = self._call(writer.finish(self._family, NLM_F_REQUEST | NLM_F_DUMP, 0), dump.add)
+            if whole:
+                return dump.state()
+        raise OSError(errno.EINTR, f"{name} changes faster than it can be read")
+
+    def set(self, name: str, change: DeviceChange) -> None:
+        """Change an interface. Raises OSError; what came before the part that was refused stays."""
+        _name(name)
+        for message in set_messages(name, change, self._family, NLM_F_REQUEST | NLM_F_ACK):
+            self._call(message, lambda _: None)
+
+    def _resolve(self) -> int:
+        found: list[int] = []
+
+        def take(part: memoryview) -> None:
+            for kind, content in attributes(part):
+                if kind == CTRL_ATTR_FAMILY_ID:
+                    found.extend(struct.unpack("=H", content))
+
+        with Wiped(256) as buffer:
+            writer = Writer(buffer)
+            writer.begin(CTRL_CMD_GETFAMILY, 1)
+            writer.attribute(CTRL_ATTR_FAMILY_NAME, FAMILY.encode() + b"\0")
+            self._call(writer.finish(GENL_ID_CTRL, NLM_F_REQUEST | NLM_F_ACK, 0), take)
+        return found[0]
+
+    def _call(self, message: memoryview, take: Callable[[memoryview], None]) -> bool:
+        """Send a request and take its answers. False: what was told changed while it was told."""
+        whole = True
+        self._socket.send(message)
+        with Wiped(RECEIVED) as buffer, memoryview(buffer) as view:
+            while True:
+                length = self._socket.recv_into(buffer)
+                at = 0
+                while at < length:
+                    size, kind, flags, _, _ = HEADER.unpack_from(buffer, at)
+                    if not HEADER.size <= size <= length - at:
+                        raise OSError(errno.EBADMSG, "the kernel's answer has an impossible length")
+                    with view[at + HEADER.size : at + size] as body:
+                        whole = whole and not flags & NLM_F_DUMP_INTR
+                        if kind in (NLMSG_ERROR, NLMSG_DONE):
+                            (code,) = struct.unpack_from("=i", body)
+                            if code:
+                                raise OSError(-code, os.strerror(-code))
+                            return whole
+                        with body[GENERIC.size :] as content:
+                            take(content)
+                    at += size + -size % 4
+                wipe(view[:length])
+
+
+def _name(name: str) -> bytes:
+    encoded = name.encode("utf-8", "surrogateescape")
+    if not 0 < len(encoded) < 16 or b"\0" in encoded:
+        raise OSError(errno.EINVAL, "the name of an interface has 1 to 15 bytes", name)
+    return encoded + b"\0"

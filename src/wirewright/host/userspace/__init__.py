@@ -1,0 +1,1 @@
+"""WireGuard in user space, spoken to by the UAPI text over a socket."""
