@@ -1,6 +1,7 @@
 """What is behind a system interface: the kernel's WireGuard, or a process of ours that serves a TUN device.
 
-Both are told and tell the same (:mod:`wirewright.host.device`). All methods raise OSError with words for a person.
+Both are told and tell the same (:mod:`wirewright.host.device`). All methods raise OSError with words for a
+person.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ class Engine(Protocol):
         ...
 
     def create(self, interface: str) -> None:
-        """Make an interface, which is down and has neither key nor peers. FileExistsError: the name is taken."""
+        """Make an interface, which is down and has neither key nor peers.
+
+        FileExistsError: the name is taken.
+        """
         ...
 
     def delete(self, interface: str) -> None:

@@ -163,11 +163,12 @@ class Network:
             # As the kernel chooses (fib_default_rule_pref); pyroute2 would choose one number for all.
             taken = [other.priority for other in self.rules(rule.version) if other.priority]
             rule = replace(rule, priority=min(taken, default=32_766) - 1)
-        # Without NLM_F_EXCL, which refuses a second one: two tunnels may need the same, and each removes its own.
+        # Without NLM_F_EXCL, which refuses a second one: two tunnels may need the same, and each removes
+        # its own.
         self._change_rule((RTM_NEWRULE, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE), rule)
 
     def delete_rule(self, rule: Rule) -> None:
-        """Delete one rule that says this, of whatever priority if it tells none; FileNotFoundError: none does."""
+        """Delete one rule that says this, of any priority if it tells none. FileNotFoundError: none does."""
         for other in self.rules(rule.version):
             if rule == replace(other, priority=rule.priority) and rule.priority in (None, other.priority):
                 self._change_rule("del", other)
@@ -235,7 +236,7 @@ def _route(message: Any) -> Route:  # noqa: ANN401 - pyroute2's, untyped
     version = 4 if message["family"] == socket.AF_INET else 6
     metrics = message.get_attr("RTA_METRICS")
     gateway = message.get_attr("RTA_GATEWAY")
-    nowhere = "0.0.0.0" if version == 4 else "::"
+    nowhere = "0.0.0.0" if version == 4 else "::"  # noqa: S104 - a network here
     return Route(
         network=ip_network((message.get_attr("RTA_DST") or nowhere, message["dst_len"])),
         link=message.get_attr("RTA_OIF") or 0,

@@ -76,8 +76,8 @@ class KernelEngine:
 def without_removals(change: DeviceChange, state: DeviceState) -> DeviceChange:
     """Say the same to a kernel that removes no single allowed IP (before Linux 6.16).
 
-    There an allowed IP leaves its peer by being given to another. So those that are to go are given to a peer that is
-    made for it and removed with them, in the same request.
+    There an allowed IP leaves its peer by being given to another. So those that are to go are given to a
+    peer that is made for it and removed with them, in the same request.
     """
     have = {peer.public_key: frozenset(peer.allowed_ips) for peer in state.peers}
     peers: list[PeerChange] = []
