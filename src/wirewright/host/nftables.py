@@ -1,0 +1,173 @@
+"""Transactions of nf_tables over netlink: pyroute2's messages, on a socket of our own.
+
+pyroute2's socket sends each change as a transaction of its own, and waits for ever where a batch is refused
+as a whole, as by a kernel without nf_tables.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST
+from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES, nfgen_msg
+from pyroute2.netlink.nfnetlink.nftsocket import (
+    NFT_MSG_DELTABLE,
+    NFT_MSG_GETTABLE,
+    NFT_MSG_NEWCHAIN,
+    NFT_MSG_NEWRULE,
+    NFT_MSG_NEWTABLE,
+    nft_chain_msg,
+    nft_regs,
+    nft_rule_msg,
+    nft_table_msg,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+NETLINK_NETFILTER = 12
+NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END = 16, 17
+NLMSG_ERROR = 2
+HEADER: Final = struct.Struct("=IHHII")
+
+RECEIVED = 65_536
+PATIENCE: Final = 10.0
+"""Seconds that the kernel may take to answer."""
+UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One change of a transaction."""
+
+    kind: int
+    flags: int
+    attributes: Sequence[tuple[str, Any]]
+    what: str
+    """What it asks for, in words for a person."""
+
+
+class RefusedError(Exception):
+    """The kernel did not do it."""
+
+    def __init__(self, number: int, what: str) -> None:
+        super().__init__(number, what)
+        self.errno = number
+        self.what = what
+
+    @property
+    def is_unsupported(self) -> bool:
+        """Whether there is no nf_tables at all, or none of this family."""
+        return self.errno in UNSUPPORTED
+
+    @property
+    def is_absence(self) -> bool:
+        """Whether what was asked for is not there, or nothing could be."""
+        return self.errno == errno.ENOENT or self.is_unsupported
+
+
+def transact(family: int, requests: Sequence[Request]) -> None:
+    """Make all changes at once, or none. Raises :class:`RefusedError` with the first that was refused."""
+    last = len(requests)
+    messages = [_border(NFNL_MSG_BATCH_BEGIN, 0)]
+    for number, request in enumerate(requests, 1):
+        flags = request.flags | (NLM_F_ACK if number == last else 0)
+        messages.append(_message(family, request, flags, number))
+    messages.append(_border(NFNL_MSG_BATCH_END, last + 1))
+    # The kernel answers in order: whatever was refused, then for the last in any case. What befalls the whole
+    # is told of the first message, alone or before all else.
+    for number, code in _call(b"".join(messages)):
+        if code:
+            raise RefusedError(code, requests[number - 1].what if number else "all of it")
+        if number == last:
+            return
+
+
+def has_table(family: int, table: str) -> bool:
+    """Whether there is a table."""
+    request = Request(NFT_MSG_GETTABLE, 0, [("NFTA_TABLE_NAME", table)], "a table")
+    for _, code in _call(_message(family, request, NLM_F_ACK, 0)):
+        if code:
+            refused = RefusedError(code, request.what)
+            if refused.is_absence:
+                return False
+            raise refused
+        return True
+    return False
+
+
+def _call(data: bytes) -> Iterator[tuple[int, int]]:
+    """Send messages; give the kernel's answers, without end: numbers of messages and of errors."""
+    try:
+        with socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER
+        ) as link:
+            link.settimeout(PATIENCE)
+            link.bind((0, 0))
+            link.send(data)
+            while True:
+                yield from _answers(link.recv(RECEIVED))
+    except OSError as error:
+        raise RefusedError(error.errno or errno.ETIMEDOUT, "all of it") from None
+
+
+def _answers(data: bytes) -> Iterator[tuple[int, int]]:
+    at = 0
+    while at + HEADER.size <= len(data):
+        size, kind, _, number, _ = HEADER.unpack_from(data, at)
+        if kind == NLMSG_ERROR:
+            (code,) = struct.unpack_from("=i", data, at + HEADER.size)
+            yield number, -code
+        at += max(HEADER.size, size + -size % 4)
+
+
+def _border(kind: int, number: int) -> bytes:
+    """Begin or end a transaction."""
+    message = nfgen_msg()
+    message["res_id"] = NFNL_SUBSYS_NFTABLES
+    return _encoded(message, kind, NLM_F_REQUEST, number)
+
+
+def _message(family: int, request: Request, flags: int, number: int) -> bytes:
+    message = CLASSES[request.kind]()
+    message["nfgen_family"] = family
+    message["attrs"] = list(request.attributes)
+    kind = NFNL_SUBSYS_NFTABLES << 8 | request.kind
+    return _encoded(message, kind, NLM_F_REQUEST | request.flags | flags, number)
+
+
+def _encoded(message: Any, kind: int, flags: int, number: int) -> bytes:  # noqa: ANN401 - pyroute2's, untyped
+    message["header"]["type"] = kind
+    message["header"]["flags"] = flags
+    message["header"]["sequence_number"] = number
+    message.encode()
+    return bytes(message.data)
+
+
+class _Fib(nft_regs):  # type: ignore[misc]
+    """The expression ``fib``, whose result is a number and whose flags are bits; pyroute2 has it reversed."""
+
+    nla_map: ClassVar = (
+        ("NFTA_FIB_UNSPEC", "none"),
+        ("NFTA_FIB_DREG", "regs"),
+        ("NFTA_FIB_RESULT", "be32"),
+        ("NFTA_FIB_FLAGS", "be32"),
+    )
+
+
+class _RuleMessage(nft_rule_msg):  # type: ignore[misc]
+    class nft_expr(nft_rule_msg.nft_expr):  # type: ignore[misc]  # noqa: N801 - pyroute2 finds it by name
+        nft_fib = _Fib
+
+
+CLASSES: Final[dict[int, Any]] = {
+    NFT_MSG_NEWTABLE: nft_table_msg,
+    NFT_MSG_GETTABLE: nft_table_msg,
+    NFT_MSG_DELTABLE: nft_table_msg,
+    NFT_MSG_NEWCHAIN: nft_chain_msg,
+    NFT_MSG_NEWRULE: _RuleMessage,
+}
