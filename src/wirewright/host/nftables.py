@@ -90,14 +90,16 @@ def transact(family: int, requests: Sequence[Request]) -> None:
 def has_table(family: int, table: str) -> bool:
     """Whether there is a table."""
     request = Request(NFT_MSG_GETTABLE, 0, [("NFTA_TABLE_NAME", table)], "a table")
-    for _, code in _call(_message(family, request, NLM_F_ACK, 0)):
-        if code:
-            refused = RefusedError(code, request.what)
-            if refused.is_absence:
-                return False
-            raise refused
-        return True
-    return False
+    try:
+        for _, code in _call(_message(family, request, NLM_F_ACK, 0)):
+            if code:
+                raise RefusedError(code, request.what)
+            break
+    except RefusedError as refused:
+        if refused.is_absence:
+            return False
+        raise
+    return True
 
 
 def _call(data: bytes) -> Iterator[tuple[int, int]]:
