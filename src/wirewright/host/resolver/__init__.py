@@ -5,7 +5,10 @@ All functions and methods raise OSError with words for a person.
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Protocol
+
+from wirewright.host.resolver import resolvconf, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,4 +49,15 @@ def choose() -> Resolver:
 
     OSError: there is neither. It says what to install.
     """
-    raise NotImplementedError
+    absent = resolved.why_absent()
+    if absent is None:
+        return resolved.Resolved()
+    tool = resolvconf.find()
+    if tool is not None:
+        return resolvconf.Resolvconf(tool)
+    raise OSError(
+        errno.ENOPKG,
+        f"nothing here takes DNS servers for an interface: {absent}, and there is no resolvconf; "
+        "install openresolv, or have systemd-resolved asked "
+        "(ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf)",
+    )
