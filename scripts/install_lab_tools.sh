@@ -19,11 +19,33 @@ need setpriv util-linux
 need strace strace
 need qemu-system-x86_64 qemu-system-x86
 need busybox busybox-static
+need dbus-daemon dbus-daemon
 
-[ -n "$missing" ] || exit 0
-echo "installing:$missing"
+# Not installed, since they take /etc/resolv.conf over, but unpacked for hosts of the lab.
+unpacked=$(dirname "$0")/../.cache/lab
+absent=
+for package in openresolv resolvconf systemd systemd-resolved libsystemd-shared; do
+    [ -e "$unpacked/$package" ] || absent="$absent $package"
+done
+
+[ -n "$missing$absent" ] || exit 0
 root=
 [ "$(id -u)" = 0 ] || root="sudo -n"
 $root apt-get -q update >/dev/null
-# shellcheck disable=SC2086 # a list of names
-$root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $missing >/dev/null
+if [ -n "$missing" ]; then
+    echo "installing:$missing"
+    # shellcheck disable=SC2086 # a list of names
+    $root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $missing >/dev/null
+fi
+if [ -n "$absent" ]; then
+    echo "unpacking:$absent"
+    mkdir -p "$unpacked"
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    # shellcheck disable=SC2086 # a list of names
+    (cd "$scratch" && apt-get -qq -o APT::Sandbox::User=root download $absent)
+    for package in $absent; do
+        dpkg-deb -x "$scratch/${package}"_*.deb "$scratch/$package"
+        mv "$scratch/$package" "$unpacked/"
+    done
+fi

@@ -26,6 +26,7 @@ TOOLS = (
     "iperf3",
     "gdb",
     "strace",
+    "dbus-daemon",
 )
 
 

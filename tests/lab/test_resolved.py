@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import shutil
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import missing
 from tests.lab.bus import NAME, Fake, daemon
 from wirewright.host.resolver import choose, resolvconf, resolved
 from wirewright.host.resolver.resolved import Resolved
@@ -30,8 +28,6 @@ STUB = "# by systemd-resolved\nnameserver 127.0.0.53\noptions edns0 trust-ad\nse
 
 @pytest.fixture
 def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    if shutil.which("dbus-daemon") is None:
-        missing("dbus-daemon", "run scripts/install_lab_tools.sh")
     with daemon(tmp_path) as address:
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
         yield address

@@ -10,10 +10,12 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ INTERFACE_ORDER = Path("/etc/resolvconf/interface-order")
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 PATIENCE: Final = 60.0
 """Seconds that it may take. It may wait for another one, and restart servers."""
+
+WORDS = 4096
+"""Bytes of what it says that are told."""
 
 _ORDER = re.compile(r"([A-Za-z0-9-]+)\*", re.ASCII)
 
@@ -75,24 +80,34 @@ class Resolvconf:
     def _call(self, arguments: list[str], text: str) -> None:
         what = shlex.join(["resolvconf", *arguments])
         try:
-            done = subprocess.run(  # noqa: S603 - the host's tool
-                [self._tool, *arguments],
-                input=text,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=PATIENCE,
-                check=False,
-            )
+            status, said = _run([self._tool, *arguments], text)
         except subprocess.TimeoutExpired:
             raise OSError(errno.ETIMEDOUT, f"{what} is not done after {PATIENCE:g} s") from None
         except OSError as error:
             raise OSError(error.errno, f"cannot run {self._tool}: {error.strerror}") from None
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip() or f"it ended with {done.returncode}"
-            raise OSError(errno.EIO, f"{what} failed: {said}")
+        if status:
+            raise OSError(errno.EIO, f"{what} failed: {said.strip() or f'it ended with {status}'}")
         # Such as that /etc/resolv.conf is not what it manages.
-        sys.stderr.write(done.stderr)
+        sys.stderr.write(said)
+
+
+def _run(command: list[str], text: str) -> tuple[int, str]:
+    """Run a command to its end, but not to that of servers it starts; give its status and its words."""
+    # Files, since servers would keep a pipe open. A session, so that an interrupt is for us alone.
+    with TemporaryFile() as given, TemporaryFile() as said:
+        given.write(text.encode())
+        given.seek(0)
+        with subprocess.Popen(  # noqa: S603 - the host's tool
+            command, stdin=given, stdout=said, stderr=said, start_new_session=True
+        ) as process:
+            try:
+                status = process.wait(PATIENCE)
+            except BaseException:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise
+        said.seek(0)
+        return status, said.read(WORDS).decode(errors="replace")
 
 
 def _record(servers: Sequence[IPAddress], domains: Sequence[str]) -> list[str]:
