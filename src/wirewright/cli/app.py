@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-COMMANDS = ("genkey", "genpsk", "pubkey", "check", "ping", "demo", "lab", "bench")
+COMMANDS = ("up", "down", "genkey", "genpsk", "pubkey", "check", "ping", "demo", "lab", "bench")
 """In the order in which the help lists them."""
 
 TRACEBACK = "WIREWRIGHT_TRACEBACK"

@@ -1,0 +1,33 @@
+"""``ww down``."""
+
+from typing import Annotated
+
+import typer
+
+
+def down(
+    interface: Annotated[
+        str,
+        typer.Argument(
+            metavar="INTERFACE|FILE",
+            help="The name of the interface, or the file it was set up from.",
+        ),
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing: write what would be done.")
+    ] = False,
+) -> None:
+    """Take a WireGuard interface down, as wg-quick does.
+
+    The commands of its file (PreDown, PostDown) are run, if there is a file.
+    """
+    from wirewright.cli.system import shown  # noqa: PLC0415 - loads the core
+
+    from wirewright.tunnel.system import Interface  # noqa: PLC0415
+
+    found = Interface.existing(interface)
+    if dry_run:
+        for step in found.steps_down():
+            typer.echo(step)
+    else:
+        found.down(shown)

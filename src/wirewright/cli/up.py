@@ -1,0 +1,60 @@
+"""``ww up``."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wirewright.cli.app import CommandError
+
+
+def up(
+    interface: Annotated[
+        str,
+        typer.Argument(
+            metavar="INTERFACE|FILE",
+            help="A file that ends in .conf, or the name of one in /etc/wireguard without the ending.",
+        ),
+    ],
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            metavar="auto|kernel|wirewright",
+            help="The kernel's WireGuard, or ours; auto takes the kernel's where there is one.",
+        ),
+    ] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing: write what would be done.")
+    ] = False,
+) -> None:
+    """Set a WireGuard interface up, as wg-quick does: all of it, or nothing.
+
+    Addresses, routes, DNS servers and the commands of the file (PreUp, PostUp) are those of wg-quick(8). If
+    any step fails, or you interrupt it, what was done is undone.
+    """
+    from wirewright.cli.system import opened, shown  # noqa: PLC0415 - loads the core
+
+    found = opened(interface, engine)
+    warn_of_readers(found.file)
+    if dry_run:
+        for step in found.steps_up():
+            typer.echo(step)
+    else:
+        found.up(shown)
+
+
+def warn_of_readers(file: Path | None) -> None:
+    """Warn of a file with keys that other users have a right to."""
+    if file is None:
+        return
+    try:
+        mode = os.stat(file).st_mode  # noqa: PTH116 - a question about one file
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}") from None
+    if mode & (stat.S_IRWXO | stat.S_IRWXG) & ~stat.S_IXGRP & ~stat.S_IXOTH:
+        typer.echo(
+            f"Warning: other users may read or write {file}, which holds a key: chmod 600 it.", err=True
+        )

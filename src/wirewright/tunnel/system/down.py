@@ -1,0 +1,125 @@
+"""From an interface as it is to what takes it down.
+
+Nothing is remembered from the time it was set up: what there is, is looked for, so that an interface that
+``wg-quick`` set up can be taken down as well. Each part is taken away whatever became of the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wirewright.host import firewall
+from wirewright.host.network import RT_TABLE_MAIN, Rule
+from wirewright.tunnel.system import steps
+from wirewright.tunnel.system.up import hooks
+
+if TYPE_CHECKING:
+    from wirewright.config import Config
+    from wirewright.host.device import DeviceState
+    from wirewright.host.network import Network
+    from wirewright.host.resolver import Resolver
+    from wirewright.tunnel.system.host import Host
+    from wirewright.tunnel.system.plan import Step
+
+
+@dataclass(frozen=True)
+class RemoveRule(steps.Step):
+    """Have packets look for their route in a table no more."""
+
+    rule: Rule
+
+    def describe(self) -> str:
+        """Give the command that people know for it."""
+        return steps.AddRule(self.rule).describe().replace("rule add", "rule delete")
+
+    def do(self, host: Host) -> None:
+        """Delete it; it may be gone."""
+        with contextlib.suppress(FileNotFoundError):
+            host.network.delete_rule(self.rule)
+
+
+@dataclass(frozen=True)
+class Delete(steps.Step):
+    """Delete the interface, and with it its addresses and routes."""
+
+    interface: str
+
+    def describe(self) -> str:
+        """Give the command that people know for it."""
+        return f"ip link delete dev {self.interface}"
+
+    def do(self, host: Host) -> None:
+        """Delete it; it may be gone."""
+        try:
+            host.engine.delete(self.interface)
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
+
+
+@dataclass(frozen=True)
+class UnsetResolver(steps.Step):
+    """Have names resolved as before."""
+
+    interface: str
+    resolver: Resolver
+
+    def describe(self) -> str:
+        """Give the command that people know for it."""
+        return self.resolver.describe_unset(self.interface)
+
+    def do(self, host: Host) -> None:
+        """Tell the resolver."""
+        link = host.network.link(self.interface)
+        self.resolver.unset(self.interface, link.index if link else 0)
+
+
+@dataclass(frozen=True)
+class Unguard(steps.Step):
+    """Refuse packets from elsewhere no more."""
+
+    interface: str
+
+    def describe(self) -> str:
+        """Give the command that people know for it."""
+        return f"nft delete table {firewall.table_of(self.interface)}"
+
+    def do(self, host: Host) -> None:
+        """Delete the tables, if there are any."""
+        firewall.unguard(self.interface)
+
+
+def plan(
+    name: str, config: Config | None, state: DeviceState | None, network: Network, resolver: Resolver | None
+) -> list[Step]:
+    """Give the steps; without a configuration there are no hooks to run."""
+    row: list[Step] = []
+    if config is not None:
+        row += hooks(name, config.interface.pre_down)
+    row += _rules(state, network)
+    if resolver is not None:
+        row.append(UnsetResolver(name, resolver))
+    row.append(Delete(name))
+    if firewall.guarded(name):
+        row.append(Unguard(name))
+    if config is not None:
+        row += hooks(name, config.interface.post_down)
+    return row
+
+
+def _rules(state: DeviceState | None, network: Network) -> list[Step]:
+    """Give the steps that remove the rules of a default route: with the mark, and as many others."""
+    if state is None or not state.fwmark:
+        return []
+    row: list[Step] = []
+    for version in (4, 6):
+        for rule in network.rules(version):
+            if rule.unless_mark == rule.table == state.fwmark:
+                row += [
+                    RemoveRule(rule),
+                    RemoveRule(Rule(version, RT_TABLE_MAIN, suppress_prefix_length=0)),
+                ]
+    return row

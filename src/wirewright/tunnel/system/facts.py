@@ -1,0 +1,88 @@
+"""What must be known of the host before a plan is made. Nothing is changed here."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+
+from wirewright.host.device import SocketAddress
+from wirewright.tunnel.system.plan import InterfaceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from wirewright.config import Config
+    from wirewright.config.values import Endpoint
+    from wirewright.host.network import Network, Route
+
+FIRST_TABLE: Final = 51820
+"""The first table for the default route of a tunnel; its number is the mark of outer packets, too."""
+DEFAULT_OUTER_MTU: Final = 1500
+OVERHEAD: Final = 80
+"""Bytes around an inner packet over IPv6, the wider of the two families."""
+RESOLUTIONS: Final = 15
+"""How often the name of an endpoint is asked for, where it may be known later; as `wg` does."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a plan depends on."""
+
+    endpoints: Mapping[Endpoint, SocketAddress]
+    outer_mtu: int
+    """Bytes of a packet that the way to the peers carries."""
+    free_table: int
+
+
+def gather(config: Config, network: Network, resolve: Callable[[Endpoint], SocketAddress]) -> Facts:
+    """Look. Raises OSError and InterfaceError."""
+    wanted = [peer.endpoint for peer in config.effective_peers() if peer.endpoint is not None]
+    endpoints = {endpoint: resolve(endpoint) for endpoint in dict.fromkeys(wanted)}
+    return Facts(endpoints, _outer_mtu(network, endpoints.values()), _free_table(network))
+
+
+def resolve(endpoint: Endpoint, *, pause: float = 1.0) -> SocketAddress:
+    """Find where an endpoint is; a name that cannot be asked for now is asked for again.
+
+    Raises InterfaceError.
+    """
+    for attempt in range(RESOLUTIONS + 1):
+        try:
+            found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_DGRAM)
+        except socket.gaierror as error:
+            passing = error.errno in (socket.EAI_AGAIN, socket.EAI_NODATA)
+            if attempt == RESOLUTIONS or not passing:
+                raise InterfaceError(f"the endpoint {endpoint}: {error.strerror}") from None
+            time.sleep(pause * 1.2**attempt)
+        else:
+            family, _, _, _, address = found[0]
+            host = str(address[0])
+            if family == socket.AF_INET6 and address[3] and "%" not in host:
+                host = f"{host}%{socket.if_indextoname(address[3])}"
+            return SocketAddress(ip_address(host), endpoint.port)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _outer_mtu(network: Network, endpoints: Iterable[SocketAddress]) -> int:
+    """Give the largest MTU on the way to a peer, or that of the default route: as ``wg-quick`` reckons."""
+    mtus = {link.index: link.mtu for link in network.links()}
+
+    def of(route: Route | None) -> int:
+        return 0 if route is None else route.mtu or mtus.get(route.link, 0)
+
+    ways = [of(network.route_to(endpoint.address)) for endpoint in endpoints]
+    if not any(ways):
+        defaults = [route for route in network.routes(4) + network.routes(6) if not route.network.prefixlen]
+        ways = [of(route) for route in defaults]
+    return max(ways, default=0) or DEFAULT_OUTER_MTU
+
+
+def _free_table(network: Network) -> int:
+    used = {route.table for version in (4, 6) for route in network.routes(version)}
+    table = FIRST_TABLE
+    while table in used:
+        table += 1
+    return table

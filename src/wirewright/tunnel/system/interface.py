@@ -1,0 +1,186 @@
+"""``Interface``: a WireGuard interface of the system, whichever engine is behind it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from wirewright.config import Config
+from wirewright.host.kernel.engine import KernelEngine
+from wirewright.host.userspace.engine import UserspaceEngine
+from wirewright.tunnel.system import down, facts, up
+from wirewright.tunnel.system.host import Host
+from wirewright.tunnel.system.plan import InterfaceError, carry_out, deferred_signals, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from wirewright.host.device import DeviceChange, DeviceState
+    from wirewright.host.engine import Engine, EngineChoice
+    from wirewright.host.resolver import Resolver
+    from wirewright.tunnel.system.plan import Step
+
+DIRECTORY: Final = Path("/etc/wireguard")
+"""Where the file of an interface is looked for that is named without a directory."""
+NAME: Final = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}", re.ASCII)
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+class Interface:
+    """A WireGuard interface of this system, by its name; it need not exist yet.
+
+    ``engine`` is "kernel", "wirewright" (a process of ours behind a TUN device), or "auto": that of the
+    interface if it exists, else the kernel's where the kernel has WireGuard, else ours. All methods raise
+    OSError; those that change the host raise :class:`InterfaceError`, whose text says what failed and that
+    all was undone.
+    """
+
+    def __init__(self, name: str, config: Config | None = None, *, engine: EngineChoice = "auto") -> None:
+        check_name(name)
+        self.name = name
+        self.config = config
+        self.file: Path | None = None
+        """Where the configuration was read from."""
+        self._choice: EngineChoice = engine
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], *, engine: EngineChoice = "auto") -> Self:
+        """Read a ``wg-quick`` file; its name without ``.conf`` is that of the interface."""
+        file = find_file(path)
+        interface = cls(file.name.removesuffix(".conf"), Config.from_file(file), engine=engine)
+        interface.file = file
+        return interface
+
+    @classmethod
+    def existing(cls, name: str | os.PathLike[str]) -> Self:
+        """Give an interface that is there, by its name or its file; it may have come without a file."""
+        file = find_file(name)
+        if file.is_file():
+            return cls.from_file(name)
+        return cls(file.name.removesuffix(".conf"))
+
+    def engine(self) -> Engine:
+        """Give the engine behind it, or that which would make it. Raises InterfaceError if there is none."""
+        engines = {"kernel": KernelEngine(), "wirewright": UserspaceEngine()}
+        for engine in (engines["wirewright"], engines["kernel"]):
+            if engine.has(self.name):
+                if self._choice not in {"auto", engine.name}:
+                    raise InterfaceError(
+                        f"{self.name} is served by the engine {engine.name!r}, not {self._choice!r}"
+                    )
+                return engine
+        wanted = ["kernel", "wirewright"] if self._choice == "auto" else [self._choice]
+        reasons = []
+        for name in wanted:
+            why = engines[name].why_absent()
+            if why is None:
+                return engines[name]
+            reasons.append(why)
+        raise InterfaceError("; ".join(reasons))
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a WireGuard interface of this name."""
+        return UserspaceEngine().has(self.name) or KernelEngine().has(self.name)
+
+    def up(self, tell: Callable[[str], None] = _silent) -> None:
+        """Make the interface and all that belongs to it, or nothing; `tell` hears of each step before."""
+        engine = self.engine()
+        with Host(engine) as host:
+            carry_out(host, self._steps_up(host), tell)
+
+    def steps_up(self) -> list[str]:
+        """Give what :meth:`up` would do, as commands that people know."""
+        with Host(self.engine()) as host:
+            return [step.describe() for step in self._steps_up(host)]
+
+    def down(self, tell: Callable[[str], None] = _silent) -> None:
+        """Delete the interface and all that belongs to it; what cannot be is told at the end."""
+        with Host(self._existing()) as host:
+            self._take_down(host, self._steps_down(host), tell)
+
+    def steps_down(self) -> list[str]:
+        """Give what :meth:`down` would do, as commands that people know."""
+        with Host(self._existing()) as host:
+            return [step.describe() for step in self._steps_down(host)]
+
+    def state(self) -> DeviceState:
+        """Tell its keys, settings and peers."""
+        return self._existing().get(self.name)
+
+    def set(self, change: DeviceChange) -> None:
+        """Change its keys, settings and peers."""
+        self._existing().set(self.name, change)
+
+    def _existing(self) -> Engine:
+        if not self.exists:
+            raise InterfaceError(f"{self.name} is not a WireGuard interface")
+        return self.engine()
+
+    def _configured(self) -> Config:
+        if self.config is None:
+            raise InterfaceError(f"{self.name}: there is no configuration to set it up from")
+        return self.config
+
+    def _steps_up(self, host: Host) -> Sequence[Step]:
+        config = self._configured()
+        if host.network.link(self.name) is not None:
+            raise InterfaceError(f"an interface called {self.name} exists already")
+        known = facts.gather(config, host.network, facts.resolve)
+        return up.plan(self.name, config, known, host.engine.name, self._resolver(config))
+
+    def _steps_down(self, host: Host) -> Sequence[Step]:
+        resolver = self._resolver(self.config) if self.config else None
+        return down.plan(self.name, self.config, self.state(), host.network, resolver)
+
+    @staticmethod
+    def _resolver(config: Config) -> Resolver | None:
+        if not config.interface.dns:
+            return None
+        from wirewright.host.resolver import choose  # noqa: PLC0415 - loads D-Bus
+
+        return choose()
+
+    def _take_down(self, host: Host, steps: Sequence[Step], tell: Callable[[str], None]) -> None:
+        left = []
+        with deferred_signals():
+            for step in steps:
+                tell(step.describe())
+                try:
+                    step.do(host)
+                except OSError as error:
+                    left.append(f"{step.describe()}: {words(error)}")
+        if left:
+            raise InterfaceError(f"{self.name} was taken down, but: {'; '.join(left)}")
+
+
+def interfaces() -> list[str]:
+    """Give the names of all WireGuard interfaces of this network namespace."""
+    found = UserspaceEngine().interfaces()
+    return sorted({*found, *KernelEngine().interfaces()})
+
+
+def check_name(name: str) -> None:
+    """Raise InterfaceError unless `name` may be the name of an interface, as ``wg-quick`` has it."""
+    if not NAME.fullmatch(name) or name in (".", ".."):
+        raise InterfaceError(
+            f"{name!r} cannot be the name of an interface: that has 1 to 15 letters, digits and _=+.-"
+        )
+
+
+def find_file(path: str | os.PathLike[str]) -> Path:
+    """Find the file of a name such as ``wg0``, or of a path that ends in ``.conf``. Raises InterfaceError."""
+    text = os.fspath(path)
+    if NAME.fullmatch(text) and not text.endswith(".conf"):
+        check_name(text)
+        return DIRECTORY / f"{text}.conf"
+    file = Path(text)
+    if file.suffix != ".conf":
+        raise InterfaceError(f"{text}: neither the name of an interface nor a file that ends in .conf")
+    check_name(file.name.removesuffix(".conf"))
+    return file

@@ -1,0 +1,126 @@
+"""From a configuration and what is known of the host to the steps that set the interface up.
+
+The order is ``wg-quick``'s: the commands before, the interface, its settings, addresses, the resolver,
+routes from the longest prefix to the shortest, the commands after. Packets for everything (a network of
+length zero) get a table of their own, which all packets ask but the outer ones, known by their mark; and
+before it the main table is asked for all but its default route, so that what is near is reached as before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wirewright.host.device import DeviceChange, PeerChange
+from wirewright.host.network import RT_TABLE_MAIN, Route, Rule
+from wirewright.tunnel.system import steps
+from wirewright.tunnel.system.facts import OVERHEAD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wirewright.config import Config
+    from wirewright.config.model import Hook, Interface
+    from wirewright.config.values import IPNetwork
+    from wirewright.host.engine import EngineName
+    from wirewright.host.resolver import Resolver
+    from wirewright.tunnel.system.facts import Facts
+    from wirewright.tunnel.system.plan import Step
+
+SMALLEST_MTU_OF_IPV6 = 1280
+
+
+def change_for(config: Config, facts: Facts, fwmark: int | None) -> DeviceChange:
+    """Give what the engine is told: all that the configuration says, and nothing that was there before."""
+    return DeviceChange(
+        private_key=config.interface.private_key,
+        listen_port=config.interface.listen_port,
+        fwmark=fwmark,
+        replace_peers=True,
+        peers=tuple(
+            PeerChange(
+                peer.public_key,
+                preshared_key=peer.preshared_key,
+                endpoint=facts.endpoints[peer.endpoint] if peer.endpoint else None,
+                persistent_keepalive=peer.persistent_keepalive,
+                replace_allowed_ips=True,
+                allowed_ips=peer.allowed_ips,
+            )
+            for peer in config.effective_peers()
+        ),
+    )
+
+
+def plan(
+    name: str,
+    config: Config,
+    facts: Facts,
+    engine: EngineName,
+    resolver: Resolver | None,
+) -> list[Step]:
+    """Give the steps; `resolver` is that of the host, where the configuration names servers."""
+    interface = config.interface
+    mark = interface.fwmark or (facts.free_table if _whole_families(config) else None)
+    mtu = interface.mtu or max(facts.outer_mtu - OVERHEAD, SMALLEST_MTU_OF_IPV6)
+    row: list[Step] = [
+        *hooks(name, interface.pre_up),
+        steps.Create(name, engine),
+        steps.Configure(name, change_for(config, facts, mark or interface.fwmark)),
+        *(steps.AddAddress(name, address) for address in interface.addresses),
+        steps.BringUp(name, mtu),
+    ]
+    if interface.dns and resolver is not None:
+        row.append(steps.SetResolver(name, resolver, interface.dns_servers, interface.search_domains))
+    row += _routes(name, config, mark)
+    return [*row, *hooks(name, interface.post_up)]
+
+
+def hooks(name: str, commands: tuple[Hook, ...]) -> list[Step]:
+    """Give the steps that run commands of the file, ``%i`` being the interface."""
+    return [steps.RunHook(hook, name) for hook in commands]
+
+
+def routed(config: Config) -> list[IPNetwork]:
+    """Give the networks that peers are reached by, the longest prefixes first."""
+    networks = {network for peer in config.effective_peers() for network in peer.allowed_ips}
+    return sorted(networks, key=lambda network: (-network.prefixlen, network.version, network))
+
+
+def _whole_families(config: Config) -> list[IPNetwork]:
+    if config.interface.table not in (None, "auto"):
+        return []
+    return [network for network in routed(config) if network.prefixlen == 0]
+
+
+def _routes(name: str, config: Config, mark: int | None) -> Iterator[Step]:
+    table = config.interface.table
+    if table == "off":
+        return
+    for network in routed(config):
+        if isinstance(table, int):
+            yield steps.AddRoute(name, Route(network, 0, table))
+        elif network.prefixlen == 0 and mark is not None:
+            yield from _default(name, config.interface, network, mark)
+        elif not is_connected(config.interface, network):
+            yield steps.AddRoute(name, Route(network, 0))
+
+
+def is_connected(interface: Interface, network: IPNetwork) -> bool:
+    """Whether the interface's own addresses make the kernel add a route to the network, or one around it."""
+    return any(
+        address.version == network.version
+        # One address of IPv4 is in the table of local ones alone.
+        and (address.version == 6 or address.network.prefixlen < 32)
+        and network.subnet_of(address.network)  # type: ignore[arg-type]
+        for address in interface.addresses
+    )
+
+
+def _default(name: str, interface: Interface, network: IPNetwork, mark: int) -> Iterator[Step]:
+    version = network.version
+    yield steps.AddRoute(name, Route(network, 0, mark))
+    yield steps.AddRule(Rule(version, mark, unless_mark=mark))
+    yield steps.AddRule(Rule(version, RT_TABLE_MAIN, suppress_prefix_length=0))
+    if version == 4:
+        yield steps.SetSysctl(steps.SRC_VALID_MARK, "1")
+    addresses = tuple(address for address in interface.addresses if address.version == version)
+    yield steps.Guard(name, mark, addresses, version)
