@@ -22,7 +22,6 @@ def down(
     The commands of its file (PreDown, PostDown) are run, if there is a file.
     """
     from wirewright.cli.system import shown  # noqa: PLC0415 - loads the core
-
     from wirewright.tunnel.system import Interface  # noqa: PLC0415
 
     found = Interface.existing(interface)

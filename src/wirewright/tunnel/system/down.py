@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from wirewright.host import firewall
 from wirewright.host.network import RT_TABLE_MAIN, Rule
-from wirewright.tunnel.system import steps
+from wirewright.tunnel.system import shared, steps
 from wirewright.tunnel.system.up import hooks
 
 if TYPE_CHECKING:
@@ -78,6 +78,22 @@ class UnsetResolver(steps.Step):
 
 
 @dataclass(frozen=True)
+class ReleaseSysctl(steps.Step):
+    """Need a number of the kernel's no more."""
+
+    name: str
+    interface: str
+
+    def describe(self) -> str:
+        """Give the command that people know for it."""
+        return f"sysctl -q {self.name}=... (as it was before)"
+
+    def do(self, host: Host) -> None:
+        """Set it as it was, unless others need it."""
+        steps.NeedSysctl(self.name, "", self.interface).undo(host)
+
+
+@dataclass(frozen=True)
 class Unguard(steps.Step):
     """Refuse packets from elsewhere no more."""
 
@@ -105,6 +121,8 @@ def plan(
     row.append(Delete(name))
     if firewall.guarded(name):
         row.append(Unguard(name))
+    if shared.is_needed_by(steps.SRC_VALID_MARK, name):
+        row.append(ReleaseSysctl(steps.SRC_VALID_MARK, name))
     if config is not None:
         row += hooks(name, config.interface.post_down)
     return row

@@ -9,8 +9,9 @@ import contextlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from wirewright.host import firewall, sysctl
+from wirewright.host import firewall
 from wirewright.host.network import RT_TABLE_MAIN
+from wirewright.tunnel.system import shared
 
 if TYPE_CHECKING:
     from wirewright.config.model import Hook
@@ -206,25 +207,22 @@ class Guard(Step):
         firewall.unguard(self.interface)
 
 
-@dataclass
-class SetSysctl(Step):
-    """Set a number of the kernel's; undone if it was another."""
+@dataclass(frozen=True)
+class NeedSysctl(Step):
+    """Set a number of the kernel's, as long as the interface is there."""
 
     name: str
     value: str
-    before: str | None = None
+    interface: str
 
     def describe(self) -> str:
         """Give the command that people know for it."""
         return f"sysctl -q {self.name}={self.value}"
 
     def do(self, host: Host) -> None:
-        """Set it, and remember what it was."""
-        self.before = sysctl.read(self.name)
-        if self.before != self.value:
-            sysctl.write(self.name, self.value)
+        """Set it, and note what it was."""
+        shared.need(self.name, self.value, self.interface)
 
     def undo(self, host: Host) -> None:
-        """Set it as it was."""
-        if self.before is not None and self.before != self.value:
-            sysctl.write(self.name, self.before)
+        """Set it as it was, unless others need it."""
+        shared.release(self.name, self.interface, [link.name for link in host.network.links()])

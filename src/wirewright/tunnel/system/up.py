@@ -121,6 +121,6 @@ def _default(name: str, interface: Interface, network: IPNetwork, mark: int) -> 
     yield steps.AddRule(Rule(version, mark, unless_mark=mark))
     yield steps.AddRule(Rule(version, RT_TABLE_MAIN, suppress_prefix_length=0))
     if version == 4:
-        yield steps.SetSysctl(steps.SRC_VALID_MARK, "1")
+        yield steps.NeedSysctl(steps.SRC_VALID_MARK, "1", name)
     addresses = tuple(address for address in interface.addresses if address.version == version)
     yield steps.Guard(name, mark, addresses, version)
