@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from wirewright.tunnel.system import Interface, InterfaceError, InterruptedPlanError, interface
+from wirewright.tunnel.system import Interface, InterfaceError, InterruptedPlanError, up
 
 LOOK = (
-    "ip -o link | sed 's/state [A-Z]* //'; ip -o address; ip -4 route show table all; ip -6 route show table all;"
+    "ip -o link | sed 's/state [A-Z]* //'; ip -o address;"
+    "ip -4 route show table all; ip -6 route show table all;"
     "ip -4 rule; ip -6 rule; nft list ruleset; sysctl net.ipv4.conf.all.src_valid_mark;"
     "ls /var/run/wireguard; ls /run/wirewright; cat /tmp/resolver"
 )
@@ -55,7 +56,7 @@ def interrupt() -> None:
 
 def attempt(conf: str, at: int, amiss: Callable[[], None], *, late: bool) -> int:
     """Set it up with trouble at one step; return how many steps there are."""
-    made = interface.up.plan
+    made: Any = up.plan
     count = 0
 
     def troubled(*arguments: Any) -> list[Any]:
@@ -65,7 +66,7 @@ def attempt(conf: str, at: int, amiss: Callable[[], None], *, late: bool) -> int
         steps[at] = Trouble(steps[at], amiss, late=late)
         return steps
 
-    interface.up.plan = troubled
+    up.__dict__["plan"] = troubled
     try:
         Interface.from_file(conf, engine="wirewright").up()
     except (InterfaceError, InterruptedPlanError) as error:
@@ -78,7 +79,7 @@ def attempt(conf: str, at: int, amiss: Callable[[], None], *, late: bool) -> int
         assert (amiss, at) == (interrupt, count - 1)
         Interface.from_file(conf, engine="wirewright").down()
     finally:
-        interface.up.plan = made
+        up.__dict__["plan"] = made
     return count
 
 

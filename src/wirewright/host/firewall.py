@@ -14,6 +14,7 @@ import errno
 import os
 import sys
 from ipaddress import IPv4Address
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from pyroute2.netlink import NLM_F_APPEND, NLM_F_CREATE
@@ -57,7 +58,7 @@ def guard(interface: str, mark: int, addresses: Iterable[IPAddress], version: in
     passed over. A guard that is there already is replaced. The errno is EOPNOTSUPP where the kernel has no
     nf_tables, or lacks a part of it.
     """
-    table = _table(interface)
+    table = table_of(interface)
     own = [address for address in dict.fromkeys(addresses) if address.version == version]
     # The first makes sure that there is one to delete.
     requests = [
@@ -78,10 +79,9 @@ def guard(interface: str, mark: int, addresses: Iterable[IPAddress], version: in
 
 
 def unguard(interface: str) -> None:
-    """Remove the guard of an interface, in both families; nothing else, and silently if there is none."""
-    table = _table(interface)
+    """Remove the guard of an interface, ours or ``wg-quick``'s, in both families, if there is one."""
     failed: RefusedError | None = None
-    for family in NFPROTO.values():
+    for family, table in product(NFPROTO.values(), _tables(interface)):
         try:
             transact(family, [_delete_table(table)])
         except RefusedError as refused:
@@ -92,18 +92,24 @@ def unguard(interface: str) -> None:
 
 
 def guarded(interface: str) -> bool:
-    """Whether an interface is guarded, in either family."""
-    table = _table(interface)
+    """Whether an interface is guarded, by us or by ``wg-quick``, in either family."""
     try:
-        return any(has_table(family, table) for family in NFPROTO.values())
+        return any(
+            has_table(family, table) for family, table in product(NFPROTO.values(), _tables(interface))
+        )
     except RefusedError as refused:
         raise _told(interface, refused) from None
 
 
-def _table(interface: str) -> str:
+def table_of(interface: str) -> str:
+    """Give the name of the tables, one a family, that guard an interface."""
     if not 0 < len(interface.encode("utf-8", "surrogateescape")) < NAME_SIZE or not interface.isprintable():
         raise OSError(errno.EINVAL, "the name of an interface has 1 to 15 bytes", interface)
     return f"wirewright-{interface}"
+
+
+def _tables(interface: str) -> tuple[str, str]:
+    return table_of(interface), f"wg-quick-{interface}"
 
 
 def _told(interface: str, refused: RefusedError) -> OSError:

@@ -69,7 +69,7 @@ class UnsetResolver(steps.Step):
 
     def describe(self) -> str:
         """Give the command that people know for it."""
-        return self.resolver.describe_unset(self.interface)
+        return " && ".join(self.resolver.describe_unset(self.interface))
 
     def do(self, host: Host) -> None:
         """Tell the resolver."""

@@ -58,10 +58,10 @@ def resolve(endpoint: Endpoint, *, pause: float = 1.0) -> SocketAddress:
                 raise InterfaceError(f"the endpoint {endpoint}: {error.strerror}") from None
             time.sleep(pause * 1.2**attempt)
         else:
-            family, _, _, _, address = found[0]
-            host = str(address[0])
-            if family == socket.AF_INET6 and address[3] and "%" not in host:
-                host = f"{host}%{socket.if_indextoname(address[3])}"
+            host, _, *more = found[0][4]
+            scope = more[1] if len(more) == 2 else 0
+            if scope and "%" not in str(host):
+                host = f"{host}%{socket.if_indextoname(int(scope))}"
             return SocketAddress(ip_address(host), endpoint.port)
     raise AssertionError("the last attempt returns or raises")
 

@@ -66,7 +66,7 @@ class Interface:
 
     def engine(self) -> Engine:
         """Give the engine behind it, or that which would make it. Raises InterfaceError if there is none."""
-        engines = {"kernel": KernelEngine(), "wirewright": UserspaceEngine()}
+        engines: dict[str, Engine] = {"kernel": KernelEngine(), "wirewright": UserspaceEngine()}
         for engine in (engines["wirewright"], engines["kernel"]):
             if engine.has(self.name):
                 if self._choice not in {"auto", engine.name}:

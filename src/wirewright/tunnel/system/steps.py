@@ -128,7 +128,7 @@ class SetResolver(Step):
 
     def describe(self) -> str:
         """Give the command that people know for it."""
-        return self.resolver.describe(self.interface, self.servers, self.domains)
+        return " && ".join(self.resolver.describe(self.interface, self.servers, self.domains))
 
     def do(self, host: Host) -> None:
         """Tell the resolver."""
