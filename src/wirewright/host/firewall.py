@@ -79,7 +79,7 @@ def guard(interface: str, mark: int, addresses: Iterable[IPAddress], version: in
 
 
 def unguard(interface: str) -> None:
-    """Remove the guard of an interface, ours or ``wg-quick``'s, in both families, if there is one."""
+    """Remove the guard of an interface, ours or wg-quick's, in both families, if there is one."""
     failed: RefusedError | None = None
     for family, table in product(NFPROTO.values(), _tables(interface)):
         try:
