@@ -24,7 +24,7 @@ need dbus-daemon dbus-daemon
 # Not installed, since they take /etc/resolv.conf over, but unpacked for hosts of the lab.
 unpacked=$(dirname "$0")/../.cache/lab
 absent=
-for package in openresolv resolvconf systemd systemd-resolved libsystemd-shared; do
+for package in openresolv resolvconf systemd-resolved libsystemd-shared; do
     [ -e "$unpacked/$package" ] || absent="$absent $package"
 done
 
