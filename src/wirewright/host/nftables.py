@@ -33,6 +33,7 @@ NETLINK_NETFILTER = 12
 NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END = 16, 17
 NLMSG_ERROR = 2
 HEADER: Final = struct.Struct("=IHHII")
+ERROR_SIZE: Final = HEADER.size + 4
 
 RECEIVED = 65_536
 PATIENCE: Final = 10.0
@@ -121,7 +122,7 @@ def _answers(data: bytes) -> Iterator[tuple[int, int]]:
     at = 0
     while at + HEADER.size <= len(data):
         size, kind, _, number, _ = HEADER.unpack_from(data, at)
-        if kind == NLMSG_ERROR:
+        if kind == NLMSG_ERROR and at + ERROR_SIZE <= len(data):
             (code,) = struct.unpack_from("=i", data, at + HEADER.size)
             yield number, -code
         at += max(HEADER.size, size + -size % 4)

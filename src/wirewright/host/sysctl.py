@@ -7,6 +7,7 @@ slash, as in ``net.ipv4.conf.eth0/7.forwarding``. Both functions raise OSError w
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 SETTINGS = Path("/proc/sys")
@@ -15,8 +16,6 @@ _SWAPPED = str.maketrans("./", "/.")
 _REASONS = {
     errno.ENOENT: "this kernel, or this network namespace, has no such setting",
     errno.EROFS: "/proc/sys is read-only, as in most containers; set it where the container is started",
-    errno.EACCES: "this takes root",
-    errno.EPERM: "this takes root",
     errno.EINVAL: "the kernel does not take this value",
 }
 
@@ -63,4 +62,7 @@ def _is(path: Path, value: str) -> bool:
 def _told(what: str, error: OSError) -> OSError:
     """Say what could not be done, why, and what to do about it."""
     number = error.errno or errno.EIO
-    return OSError(number, f"{what}: {_REASONS.get(number, error.strerror or str(error))}")
+    reason = _REASONS.get(number, error.strerror or str(error))
+    if number in (errno.EACCES, errno.EPERM) and os.geteuid() != 0:
+        reason = "this takes root"
+    return OSError(number, f"{what}: {reason}")
