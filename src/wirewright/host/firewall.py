@@ -14,8 +14,7 @@ import errno
 import os
 import sys
 from ipaddress import IPv4Address
-from itertools import product
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from pyroute2.netlink import NLM_F_APPEND, NLM_F_CREATE
 from pyroute2.netlink.nfnetlink.nftsocket import (
@@ -49,6 +48,11 @@ DESTINATION: Final = {4: (16, 4), 6: (24, 16)}
 """Where in a packet's header its destination is: offset and length, in bytes."""
 NAME_SIZE = 16
 
+Owner: TypeAlias = Literal["wirewright", "wg-quick"]
+OURS: Final = "wirewright"
+OWNERS: Final[tuple[Owner, ...]] = ("wirewright", "wg-quick")
+"""Whose guards are alike but for the names of their tables."""
+
 
 def guard(interface: str, mark: int, addresses: Iterable[IPAddress], version: int) -> None:
     """Guard an interface in one family, IP version 4 or 6, all or nothing.
@@ -78,10 +82,11 @@ def guard(interface: str, mark: int, addresses: Iterable[IPAddress], version: in
         raise _told(interface, refused) from None
 
 
-def unguard(interface: str) -> None:
-    """Remove the guard of an interface, ours or wg-quick's, in both families, if there is one."""
+def unguard(interface: str, owner: Owner = OURS) -> None:
+    """Remove a guard of an interface, in both families; nothing else, and silently if there is none."""
+    table = table_of(interface, owner)
     failed: RefusedError | None = None
-    for family, table in product(NFPROTO.values(), _tables(interface)):
+    for family in NFPROTO.values():
         try:
             transact(family, [_delete_table(table)])
         except RefusedError as refused:
@@ -91,25 +96,20 @@ def unguard(interface: str) -> None:
         raise _told(interface, failed)
 
 
-def guarded(interface: str) -> bool:
-    """Whether an interface is guarded, by us or by ``wg-quick``, in either family."""
+def guarded(interface: str, owner: Owner = OURS) -> bool:
+    """Whether an interface is guarded by us, or by another who does the same, in either family."""
+    table = table_of(interface, owner)
     try:
-        return any(
-            has_table(family, table) for family, table in product(NFPROTO.values(), _tables(interface))
-        )
+        return any(has_table(family, table) for family in NFPROTO.values())
     except RefusedError as refused:
         raise _told(interface, refused) from None
 
 
-def table_of(interface: str) -> str:
+def table_of(interface: str, owner: Owner = OURS) -> str:
     """Give the name of the tables, one a family, that guard an interface."""
     if not 0 < len(interface.encode("utf-8", "surrogateescape")) < NAME_SIZE or not interface.isprintable():
         raise OSError(errno.EINVAL, "the name of an interface has 1 to 15 bytes", interface)
-    return f"wirewright-{interface}"
-
-
-def _tables(interface: str) -> tuple[str, str]:
-    return table_of(interface), f"wg-quick-{interface}"
+    return f"{owner}-{interface}"
 
 
 def _told(interface: str, refused: RefusedError) -> OSError:

@@ -49,15 +49,23 @@ def choose() -> Resolver:
 
     OSError: there is neither. It says what to install.
     """
-    absent = resolved.why_absent()
-    if absent is None:
-        return resolved.Resolved()
-    tool = resolvconf.find()
-    if tool is not None:
-        return resolvconf.Resolvconf(tool)
+    if found := present():
+        return found[0]
     raise OSError(
         errno.ENOPKG,
-        f"nothing here takes DNS servers for an interface: {absent}, and there is no resolvconf; "
+        f"nothing here takes DNS servers for an interface: {resolved.why_absent()}, "
+        "and there is no resolvconf; "
         "install openresolv, or have systemd-resolved asked "
         "(ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf)",
     )
+
+
+def present() -> list[Resolver]:
+    """Give every way that this host has, the one to be used first; each may be asked to unset."""
+    found: list[Resolver] = []
+    if resolved.why_absent() is None:
+        found.append(resolved.Resolved())
+    tool = resolvconf.find()
+    if tool is not None:
+        found.append(resolvconf.Resolvconf(tool))
+    return found

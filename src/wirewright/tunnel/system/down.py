@@ -17,6 +17,8 @@ from wirewright.tunnel.system import shared, steps
 from wirewright.tunnel.system.up import hooks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wirewright.config import Config
     from wirewright.host.device import DeviceState
     from wirewright.host.network import Network
@@ -98,29 +100,32 @@ class Unguard(steps.Step):
     """Refuse packets from elsewhere no more."""
 
     interface: str
+    owner: firewall.Owner
 
     def describe(self) -> str:
         """Give the command that people know for it."""
-        return f"nft delete table {firewall.table_of(self.interface)}"
+        return f"nft delete table {firewall.table_of(self.interface, self.owner)}"
 
     def do(self, host: Host) -> None:
         """Delete the tables, if there are any."""
-        firewall.unguard(self.interface)
+        firewall.unguard(self.interface, self.owner)
 
 
 def plan(
-    name: str, config: Config | None, state: DeviceState | None, network: Network, resolver: Resolver | None
+    name: str,
+    config: Config | None,
+    state: DeviceState | None,
+    network: Network,
+    resolvers: Sequence[Resolver],
 ) -> list[Step]:
     """Give the steps; without a configuration there are no hooks to run."""
     row: list[Step] = []
     if config is not None:
         row += hooks(name, config.interface.pre_down)
     row += _rules(state, network)
-    if resolver is not None:
-        row.append(UnsetResolver(name, resolver))
+    row += [UnsetResolver(name, resolver) for resolver in resolvers]
     row.append(Delete(name))
-    if firewall.guarded(name):
-        row.append(Unguard(name))
+    row += [Unguard(name, owner) for owner in firewall.OWNERS if firewall.guarded(name, owner)]
     if shared.is_needed_by(steps.SRC_VALID_MARK, name):
         row.append(ReleaseSysctl(steps.SRC_VALID_MARK, name))
     if config is not None:

@@ -135,8 +135,13 @@ class Interface:
         return up.plan(self.name, config, known, host.engine.name, self._resolver(config))
 
     def _steps_down(self, host: Host) -> Sequence[Step]:
-        resolver = self._resolver(self.config) if self.config else None
-        return down.plan(self.name, self.config, self.state(), host.network, resolver)
+        resolvers: Sequence[Resolver] = ()
+        if self.config is None or self.config.interface.dns:
+            from wirewright.host.resolver import present  # noqa: PLC0415 - loads D-Bus
+
+            # Which one was told, may have changed since.
+            resolvers = present()
+        return down.plan(self.name, self.config, self.state(), host.network, resolvers)
 
     @staticmethod
     def _resolver(config: Config) -> Resolver | None:
