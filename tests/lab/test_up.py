@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.nodes import INNER, OUTER, Node, cable, peer_section
+from tests.lab.nodes import INNER, OURS, OUTER, Node, cable, peer_section
+from wirewright.keys import SecretKey
 from wirewright.lab import Lab, Machine, RunError
 
 HERE = Path(__file__).parent
@@ -93,3 +94,144 @@ def test_two_tunnels_to_one_network_are_told_of_each_other(tmp_path: Path) -> No
             ww(lab["a"], "up", str(other), "--engine", "wirewright")
         assert second.is_gone()
         assert not first.is_gone()
+
+
+def test_hooks_run_in_their_order_and_know_the_interface(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        name = "a_=+.-123456789"
+        assert len(name) == 15
+        a, said = Node(lab["a"], name=name), tmp_path / "said"
+        hooks = ("PreUp", "PreUp", "PostUp", "PostUp", "PreDown", "PostDown")
+        lines = [
+            f"{hook} = echo {number} %i $(ip -o link show %i 2>/dev/null | wc -l) >> {said}"
+            for number, hook in enumerate(hooks)
+        ]
+        file = file_for(a, tmp_path, more="\n".join(lines))
+        ww(lab["a"], "up", str(file), "--engine", "wirewright")
+        ww(lab["a"], "down", str(file))
+        there = (0, 0, 1, 1, 1, 0)
+        assert said.read_text().splitlines() == [f"{i} {name} {is_there}" for i, is_there in enumerate(there)]
+        assert a.is_gone()
+
+
+def test_a_hook_that_fails_undoes_all_and_is_named(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        a = Node(lab["a"])
+        file = file_for(a, tmp_path, more="PostUp = exit 3")
+        with pytest.raises(RunError, match="exit 3: the hook failed, exit status 3; everything was undone"):
+            ww(lab["a"], "up", str(file), "--engine", "wirewright")
+        assert a.is_gone()
+
+
+def test_a_key_in_a_hook_is_in_no_argument(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        a, said = Node(lab["a"]), tmp_path / "said"
+        key = SecretKey.generate().expose()
+        file = file_for(
+            a, tmp_path, more=f"PostUp = : {key}; cat /proc/$$/cmdline /proc/$PPID/cmdline > {said}"
+        )
+        shown = ww(lab["a"], "up", str(file), "--engine", "wirewright")
+        assert "cmdline" in shown
+        assert key not in shown
+        assert b"ww" in said.read_bytes()
+        assert key.encode() not in said.read_bytes()
+        ww(lab["a"], "down", str(file))
+
+
+@pytest.mark.parametrize(("table", "where"), [("off", None), ("auto", "main"), ("1234", "1234")])
+def test_routes_go_where_the_file_says(table: str, where: str | None, tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        a = Node(lab["a"])
+        networks = ("10.9.0.0/16", "fd09::/64")
+        peer = peer_section(Node(lab["b"]), endpoint=OUTER[4][1], allowed=networks)
+        file = file_for(a, tmp_path, peer, more=f"Table = {table}")
+        ww(lab["a"], "up", str(file), "--engine", "wirewright")
+        for family, network in zip("46", networks, strict=True):
+            shown = lab["a"].run("ip", f"-{family}", "route", "show", "table", "all", network).stdout
+            if where is None:
+                assert network not in shown
+            else:
+                assert network in shown
+                assert (f"table {where}" in shown) == (where != "main")
+        ww(lab["a"], "down", str(file))
+
+
+def test_the_mtu_is_the_file_s_or_what_the_way_to_the_peers_carries(tmp_path: Path) -> None:
+    with Lab(cable(mtu=1400)) as lab:
+        a = Node(lab["a"])
+        peer = peer_section(Node(lab["b"]), endpoint=OUTER[4][1], allowed=("10.9.0.0/16",))
+        for more, mtu in (("", 1320), ("MTU = 1300", 1300)):
+            file = file_for(a, tmp_path, peer, more=more)
+            ww(lab["a"], "up", str(file), "--engine", "wirewright")
+            assert f"mtu {mtu} " in lab["a"].run("ip", "-o", "link", "show", "wg0").stdout
+            ww(lab["a"], "down", str(file))
+
+
+def test_ipv6_alone_inside_and_outside(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        a, b = Node(lab["a"], ("fd07::1",)), Node(lab["b"], addresses=("fd07::2", "2001:db8::9"))
+        b.start().setconf(peer_section(a))
+        peer = peer_section(b, endpoint=OUTER[6][1], allowed=("::/0",))
+        file = file_for(a, tmp_path, peer, addresses="fd07::1/64")
+        ww(lab["a"], "up", str(file), "--engine", "wirewright")
+        a.ping("2001:db8::9")
+        assert lab["a"].run("ip", "-4", "rule").stdout.count("\n") == 3
+        ww(lab["a"], "down", "wg0")
+        assert a.is_gone()
+
+
+def test_an_address_twice_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        a = Node(lab["a"])
+        file = file_for(a, tmp_path, addresses="10.7.0.1/24, 10.7.0.1/24")
+        with pytest.raises(RunError, match=r"10\.7\.0\.1/24.*File exists; everything was undone"):
+            ww(lab["a"], "up", str(file), "--engine", "wirewright")
+        assert a.is_gone()
+
+
+def test_wrong_words_are_told(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        file = file_for(Node(lab["a"]), tmp_path)
+        for words, said in (
+            (("up", str(file), "--engine", "kernel"), "this kernel has no WireGuard"),
+            (("up", str(file), "--engine", "other"), "there is no engine 'other'"),
+            (("up", "nowhere"), "nowhere.conf: No such file"),
+            (("up", str(tmp_path)), "neither the name of an interface nor a file that ends in .conf"),
+            (("up", str(tmp_path / "a-name-that-is-too-long.conf")), "cannot be the name of an interface"),
+            (("down", "wg0"), "wg0 is not a WireGuard interface"),
+            (("down", "eth0"), "eth0 is not a WireGuard interface"),
+        ):
+            outcome = lab["a"].run(str(WW), *words, check=False)
+            assert outcome.returncode in {1, 2}
+            assert said in outcome.stderr, words
+            assert "Traceback" not in outcome.stderr
+
+
+def test_a_file_that_others_can_read_is_warned_of(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        file = file_for(Node(lab["a"]), tmp_path)
+        assert "Warning" not in ww(lab["a"], "up", str(file), "--dry-run")
+        file.chmod(0o644)
+        assert f"other users may read or write {file}" in ww(lab["a"], "up", str(file), "--dry-run")
+
+
+@pytest.mark.parametrize("up", ["ww", "wg-quick"])
+def test_what_one_set_up_the_other_takes_down(up: str, tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        a = Node(lab["a"])
+        peer = peer_section(Node(lab["b"]), endpoint=OUTER[4][1], allowed=("0.0.0.0/0", "::/0"))
+        file = file_for(a, tmp_path, peer)
+        look = "ip -4 rule; ip -6 rule; nft list ruleset; ip -4 route show table all; ip -o link | wc -l"
+        before = lab["a"].run("sh", "-c", look).stdout
+        quick = {"WG_QUICK_USERSPACE_IMPLEMENTATION": OURS}
+        commands = {"ww": (str(WW),), "wg-quick": ("wg-quick",)}
+        down = next(name for name in commands if name != up)
+        lab["a"].run(*commands[up], "up", str(file), env=quick)
+        assert lab["a"].run("sh", "-c", look).stdout != before
+        lab["a"].run(*commands[down], "down", str(file), env=quick)
+        if down == "wg-quick":
+            # It does not know the table that we guard with.
+            lab["a"].run(
+                "sh", "-c", "nft delete table ip wirewright-wg0; nft delete table ip6 wirewright-wg0"
+            )
+        assert lab["a"].run("sh", "-c", look).stdout == before
