@@ -15,7 +15,7 @@ LOOK = (
     "ip -o link | sed 's/state [A-Z]* //'; ip -o address;"
     "ip -4 route show table all; ip -6 route show table all;"
     "ip -4 rule; ip -6 rule; nft list ruleset; sysctl net.ipv4.conf.all.src_valid_mark;"
-    "ls /var/run/wireguard; ls /run/wirewright; cat /tmp/resolver"
+    "ls /var/run/wireguard; ls /run/wirewright/$(stat -Lc %i /proc/self/ns/net); cat /tmp/resolver"
 )
 
 

@@ -20,11 +20,11 @@ RUN: Final = Path("/run/wirewright")
 _BEFORE: Final = "before"
 
 
-def need(name: str, value: str, interface: str) -> None:
-    """Set a sysctl for an interface, and note what it was if nobody needed it. Raises OSError."""
+def need(name: str, value: str, interface: str, existing: Iterable[str]) -> None:
+    """Set a sysctl for an interface, and note what it was unless one that exists needs it. Raises OSError."""
     folder = _folder(name)
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if not _needed(folder, ()):
+    if not _needed(folder, existing):
         folder.joinpath(_BEFORE).write_text(sysctl.read(name))
     _note(folder, interface).touch()
     sysctl.write(name, value)
@@ -59,11 +59,11 @@ def _needed(folder: Path, existing: Iterable[str]) -> bool:
     """Whether an interface needs it; of those that went without a word, the notes are removed."""
     known = set(existing)
     needed = False
-    for note in folder.glob("for-*") if folder.is_dir() else ():
-        if known and note.name.removeprefix("for-") not in known:
-            note.unlink(missing_ok=True)
-        else:
+    for note in list(folder.glob("for-*")):
+        if note.name.removeprefix("for-") in known:
             needed = True
+        else:
+            note.unlink(missing_ok=True)
     return needed
 
 
