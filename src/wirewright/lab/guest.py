@@ -18,18 +18,25 @@ from pathlib import Path
 from types import TracebackType
 
 from .initramfs import GuestError, Image, found
+from .share import SharedFolder
 
 BOOT_SECONDS = 90
 COMMAND_SECONDS = 60
+MEMORY = "384M"
+SHARED_ROOT = "/share"
 
 
 class Guest:
     """A running guest. Its network card is the tap device ``tap`` of the namespace that QEMU is started in.
 
-    ``prefix`` goes before QEMU's command line: ``("ip", "netns", "exec", name)``.
+    ``prefix`` goes before QEMU's command line: ``("ip", "netns", "exec", name)``. ``share`` is a root of
+    programs, mostly this machine's own, that the guest is to have too: it reads them where they are.
     """
 
-    def __init__(self, image: Image, tap: str, prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self, image: Image, tap: str, prefix: Sequence[str] = (), *, share: Path | None = None
+    ) -> None:
+        self._share = None if share is None else SharedFolder(share)
         self._directory = tempfile.TemporaryDirectory(prefix="guest-")
         self._path = Path(self._directory.name)
         self._image, self._tap, self._prefix = image, tap, tuple(prefix)
@@ -55,6 +62,8 @@ class Guest:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+        if self._share is not None:
+            self._share.close()
         self._directory.cleanup()
 
     def run(self, command: str | Sequence[str], seconds: float = COMMAND_SECONDS) -> str:
@@ -70,6 +79,11 @@ class Guest:
             raise GuestError(f"{line}: exit status {int(status)}: {output}")
         return output
 
+    def run_shared(self, *command: str, seconds: float = COMMAND_SECONDS) -> str:
+        """Run a program of the shared root, with the guest's kernel under it; otherwise as `run`."""
+        assert self._share is not None, "the guest shares no folder"
+        return self.run(["chroot", SHARED_ROOT, *command], seconds)
+
     @property
     def console(self) -> str:
         """What the kernel has said so far."""
@@ -78,17 +92,19 @@ class Guest:
         return ""
 
     def _start(self) -> None:
+        share = [] if self._share is None else self._share.start(self._path / "share", MEMORY)
         command = [
             *self._prefix,
             found("qemu-system-x86_64"),
             *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none"),
-            *("-machine", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "256"),
+            *("-machine", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", MEMORY),
             *("-kernel", str(self._image.kernel), "-initrd", str(self._image.initramfs)),
             *("-append", "console=ttyS0 panic=-1 quiet mitigations=off tsc=reliable"),
             *("-serial", f"file:{self._path / 'console'}"),
             *("-serial", f"unix:{self._path / 'commands'},server=on,wait=off"),
             *("-netdev", f"tap,id=net,ifname={self._tap},script=no,downscript=no"),
             *("-device", "virtio-net-pci,netdev=net,romfile="),
+            *share,
         ]
         environment = {"PATH": os.environ.get("PATH", os.defpath), "TMPDIR": str(self._path)}
         log = (self._path / "qemu").open("wb")
@@ -99,6 +115,9 @@ class Guest:
         deadline = time.monotonic() + BOOT_SECONDS
         self._connect(deadline)
         self._take(b"wirewright guest is up\n", deadline)
+        if self._share is not None:
+            for line in self._share.mounts(SHARED_ROOT):
+                self.run(line)
 
     def _connect(self, deadline: float) -> None:
         while True:

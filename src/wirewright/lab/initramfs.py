@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import gzip
+import hashlib
 import shutil
 import stat
 import subprocess
@@ -16,8 +17,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# What WireGuard and the virtual network card need; their dependencies are looked up.
-MODULES = ("virtio_pci", "virtio_net", "wireguard", "chacha-x86_64", "poly1305-x86_64", "curve25519-x86_64")
+# What WireGuard, the virtual network card and a shared folder need; their dependencies are looked up.
+CIPHERS = ("chacha-x86_64", "poly1305-x86_64", "curve25519-x86_64")
+MODULES = ("virtio_pci", "virtio_net", "virtiofs", "wireguard", *CIPHERS)
 PROGRAMS = ("wg", "ip")
 
 # Commands come and answers go over the second serial port; the first one is the kernel's.
@@ -59,7 +61,9 @@ def build(cache: Path) -> Image:
     with (cache / "lock").open("w") as lock:
         # One builds it, the others wait and find it.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        image = Image(cache / "vmlinuz", cache / "initramfs.gz")
+        # Checkouts share the folder; what they put in may differ.
+        what = hashlib.sha256(repr((INIT, MODULES, PROGRAMS)).encode()).hexdigest()[:12]
+        image = Image(cache / f"vmlinuz-{what}", cache / f"initramfs-{what}.gz")
         if not (image.kernel.exists() and image.initramfs.exists()):
             make(image, cache)
     return image

@@ -86,6 +86,22 @@ class Writer:
         self.length += len(content)
 
 
+def messages(buffer: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+    """Walk over the messages of one read: type, flags and what follows the header, in place.
+
+    Raises ValueError where a length is impossible.
+    """
+    at = 0
+    while at < len(buffer):
+        if len(buffer) - at < HEADER.size:
+            raise ValueError("a netlink message is cut off")
+        length, kind, flags, _, _ = HEADER.unpack_from(buffer, at)
+        if not HEADER.size <= length <= len(buffer) - at:
+            raise ValueError("a netlink message has an impossible length")
+        yield kind, flags, buffer[at + HEADER.size : at + length]
+        at += length + -length % 4
+
+
 def attributes(buffer: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Walk over attributes: the type of each, and its content in place.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import TYPE_CHECKING, Any
@@ -39,9 +40,9 @@ class Dump:
             elif kind == DeviceAttribute.PRIVATE_KEY:
                 device["private_key"] = SecretKey.from_buffer(content) if _is_key(content) else None
             elif kind == DeviceAttribute.LISTEN_PORT:
-                (device["listen_port"],) = struct.unpack("=H", content)
+                device["listen_port"] = number("=H", content)
             elif kind == DeviceAttribute.FWMARK:
-                (device["fwmark"],) = struct.unpack("=I", content)
+                device["fwmark"] = number("=I", content)
             elif kind == DeviceAttribute.PEERS:
                 for _, peer in attributes(content):
                     self._add_peer(peer)
@@ -71,39 +72,55 @@ class Dump:
 def _peer(key: PublicKey, told: dict[int, memoryview]) -> PeerState:
     preshared = told.get(PeerAttribute.PRESHARED_KEY)
     endpoint = told.get(PeerAttribute.ENDPOINT)
-    seconds, nanoseconds = struct.unpack("=qq", told.get(PeerAttribute.LAST_HANDSHAKE_TIME, bytes(16)))
+    since = told.get(PeerAttribute.LAST_HANDSHAKE_TIME)
     return PeerState(
         public_key=key,
         preshared_key=PresharedKey.from_buffer(preshared) if preshared and _is_key(preshared) else None,
         endpoint=_endpoint(bytes(endpoint)) if endpoint else None,
-        persistent_keepalive=_number("=H", told.get(PeerAttribute.PERSISTENT_KEEPALIVE_INTERVAL)),
-        latest_handshake=seconds * 1_000_000_000 + nanoseconds,
-        received=_number("=Q", told.get(PeerAttribute.RX_BYTES)),
-        sent=_number("=Q", told.get(PeerAttribute.TX_BYTES)),
-        protocol_version=_number("=I", told.get(PeerAttribute.PROTOCOL_VERSION)),
+        persistent_keepalive=_told("=H", told.get(PeerAttribute.PERSISTENT_KEEPALIVE_INTERVAL)),
+        latest_handshake=_time(since) if since else 0,
+        received=_told("=Q", told.get(PeerAttribute.RX_BYTES)),
+        sent=_told("=Q", told.get(PeerAttribute.TX_BYTES)),
+        protocol_version=_told("=I", told.get(PeerAttribute.PROTOCOL_VERSION)),
     )
 
 
-def _number(form: str, content: memoryview | None) -> int:
-    if content is None:
-        return 0
-    (number,) = struct.unpack(form, content)
-    return int(number)
+def number(form: str, content: memoryview) -> int:
+    """Read a number. Raises ValueError where it has another size."""
+    if len(content) != struct.calcsize(form):
+        raise ValueError("a number of a netlink message has an unknown size")
+    return int(struct.unpack(form, content)[0])
+
+
+def _told(form: str, content: memoryview | None) -> int:
+    return 0 if content is None else number(form, content)
+
+
+def _time(content: memoryview) -> int:
+    # struct __kernel_timespec
+    if len(content) != 16:
+        raise ValueError("a time of a netlink message has an unknown size")
+    seconds, nanoseconds = struct.unpack("=qq", content)
+    return int(seconds * 1_000_000_000 + nanoseconds)
 
 
 def _is_key(content: memoryview) -> bool:
-    return len(content) == KEY_LENGTH and any(content)
+    if len(content) != KEY_LENGTH:
+        raise ValueError("a key of a netlink message has not 32 bytes")
+    return any(content)
 
 
 def _endpoint(content: bytes) -> SocketAddress:
-    family, port = struct.unpack_from("=H", content)[0], struct.unpack_from("!H", content, 2)[0]
-    if family == socket.AF_INET:
+    # struct sockaddr_in or sockaddr_in6: the family in the machine's order, the port in the network's.
+    family = int.from_bytes(content[:2], sys.byteorder)
+    port = int.from_bytes(content[2:4], "big")
+    if (family, len(content)) == (socket.AF_INET, 16):
         return SocketAddress(IPv4Address(content[4:8]), port)
-    if family == socket.AF_INET6:
-        (scope,) = struct.unpack_from("=I", content, 24)
+    if (family, len(content)) == (socket.AF_INET6, 28):
+        scope = int.from_bytes(content[24:28], sys.byteorder)
         address = IPv6Address(content[8:24])
         return SocketAddress(IPv6Address(f"{address}%{_interface(scope)}") if scope else address, port)
-    raise ValueError(f"an endpoint has the unknown address family {family}")
+    raise ValueError(f"an endpoint has the unknown address family {family}, or a size not its own")
 
 
 def _interface(number: int) -> str:
@@ -118,7 +135,7 @@ def _network(part: memoryview) -> IPNetwork:
     told = dict(attributes(part))
     try:
         address = bytes(told[AllowedIPAttribute.IPADDR])
-        length = told[AllowedIPAttribute.CIDR_MASK][0]
+        length = number("=B", told[AllowedIPAttribute.CIDR_MASK])
     except KeyError:
         raise ValueError("an allowed IP lacks its address or its length") from None
     return ip_network((address, length))

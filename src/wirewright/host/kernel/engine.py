@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from wirewright.host.device import DeviceChange, PeerChange
 from wirewright.host.kernel.family import WireGuardFamily
+from wirewright.host.kernel.removals import any_left, own_removals, without_removals
 from wirewright.host.network import Network
-from wirewright.keys import SecretKey
 
 if TYPE_CHECKING:
-    from wirewright.host.device import DeviceState
+    from wirewright.host.device import DeviceChange, DeviceState
 
 KIND: Final = "wireguard"
 
@@ -21,6 +19,10 @@ class KernelEngine:
     """WireGuard in the kernel. An :class:`~wirewright.host.engine.Engine`."""
 
     name: Final[Literal["kernel"]] = "kernel"
+
+    def __init__(self) -> None:
+        # Whether the kernel removes single allowed IPs; None until it was asked to.
+        self._removes: bool | None = None
 
     def why_absent(self) -> str | None:
         """Say why it cannot make an interface on this host; None if it can."""
@@ -64,33 +66,21 @@ class KernelEngine:
         with WireGuardFamily() as family:
             if not any(peer.removed_allowed_ips for peer in change.peers):
                 family.set(interface, change)
-                return
+            else:
+                self._set_with_removals(family, interface, change)
+
+    def _set_with_removals(self, family: WireGuardFamily, interface: str, change: DeviceChange) -> None:
+        change, gone = own_removals(change, family.get(interface))
+        if self._removes is not False:
             try:
                 family.set(interface, change)
             except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                # What came before the refused part is done; doing all of it again does no harm.
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
                     raise
-                family.set(interface, without_removals(change, family.get(interface)))
-
-
-def without_removals(change: DeviceChange, state: DeviceState) -> DeviceChange:
-    """Say the same to a kernel that removes no single allowed IP (before Linux 6.16).
-
-    There an allowed IP leaves its peer by being given to another. So those that are to go are given to a
-    peer that is made for it and removed with them, in the same request.
-    """
-    have = {peer.public_key: frozenset(peer.allowed_ips) for peer in state.peers}
-    peers: list[PeerChange] = []
-    for peer in change.peers:
-        peers.append(replace(peer, removed_allowed_ips=()))
-        going = frozenset(peer.removed_allowed_ips) & (
-            frozenset(peer.allowed_ips)
-            | (frozenset() if peer.replace_allowed_ips else have.get(peer.public_key, frozenset()))
-        )
-        if going and not peer.remove:
-            nobody = SecretKey.generate().public_key
-            peers += [
-                PeerChange(nobody, allowed_ips=tuple(sorted(going, key=str))),
-                PeerChange(nobody, remove=True),
-            ]
-    return replace(change, peers=tuple(peers))
+            else:
+                if self._removes or not any_left(gone, family.get(interface)):
+                    self._removes = True
+                    return
+        family.set(interface, without_removals(change))
+        self._removes = False

@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import struct
 from typing import TYPE_CHECKING, Final, Self
 
-from wirewright.host.kernel.attributes import GENERIC, HEADER, Writer, attributes
-from wirewright.host.kernel.decode import Dump
+from wirewright.host.kernel.attributes import GENERIC, Writer, attributes, messages
+from wirewright.host.kernel.decode import Dump, number
 from wirewright.host.kernel.encode import VERSION, set_messages
 from wirewright.host.kernel.numbers import FAMILY, Command, DeviceAttribute
 from wirewright.host.wiped import Wiped, wipe
@@ -27,6 +26,8 @@ NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_MULTI, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_DUMP = 0x1, 0x2, 0x4, 0x10, 0x300
 GENL_ID_CTRL, CTRL_CMD_GETFAMILY = 16, 3
 CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME = 1, 2
+
+MAX_ERRNO: Final = 4095
 
 RECEIVED: Final = 65_536
 ATTEMPTS: Final = 20
@@ -85,13 +86,15 @@ class WireGuardFamily:
         def take(part: memoryview) -> None:
             for kind, content in attributes(part):
                 if kind == CTRL_ATTR_FAMILY_ID:
-                    found.extend(struct.unpack("=H", content))
+                    found.append(number("=H", content))
 
         with Wiped(256) as buffer:
             writer = Writer(buffer)
             writer.begin(CTRL_CMD_GETFAMILY, 1)
             writer.attribute(CTRL_ATTR_FAMILY_NAME, FAMILY.encode() + b"\0")
             self._call(writer.finish(GENL_ID_CTRL, NLM_F_REQUEST | NLM_F_ACK, 0), take)
+        if not found:
+            raise OSError(errno.EBADMSG, "the kernel does not tell the number of its WireGuard")
         return found[0]
 
     def _call(self, message: memoryview, take: Callable[[memoryview], None]) -> bool:
@@ -101,22 +104,23 @@ class WireGuardFamily:
         with Wiped(RECEIVED) as buffer, memoryview(buffer) as view:
             while True:
                 length = self._socket.recv_into(buffer)
-                at = 0
-                while at < length:
-                    size, kind, flags, _, _ = HEADER.unpack_from(buffer, at)
-                    if not HEADER.size <= size <= length - at:
-                        raise OSError(errno.EBADMSG, "the kernel's answer has an impossible length")
-                    with view[at + HEADER.size : at + size] as body:
+                try:
+                    for kind, flags, body in messages(view[:length]):
                         whole = whole and not flags & NLM_F_DUMP_INTR
                         if kind in (NLMSG_ERROR, NLMSG_DONE):
-                            (code,) = struct.unpack_from("=i", body)
-                            if code:
-                                raise OSError(-code, os.strerror(-code))
+                            _check(number("=i", body[:4]))
                             return whole
-                        with body[GENERIC.size :] as content:
-                            take(content)
-                    at += size + -size % 4
+                        take(body[GENERIC.size :])
+                except ValueError as error:
+                    raise OSError(errno.EBADMSG, f"the kernel's answer is not understood: {error}") from None
                 wipe(view[:length])
+
+
+def _check(code: int) -> None:
+    if not -MAX_ERRNO <= code <= 0:
+        raise ValueError("there is no such error number")
+    if code:
+        raise OSError(-code, os.strerror(-code))
 
 
 def _name(name: str) -> bytes:

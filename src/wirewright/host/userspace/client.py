@@ -5,20 +5,25 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from wirewright.host.userspace.text import Report, lines, set_request
-from wirewright.host.wiped import Wiped, wipe
+from wirewright.host.userspace.text import Report, set_request
+from wirewright.host.wiped import Wiped
 
 if TYPE_CHECKING:
     from wirewright.host.device import DeviceChange, DeviceState
 
 SOCKETS: Final = Path("/var/run/wireguard")
 PATIENCE: Final = 20.0
-"""Seconds that an engine may take to answer."""
+"""Seconds that an engine may be silent."""
+LONGEST_CALL: Final = 120.0
+"""Seconds until an answer must be whole."""
+LONGEST_ANSWER: Final = 1 << 27
+"""Bytes: two million allowed IPs."""
 _RECEIVED: Final = 65_536
-_LONGEST_ANSWER: Final = 1 << 30
+_MAX_ERRNO: Final = 4095
 
 
 def socket_of(name: str) -> Path:
@@ -34,6 +39,7 @@ class UapiClient:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._deadline = 0.0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             self._socket.settimeout(PATIENCE)
@@ -51,63 +57,58 @@ class UapiClient:
     def get(self) -> DeviceState:
         """Tell the state of the interface."""
         report = Report(self._name)
-        self._socket.sendall(b"get=1\n\n")
-        self._read(report)
+        self._ask(b"get=1\n\n", report)
         return report.state()
 
     def set(self, change: DeviceChange) -> None:
-        """Change the interface; a change that is refused changes nothing."""
+        """Change the interface; a change that is refused changes nothing, if our own engine is there."""
         with set_request(change) as request:
-            self._socket.sendall(request)
-        self._read(Report(self._name))
+            self._ask(request, Report(self._name))
 
     def counters(self) -> dict[str, int]:
         """Tell what was dropped and why, by the names of the engine's events; only our engine answers."""
-        self._socket.sendall(b"counters=1\n\n")
-        answer = b""
-        while not answer.endswith(b"\n\n"):
-            if not (more := self._socket.recv(_RECEIVED)) or len(answer) > _RECEIVED:
-                raise OSError(errno.EPROTO, f"{self._name}: the engine does not tell counters")
-            answer += more
-        rows = (line.partition("=") for line in answer.decode("ascii").split())
-        counters = {name: int(count) for name, _, count in rows}
-        _check(counters.pop("errno", errno.EPROTO))
-        return counters
+        report = Report(self._name)
+        self._ask(b"counters=1\n\n", report)
+        return report.counters
 
-    def _read(self, report: Report) -> None:
-        """Read an answer line by line; only the line that is cut off by the end of a read is moved."""
-        kept = 0
-        total = 0
+    def _ask(self, request: bytes | bytearray, report: Report) -> None:
+        """Send a request and read the answer; of it, only a line that the end of a read cuts off is moved."""
+        self._deadline = time.monotonic() + LONGEST_CALL
+        self._socket.settimeout(PATIENCE)
+        self._socket.sendall(request)
+        kept = total = 0
         with Wiped(2 * _RECEIVED) as buffer, memoryview(buffer) as view:
-            while True:
-                length = self._socket.recv_into(view[kept:], _RECEIVED)
+            while not report.complete:
+                length = self._receive(view[kept : kept + _RECEIVED])
                 total += length
-                if not length or total > _LONGEST_ANSWER:
-                    raise OSError(errno.EPROTO, f"{self._name}: the engine's answer ended too early")
-                end = kept + length
-                done = 0
-                for line in lines(view[:end]):
-                    done += len(line) + 1
-                    if not len(line):
-                        _check(report.errno)
-                        return
-                    self._add(report, line)
-                kept = end - done
-                if kept > _RECEIVED:
-                    raise OSError(errno.EPROTO, f"{self._name}: the engine's answer has no lines")
-                view[:kept] = view[done:end]
-                wipe(view[kept:end])
+                try:
+                    start = report.take(buffer, kept + length)
+                except ValueError as error:
+                    raise self._not_understood(error) from None
+                if not report.complete and (total > LONGEST_ANSWER or not length):
+                    raise self._not_understood("it has no end" if length else "it ended too early")
+                view[: kept + length - start] = view[start : kept + length]
+                kept += length - start
+        self._check(report.errno)
 
-    def _add(self, report: Report, line: memoryview) -> None:
+    def _receive(self, place: memoryview) -> int:
+        left = self._deadline - time.monotonic()
         try:
-            report.add(line)
-        except ValueError as error:
-            raise OSError(errno.EPROTO, f"{self._name}: the engine's answer: {error}") from None
+            if left <= 0:
+                raise TimeoutError
+            self._socket.settimeout(min(left, PATIENCE))
+            return self._socket.recv_into(place)
+        except TimeoutError:
+            words = f"{self._name}: the engine takes too long to answer"
+            raise TimeoutError(errno.ETIMEDOUT, words) from None
 
+    def _check(self, number: int | None) -> None:
+        if number is None:
+            raise self._not_understood("it has no errno")
+        if number:
+            if abs(number) > _MAX_ERRNO:
+                raise self._not_understood("there is no such error number")
+            raise OSError(abs(number), os.strerror(abs(number)))
 
-def _check(number: int | None) -> None:
-    if number:
-        # wireguard-go's numbers are negative in answers to `set`.
-        raise OSError(abs(number), os.strerror(abs(number)))
-    if number is None:
-        raise OSError(errno.EPROTO, "the engine's answer has no errno")
+    def _not_understood(self, why: object) -> OSError:
+        return OSError(errno.EPROTO, f"{self._name}: the engine's answer is not understood: {why}")

@@ -6,6 +6,7 @@ through a Python string.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Final
@@ -15,21 +16,17 @@ from wirewright.host.wiped import KEY_LENGTH, Wiped
 from wirewright.keys import PresharedKey, PublicKey, SecretKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from wirewright.config.values import IPAddress, IPNetwork
     from wirewright.host.device import DeviceChange, PeerChange
 
 _DIGITS: Final = b"0123456789abcdef"
 _VALUES: Final = {digit: value for value, digit in enumerate(_DIGITS)}
-_LINE: Final = 128
-"""Bytes that any line fits in."""
+_LONGEST_LINE: Final = 4096
 
 
 def set_request(change: DeviceChange) -> Wiped:
     """Write the request for a change into a buffer that the caller wipes."""
-    networks = sum(len(peer.allowed_ips) + len(peer.removed_allowed_ips) for peer in change.peers)
-    writer = _Writer(_LINE * (8 + 8 * len(change.peers) + networks))
+    writer = _Writer()
     writer.line("set", "1")
     if change.private_key is not None:
         writer.key("private_key", change.private_key)
@@ -66,38 +63,39 @@ def _peer(writer: _Writer, peer: PeerChange) -> None:
 
 
 class _Writer:
-    def __init__(self, size: int) -> None:
-        self._buffer = Wiped(size)
-        self._length = 0
+    """Gathers lines; the buffer is made when its size is known, for one that grows or shrinks may move."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes | SecretKey | PresharedKey] = []
 
     def line(self, key: str, value: str) -> None:
-        self._put(f"{key}={value}\n".encode())
+        self._pieces.append(f"{key}={value}\n".encode())
 
     def key(self, name: str, key: SecretKey | PresharedKey | Nothing) -> None:
-        self._put(f"{name}=".encode())
-        if isinstance(key, Nothing):
-            self._put(b"0" * 2 * KEY_LENGTH)
-        else:
-            with Wiped(KEY_LENGTH) as raw:
-                key.copy_into(raw)
-                for byte in raw:
-                    self._buffer[self._length] = _DIGITS[byte >> 4]
-                    self._buffer[self._length + 1] = _DIGITS[byte & 15]
-                    self._length += 2
-        self._put(b"\n")
+        zeros = b"0" * 2 * KEY_LENGTH
+        self._pieces += [f"{name}=".encode(), zeros if isinstance(key, Nothing) else key, b"\n"]
 
     def finish(self) -> Wiped:
-        self._put(b"\n")
-        # Shortening moves nothing.
-        del self._buffer[self._length :]
-        return self._buffer
+        pieces = [*self._pieces, b"\n"]
+        sizes = (len(piece) if isinstance(piece, bytes) else 2 * KEY_LENGTH for piece in pieces)
+        buffer = Wiped(sum(sizes))
+        at = 0
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                buffer[at : at + len(piece)] = piece
+                at += len(piece)
+            else:
+                _write_key(buffer, at, piece)
+                at += 2 * KEY_LENGTH
+        return buffer
 
-    def _put(self, text: bytes) -> None:
-        end = self._length + len(text)
-        if end > len(self._buffer):
-            raise BufferError("the request does not fit")
-        self._buffer[self._length : end] = text
-        self._length = end
+
+def _write_key(buffer: Wiped, at: int, key: SecretKey | PresharedKey) -> None:
+    with Wiped(KEY_LENGTH) as raw:
+        key.copy_into(raw)
+        for place, byte in enumerate(raw):
+            buffer[at + 2 * place] = _DIGITS[byte >> 4]
+            buffer[at + 2 * place + 1] = _DIGITS[byte & 15]
 
 
 class Report:
@@ -109,26 +107,53 @@ class Report:
         self._networks: list[list[IPNetwork]] = []
         self.errno: int | None = None
         """The answer's last line; None until it came."""
+        self.counters: dict[str, int] = {}
+        """What stands before the first peer and is none of an interface's settings, as numbers."""
+        self.complete = False
 
-    def add(self, line: memoryview) -> None:
-        """Take a line without its end; keys go from the buffer into handles. Raises ValueError."""
-        name, mark, value = _divide(line)
-        if not mark:
+    def take(self, buffer: bytearray, end: int) -> int:
+        """Take the lines that are whole before `end`; return where the rest begins.
+
+        Keys go from the buffer into handles. Raises ValueError. Nothing is taken behind the empty line, with
+        which the answer is :attr:`complete`.
+        """
+        start = 0
+        while not self.complete and (stop := buffer.find(b"\n", start, end)) >= 0:
+            if stop == start:
+                self.complete = True
+            else:
+                self._take_line(buffer, start, stop)
+            start = stop + 1
+        if end - start > _LONGEST_LINE:
+            raise ValueError("a line of the answer has no end")
+        return start
+
+    def _take_line(self, buffer: bytearray, start: int, stop: int) -> None:
+        # Of the value, which may be a key, no copy is made here.
+        mark = buffer.find(b"=", start, stop)
+        if mark < 0:
             raise ValueError("a line of the answer has no '='")
+        name = buffer[start:mark].decode("ascii")
+        with memoryview(buffer) as whole, whole[mark + 1 : stop] as value:
+            self._take_value(name, value)
+
+    def _take_value(self, name: str, value: memoryview) -> None:
         match name:
             case "private_key":
                 self._device["private_key"] = _secret(value)
             case "listen_port" | "fwmark":
                 self._device[name] = _number(value)
             case "errno":
-                self.errno = int(bytes(value))
+                self.errno = _error_number(value)
             case "public_key":
                 self._peers.append({"public_key": PublicKey.from_hex(bytes(value).decode("ascii"))})
                 self._networks.append([])
             case _ if self._peers:
                 self._add_to_peer(self._peers[-1], name, value)
             case _:
-                raise ValueError(f"{name} stands before the first peer")
+                # Counters, if they were asked for; else another implementation tells more than we know.
+                with suppress(ValueError):
+                    self.counters[name] = _number(value)
 
     def state(self) -> DeviceState:
         """Give what all lines told."""
@@ -153,7 +178,6 @@ class Report:
             case _ if field := _NUMBERS.get(name):
                 peer[field] = _number(value)
             case _:
-                # Another implementation may tell more.
                 pass
 
 
@@ -165,29 +189,18 @@ _NUMBERS: Final = {
 }
 
 
-def lines(text: memoryview) -> Iterator[memoryview]:
-    """Walk over the complete lines of a text, in place."""
-    start = 0
-    whole = text.obj
-    assert isinstance(whole, bytearray)
-    while (end := whole.find(b"\n", start, len(text))) >= 0:
-        yield text[start:end]
-        start = end + 1
-
-
-def _divide(line: memoryview) -> tuple[str, bool, memoryview]:
-    # Of the value, which may be a key, no copy is made.
-    for at, byte in enumerate(line):
-        if byte == 0x3D:
-            return bytes(line[:at]).decode("ascii", "replace"), True, line[at + 1 :]
-    return "", False, line
-
-
 def _number(value: memoryview) -> int:
     text = bytes(value)
     if not text.isdigit() or len(text) > 20:
         raise ValueError("a value of the answer is no number")
     return int(text)
+
+
+def _error_number(value: memoryview) -> int:
+    # wireguard-go's are negative in answers to `set`.
+    negative = bytes(value[:1]) == b"-"
+    number = _number(value[1:] if negative else value)
+    return -number if negative else number
 
 
 def _secret(value: memoryview) -> SecretKey | None:
@@ -214,6 +227,8 @@ def _read_key(value: memoryview, raw: Wiped) -> bool:
 
 def _endpoint(text: str) -> SocketAddress:
     host, _, port = text.rpartition(":")
+    if not (port.isdecimal() and int(port) < 1 << 16):
+        raise ValueError("an endpoint has no port")
     address: IPAddress = ip_address(host.removeprefix("[").removesuffix("]"))
     if isinstance(address, IPv4Address) != (not host.startswith("[")):
         raise ValueError("an endpoint of IPv6 stands in brackets")
