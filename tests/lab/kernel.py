@@ -25,7 +25,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "wirewr
 
 
 @contextmanager
-def lab_with_guest() -> Iterator[tuple[Lab, Guest]]:
+def lab_with_guest(share: Path | None = None) -> Iterator[tuple[Lab, Guest]]:
     """Start both; they reach each other by either family."""
     image = build(CACHE)
     with Lab(cable()) as lab:
@@ -35,7 +35,7 @@ def lab_with_guest() -> Iterator[tuple[Lab, Guest]]:
         for family, length in ((4, 24), (6, 64)):
             here.run("ip", "address", "add", f"{HERE[family]}/{length}", "dev", "tap0")
         here.run("ip", "link", "set", "tap0", "up")
-        with Guest(image, "tap0", entering(here.holder, ())) as guest:
+        with Guest(image, "tap0", entering(here.holder, ()), share=share) as guest:
             guest.run(NO_DAD.format("all") + NO_DAD.format("default") + NO_DAD.format("eth0"))
             guest.run(f"ip addr add {THERE[4]}/24 dev eth0; ip addr add {THERE[6]}/64 dev eth0")
             guest.run("ip link set eth0 up")

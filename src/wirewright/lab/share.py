@@ -55,10 +55,11 @@ class SharedFolder:
 
     def mounts(self, root: str) -> list[str]:
         """Return the guest's commands that make it a root to run programs in."""
-        own = " ".join(("proc", "sys", "dev"))
         return [
             f"mkdir -p {root} && mount -t virtiofs -o ro {TAG} {root}",
-            f"for each in {own}; do mount -o bind /$each {root}/$each || exit 1; done",
+            # As programs expect them; the kernel's own /dev has no such links.
+            "ln -s /proc/self/fd /dev/fd && ln -s fd/0 /dev/stdin && ln -s fd/1 /dev/stdout",
+            f"for each in proc sys dev; do mount -o bind /$each {root}/$each || exit 1; done",
             f"for each in run tmp; do mount -t tmpfs none {root}/$each || exit 1; done",
         ]
 

@@ -27,6 +27,9 @@ VERSION: Final = 1
 PART: Final = 32_768
 """Bytes of a message. An attribute's length has 16 bits, and all peers are one attribute."""
 
+LEAST_PART: Final = 512
+"""Bytes that the interface's settings and a peer's with an allowed IP fit in."""
+
 # An allowed IP of IPv6 with its flags, and what ends up around it at most.
 _ALLOWED_IP_ROOM = 64
 # A peer with all its settings, before the first allowed IP.
@@ -37,6 +40,8 @@ def set_messages(
     name: str, change: DeviceChange, family: int, flags: int, *, part: int = PART
 ) -> Iterator[memoryview]:
     """Give the messages of a change one by one, each in a buffer that is wiped when the next is asked for."""
+    if part < LEAST_PART:
+        raise ValueError(f"a message has at least {LEAST_PART} bytes")
     waiting = [(peer, _networks(peer)) for peer in change.peers]
     first = True
     position = 0

@@ -1,0 +1,250 @@
+"""What the kernel's engine is put to, in the guest; each function is a test that `test_kernel_engine.py` asks for."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address, ip_network
+
+from wirewright.host.device import NO_KEY, DeviceChange, PeerChange, SocketAddress
+from wirewright.host.dump import dump
+from wirewright.host.kernel.engine import KernelEngine
+from wirewright.host.kernel.family import WireGuardFamily
+from wirewright.keys import PresharedKey, PublicKey, SecretKey
+
+ENGINE = KernelEngine()
+NAME = "wgtest"
+
+
+def wg(*words: str, text: str | None = None) -> str:
+    done = subprocess.run(("wg", *words), input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@contextmanager
+def interface() -> Iterator[KernelEngine]:
+    engine = KernelEngine()
+    engine.create(NAME)
+    try:
+        yield engine
+    finally:
+        engine.delete(NAME)
+
+
+def refused(call: Callable[[], object]) -> int | None:
+    """Return the error number with which a call is refused."""
+    try:
+        call()
+    except OSError as error:
+        return error.errno
+    raise AssertionError("it was not refused")
+
+
+def equal_dumps() -> None:
+    """Compare what we read with what `wg` does, to the byte."""
+    ours, theirs = dump(ENGINE.get(NAME)), wg("show", NAME, "dump")
+    if ours != theirs:
+        for mine, its in zip(ours.splitlines(), theirs.splitlines(), strict=False):
+            assert mine == its, (mine[:2000], its[:2000])
+        raise AssertionError((len(ours), len(theirs)))
+
+
+def public(number: int) -> PublicKey:
+    return PublicKey.from_hex(f"{number + 1:064x}")
+
+
+def test_an_interface_is_made_found_and_deleted() -> None:
+    assert ENGINE.why_absent() is None
+    assert not ENGINE.has(NAME)
+    assert refused(lambda: ENGINE.get(NAME)) == errno.ENODEV
+    assert refused(lambda: ENGINE.set(NAME, DeviceChange(listen_port=1))) == errno.ENODEV
+    with interface():
+        assert ENGINE.has(NAME)
+        assert NAME in ENGINE.interfaces()
+        assert refused(lambda: ENGINE.create(NAME)) == errno.EEXIST
+        assert ENGINE.get(NAME).peers == ()
+    assert not ENGINE.has(NAME)
+    assert NAME not in ENGINE.interfaces()
+    assert refused(lambda: ENGINE.delete(NAME)) == errno.ENODEV
+
+
+def test_another_interface_is_none_of_its_own() -> None:
+    assert not ENGINE.has("lo")
+    assert "lo" not in ENGINE.interfaces()
+    assert refused(lambda: ENGINE.get("lo")) == errno.EOPNOTSUPP
+
+
+def test_names_that_cannot_be_are_refused() -> None:
+    for name in ("", "x" * 16, "a\0b"):
+        assert refused(lambda name=name: ENGINE.get(name)) == errno.EINVAL  # type: ignore[misc]
+        assert refused(lambda name=name: ENGINE.set(name, DeviceChange())) == errno.EINVAL  # type: ignore[misc]
+
+
+def full_peer(number: int, endpoint: str, port: int) -> PeerChange:
+    return PeerChange(
+        public(number),
+        preshared_key=PresharedKey.generate(),
+        endpoint=SocketAddress(ip_address(endpoint), port),
+        persistent_keepalive=25,
+        allowed_ips=tuple(map(ip_network, (f"10.0.{number}.0/24", f"fd00:{number}::/64", f"10.1.{number}.1/32"))),
+    )
+
+
+def test_every_setting_is_told_as_it_was_set() -> None:
+    key = SecretKey.generate()
+    endpoints = (
+        ("192.0.2.1", 1),
+        ("2001:db8::1", 65535),
+        ("fe80::1%eth0", 51820),
+        ("::ffff:192.0.2.7", 7),
+        ("2001:db8:0:1::", 8),
+    )
+    peers = tuple(full_peer(number, *endpoint) for number, endpoint in enumerate(endpoints))
+    with interface() as engine:
+        engine.set(NAME, DeviceChange(key, 51999, 0xCA6C, peers=(*peers, PeerChange(public(99)))))
+        state = engine.get(NAME)
+        assert (state.name, state.private_key, state.listen_port, state.fwmark) == (NAME, key, 51999, 0xCA6C)
+        assert [peer.public_key for peer in state.peers] == [*(p.public_key for p in peers), public(99)]
+        for told, asked in zip(state.peers, peers, strict=False):
+            assert told.preshared_key == asked.preshared_key
+            assert told.persistent_keepalive == 25
+            assert set(told.allowed_ips) == set(asked.allowed_ips)
+            assert (told.latest_handshake, told.received, told.sent) == (0, 0, 0)
+        assert [peer.endpoint for peer in state.peers] == [*(peer.endpoint for peer in peers), None]
+        assert state.peers[-1].allowed_ips == ()
+        equal_dumps()
+
+        first = PeerChange(public(0), preshared_key=NO_KEY, persistent_keepalive=0, replace_allowed_ips=True)
+        engine.set(NAME, DeviceChange(NO_KEY, 0, 0, peers=(first,)))
+        state = engine.get(NAME)
+        assert (state.private_key, state.fwmark) == (None, 0)
+        told = state.peers[0]
+        assert (told.preshared_key, told.persistent_keepalive, told.allowed_ips) == (None, 0, ())
+        assert told.endpoint == peers[0].endpoint
+        equal_dumps()
+
+
+def test_peers_are_removed_replaced_and_updated_only() -> None:
+    with interface() as engine:
+        engine.set(NAME, DeviceChange(peers=tuple(PeerChange(public(n)) for n in range(4))))
+        changes = (
+            PeerChange(public(0), remove=True),
+            PeerChange(public(1), update_only=True, persistent_keepalive=7),
+            PeerChange(public(7), update_only=True, persistent_keepalive=7),
+            PeerChange(public(8), remove=True),
+        )
+        engine.set(NAME, DeviceChange(peers=changes))
+        assert [(p.public_key, p.persistent_keepalive) for p in engine.get(NAME).peers] == [
+            (public(1), 7),
+            (public(2), 0),
+            (public(3), 0),
+        ]
+        engine.set(NAME, DeviceChange(replace_peers=True, peers=(PeerChange(public(2)), PeerChange(public(9)))))
+        assert [peer.public_key for peer in engine.get(NAME).peers] == [public(2), public(9)]
+        engine.set(NAME, DeviceChange(replace_peers=True))
+        assert engine.get(NAME).peers == ()
+
+
+def networks_of(engine: KernelEngine) -> dict[PublicKey, set[str]]:
+    return {peer.public_key: set(map(str, peer.allowed_ips)) for peer in engine.get(NAME).peers}
+
+
+def test_this_kernel_refuses_the_flag_that_removes_an_allowed_ip() -> None:
+    # If it no longer does, the tests below are to be tried with and without.
+    with interface() as engine, WireGuardFamily() as family:
+        engine.set(NAME, DeviceChange(peers=(PeerChange(public(0), allowed_ips=(ip_network("10.0.0.0/8"),)),)))
+        removal = PeerChange(public(0), removed_allowed_ips=(ip_network("10.0.0.0/8"),))
+        assert refused(lambda: family.set(NAME, DeviceChange(peers=(removal,)))) == errno.EINVAL
+        assert networks_of(engine) == {public(0): {"10.0.0.0/8"}}
+
+
+def test_single_allowed_ips_are_removed_all_the_same() -> None:
+    a, b, c, d = map(ip_network, ("10.0.0.0/24", "10.0.1.0/24", "fd00:1::/64", "10.0.2.0/24"))
+    with interface() as engine:
+        peers = (PeerChange(public(0), allowed_ips=(a, b, c)), PeerChange(public(1), allowed_ips=(d,)))
+        engine.set(NAME, DeviceChange(peers=peers))
+        for _ in range(2):
+            # Others keep theirs, and nothing but this differs.
+            engine.set(NAME, DeviceChange(peers=(PeerChange(public(0), removed_allowed_ips=(a, c, d)),)))
+            assert networks_of(engine) == {public(0): {str(b)}, public(1): {str(d)}}
+        both = PeerChange(public(0), allowed_ips=(a,), removed_allowed_ips=(b,))
+        absent = PeerChange(public(5), update_only=True, removed_allowed_ips=(d,))
+        moved = PeerChange(public(1), allowed_ips=(b,), removed_allowed_ips=(d,))
+        engine.set(NAME, DeviceChange(peers=(both, absent, moved)))
+        assert networks_of(engine) == {public(0): {str(a)}, public(1): {str(b)}}
+        engine.set(NAME, DeviceChange(replace_peers=True, peers=(replace_all(a, b, remove=(b, d)),)))
+        assert networks_of(engine) == {public(0): {str(a)}}
+
+
+def replace_all(*networks: object, remove: tuple[object, ...]) -> PeerChange:
+    return PeerChange(
+        public(0),
+        replace_allowed_ips=True,
+        allowed_ips=networks,  # type: ignore[arg-type]
+        removed_allowed_ips=remove,  # type: ignore[arg-type]
+    )
+
+
+def configuration(peers: int, networks: int) -> str:
+    """Write a configuration for `wg`, networks of both families spread over the peers evenly."""
+    lines = ["[Interface]", f"PrivateKey = {SecretKey.generate().expose()}", "ListenPort = 51900", "FwMark = 0x10"]
+    for peer in range(peers):
+        own = ", ".join(
+            f"fd00::{n:x}/128" if n % 2 else f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}/32"
+            for n in range(peer * networks, (peer + 1) * networks)
+        )
+        lines += ["[Peer]", f"PublicKey = {public(peer)}", f"AllowedIPs = {own}"]
+        if peer % 3 == 0:
+            lines.append(f"PresharedKey = {PresharedKey.generate().expose()}")
+        if peer % 3 == 1:
+            lines.append(f"Endpoint = {f'[2001:db8::{peer:x}]' if peer % 2 else '192.0.2.1'}:{peer + 1}")
+        if peer % 5 == 0:
+            lines.append("PersistentKeepalive = 25")
+    return "\n".join([*lines, ""])
+
+
+def compare_with_wg(peers: int, networks: int) -> dict[str, float]:
+    """Read what `wg` set as it does, and let it read what we set; return how long each took."""
+    times: dict[str, float] = {}
+
+    def timed(what: str, began: float) -> None:
+        times[what] = round(time.monotonic() - began, 2)
+
+    with interface() as engine:
+        began = time.monotonic()
+        wg("setconf", NAME, "/dev/stdin", text=configuration(peers, networks))
+        timed("wg set", began)
+        began = time.monotonic()
+        theirs = wg("show", NAME, "dump")
+        timed("wg get", began)
+        began = time.monotonic()
+        state = engine.get(NAME)
+        timed("get", began)
+        assert dump(state) == theirs
+        assert len(state.peers) == peers
+        assert sum(len(peer.allowed_ips) for peer in state.peers) == peers * networks
+    change = DeviceChange(
+        state.private_key,
+        state.listen_port,
+        state.fwmark,
+        peers=tuple(
+            PeerChange(
+                peer.public_key,
+                preshared_key=peer.preshared_key,
+                endpoint=peer.endpoint,
+                persistent_keepalive=peer.persistent_keepalive,
+                allowed_ips=peer.allowed_ips,
+            )
+            for peer in state.peers
+        ),
+    )
+    with interface() as engine:
+        began = time.monotonic()
+        engine.set(NAME, change)
+        timed("set", began)
+        assert wg("show", NAME, "dump") == theirs
+    return times

@@ -1,0 +1,65 @@
+"""The engine of the kernel, in a virtual machine with the real one: our package runs inside."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.lab import kernel_engine
+from tests.lab.kernel import lab_with_guest
+from wirewright.lab.guest import Guest
+
+pytestmark = pytest.mark.timeout(240)
+
+TESTS = [name for name in vars(kernel_engine) if name.startswith("test_")]
+ORDERS, ANSWERS = "/run/orders", "/run/answers"
+
+
+class Worker:
+    """A process of ours in the guest, under its kernel."""
+
+    def __init__(self, guest: Guest) -> None:
+        self.guest = guest
+        guest.run(f"mkfifo /share{ORDERS} /share{ANSWERS}")
+        module = (sys.executable, "-m", "tests.lab.guest_worker", kernel_engine.__name__, ORDERS, ANSWERS)
+        command = shlex.join(("chroot", "/share", "env", f"PYTHONPATH={ROOT}", *module))
+        guest.run(f"{command} >/share/run/said 2>&1 &")
+
+    def call(self, name: str, *arguments: object, seconds: float = 120) -> Any:
+        """Let it call a function; raise what it raises."""
+        order = shlex.quote(json.dumps([name, *arguments]))
+        said = self.guest.run(f"echo {order} >/share{ORDERS}; cat /share{ANSWERS}", seconds)
+        answer = json.loads(said)
+        assert "failure" not in answer, answer["failure"]
+        return answer["value"]
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    with lab_with_guest(share=Path("/")) as (_, guest):
+        yield Worker(guest)
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_the_engine_of_the_kernel(worker: Worker, name: str) -> None:
+    worker.call(name)
+
+
+@pytest.mark.parametrize(
+    ("peers", "networks"),
+    [
+        (20, 3),
+        (2, 1500),
+        pytest.param(1, 10_000, marks=pytest.mark.slow),
+        pytest.param(3000, 1, marks=pytest.mark.slow),
+    ],
+)
+def test_we_and_wg_read_what_the_other_wrote(worker: Worker, peers: int, networks: int) -> None:
+    print(worker.call("compare_with_wg", peers, networks))
