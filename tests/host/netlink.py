@@ -45,6 +45,10 @@ class FakeSocket:
         self._answers = iter((FAMILY_ANSWER + ACK, *answers))
         self.closed = False
 
+    def answer_first(self, answer: Answer) -> None:
+        """Answer the question for the family otherwise."""
+        self._answers = iter((answer,))
+
     def send(self, message: memoryview) -> None:
         self.requests.append(bytes(message))
 

@@ -227,6 +227,9 @@ def compare_with_wg(peers: int, networks: int) -> dict[str, float]:
         assert dump(state) == theirs
         assert len(state.peers) == peers
         assert sum(len(peer.allowed_ips) for peer in state.peers) == peers * networks
+        began = time.monotonic()
+    timed("delete", began)
+    began = time.monotonic()
     change = DeviceChange(
         state.private_key,
         state.listen_port,
@@ -242,6 +245,7 @@ def compare_with_wg(peers: int, networks: int) -> dict[str, float]:
             for peer in state.peers
         ),
     )
+    timed("change", began)
     with interface() as engine:
         began = time.monotonic()
         engine.set(NAME, change)

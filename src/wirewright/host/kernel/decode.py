@@ -59,9 +59,11 @@ class Dump:
     def _add_peer(self, part: memoryview) -> None:
         told = dict(attributes(part))
         try:
-            key = PublicKey.from_hex(bytes(told[PeerAttribute.PUBLIC_KEY]).hex())
+            public = told[PeerAttribute.PUBLIC_KEY]
         except KeyError:
             raise ValueError("a peer has no public key") from None
+        _check_key(public)
+        key = PublicKey.from_hex(public.hex())
         if not self._peers or self._peers[-1].public_key != key:
             self._peers.append(_peer(key, told))
             self._networks.append([])
@@ -81,7 +83,7 @@ def _peer(key: PublicKey, told: dict[int, memoryview]) -> PeerState:
         latest_handshake=_time(since) if since else 0,
         received=_told("=Q", told.get(PeerAttribute.RX_BYTES)),
         sent=_told("=Q", told.get(PeerAttribute.TX_BYTES)),
-        protocol_version=_told("=I", told.get(PeerAttribute.PROTOCOL_VERSION)),
+        protocol_version=_told("=I", told.get(PeerAttribute.PROTOCOL_VERSION)) or 1,
     )
 
 
@@ -104,9 +106,13 @@ def _time(content: memoryview) -> int:
     return int(seconds * 1_000_000_000 + nanoseconds)
 
 
-def _is_key(content: memoryview) -> bool:
+def _check_key(content: memoryview) -> None:
     if len(content) != KEY_LENGTH:
         raise ValueError("a key of a netlink message has not 32 bytes")
+
+
+def _is_key(content: memoryview) -> bool:
+    _check_key(content)
     return any(content)
 
 

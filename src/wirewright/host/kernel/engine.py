@@ -71,7 +71,8 @@ class KernelEngine:
 
     def _set_with_removals(self, family: WireGuardFamily, interface: str, change: DeviceChange) -> None:
         change, gone = own_removals(change, family.get(interface))
-        if self._removes is not False:
+        # Where nothing is gone in the end, nothing would be learnt.
+        if self._removes or (self._removes is None and gone):
             try:
                 family.set(interface, change)
             except OSError as error:
@@ -83,4 +84,5 @@ class KernelEngine:
                     self._removes = True
                     return
         family.set(interface, without_removals(change))
-        self._removes = False
+        if gone:
+            self._removes = False
