@@ -75,7 +75,9 @@ def test_a_set_with_every_attribute() -> None:
 
 
 def test_a_set_of_nothing_names_the_interface_only() -> None:
-    assert messages(DeviceChange()) == [written(f"1c 00 00 00 {HEADER}  01 01 00 00  08 00 02 00 77 67 30 00")]
+    assert messages(DeviceChange()) == [
+        written(f"1c 00 00 00 {HEADER}  01 01 00 00  08 00 02 00 77 67 30 00")
+    ]
 
 
 def test_keys_are_taken_away_by_zeros_and_a_peer_by_a_flag() -> None:
@@ -132,7 +134,8 @@ def test_what_does_not_fit_goes_on_in_the_next_message() -> None:
     change = DeviceChange(listen_port=1, replace_peers=True, peers=(first, second))
 
     def network(number: int) -> str:
-        return f"1c 00 00 80  06 00 01 00 02 00 00 00  08 00 02 00 0a 00 00 {number:02x}  05 00 03 00 20 00 00 00"
+        address = f"08 00 02 00 0a 00 00 {number:02x}"
+        return f"1c 00 00 80  06 00 01 00 02 00 00 00  {address}  05 00 03 00 20 00 00 00"
 
     # As long as 64 bytes are left there is room for another: of 512, for thirteen.
     parts = (
@@ -157,7 +160,7 @@ def test_what_does_not_fit_goes_on_in_the_next_message() -> None:
         a0 00 08 80
           6c 00 00 80
             {KEY}
-            08 00 03 00  04 00 00 00            # UPDATE_ONLY, lest it makes a peer that the first part did not
+            08 00 03 00  04 00 00 00            # UPDATE_ONLY, lest it makes the peer that the first did not
             3c 00 09 80
               {" ".join(map(network, range(13, 15)))}
           30 00 00 80
@@ -172,6 +175,7 @@ def test_a_message_is_wiped_when_the_next_is_asked_for() -> None:
     walk = set_messages("wg0", DeviceChange(secret(), peers=(PeerChange(PUBLIC),)), FAMILY, 0x5)
     message = next(walk)
     buffer = message.obj
+    assert isinstance(buffer, bytearray)
     assert SECRET in buffer
     assert next(walk, None) is None
     assert not any(buffer)

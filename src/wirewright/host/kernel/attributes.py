@@ -42,7 +42,7 @@ class Writer:
     def begin(self, command: int, version: int) -> None:
         """Begin anew with the header of a generic netlink command."""
         self.length = HEADER.size
-        self._put(GENERIC.pack(command, version, 0))
+        self.put(GENERIC.pack(command, version, 0))
 
     def finish(self, family: int, flags: int, sequence: int) -> memoryview:
         """Complete the header; return the message, which lies in the buffer."""
@@ -53,17 +53,24 @@ class Writer:
         """Bytes that still fit."""
         return len(self._buffer) - self.length
 
+    def put(self, content: bytes) -> None:
+        """Add what is an attribute, or a part of one."""
+        if len(content) > self.room():
+            raise BufferError("the message is full")
+        self._buffer[self.length : self.length + len(content)] = content
+        self.length += len(content)
+
     def attribute(self, kind: int, content: bytes) -> None:
         """Add an attribute."""
-        self._put(ATTRIBUTE.pack(ATTRIBUTE.size + len(content), kind))
-        self._put(content)
-        self._put(bytes(-len(content) % 4))
+        self.put(ATTRIBUTE.pack(ATTRIBUTE.size + len(content), kind))
+        self.put(content)
+        self.put(bytes(-len(content) % 4))
 
     def key(self, kind: int, key: SecretKey | PresharedKey | None) -> None:
         """Add an attribute with a secret; zeros for none."""
         if self.room() < ATTRIBUTE.size + KEY_LENGTH:
             raise BufferError("the message is full")
-        self._put(ATTRIBUTE.pack(ATTRIBUTE.size + KEY_LENGTH, kind))
+        self.put(ATTRIBUTE.pack(ATTRIBUTE.size + KEY_LENGTH, kind))
         with memoryview(self._buffer)[self.length : self.length + KEY_LENGTH] as place:
             if key is None:
                 wipe(place)
@@ -75,15 +82,9 @@ class Writer:
     def nest(self, kind: int) -> Iterator[None]:
         """Add an attribute of attributes: those that are added within."""
         start = self.length
-        self._put(ATTRIBUTE.pack(0, 0))
+        self.put(ATTRIBUTE.pack(0, 0))
         yield
         ATTRIBUTE.pack_into(self._buffer, start, self.length - start, kind | NESTED)
-
-    def _put(self, content: bytes) -> None:
-        if len(content) > self.room():
-            raise BufferError("the message is full")
-        self._buffer[self.length : self.length + len(content)] = content
-        self.length += len(content)
 
 
 def messages(buffer: memoryview) -> Iterator[tuple[int, int, memoryview]]:

@@ -13,7 +13,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from wirewright.host.device import Nothing
-from wirewright.host.kernel.attributes import Writer
+from wirewright.host.kernel.attributes import ATTRIBUTE, NESTED, Writer
 from wirewright.host.kernel.numbers import AllowedIPAttribute, Command, DeviceAttribute, Flag, PeerAttribute
 from wirewright.host.wiped import Wiped
 
@@ -32,6 +32,9 @@ LEAST_PART: Final = 512
 
 # An allowed IP of IPv6 with its flags, and what ends up around it at most.
 _ALLOWED_IP_ROOM = 64
+_ALLOWED_IPV4: Final = struct.Struct("=HH HHHxx HH4s HHBxxx")
+_ALLOWED_IPV6: Final = struct.Struct("=HH HHHxx HH16s HHBxxx")
+_REMOVED: Final = struct.pack("=HHI", 8, AllowedIPAttribute.FLAGS, Flag.REMOVE_ALLOWEDIP)
 # A peer with all its settings, before the first allowed IP.
 _PEER_ROOM = 256
 
@@ -101,8 +104,7 @@ def _peer(writer: Writer, peer: PeerChange, networks: list[tuple[IPNetwork, bool
         with writer.nest(PeerAttribute.ALLOWEDIPS):
             while taken < len(networks) and writer.room() >= _ALLOWED_IP_ROOM:
                 network, removed = networks[taken]
-                with writer.nest(0):
-                    _allowed_ip(writer, network, removed=removed)
+                writer.put(_allowed_ip(network, removed=removed))
                 taken += 1
     return taken
 
@@ -130,13 +132,22 @@ def _settings(writer: Writer, peer: PeerChange) -> None:
         writer.attribute(PeerAttribute.PERSISTENT_KEEPALIVE_INTERVAL, interval)
 
 
-def _allowed_ip(writer: Writer, network: IPNetwork, *, removed: bool) -> None:
-    family = socket.AF_INET if network.version == 4 else socket.AF_INET6
-    writer.attribute(AllowedIPAttribute.FAMILY, struct.pack("=H", family))
-    writer.attribute(AllowedIPAttribute.IPADDR, network.network_address.packed)
-    writer.attribute(AllowedIPAttribute.CIDR_MASK, bytes([network.prefixlen]))
-    if removed:
-        writer.attribute(AllowedIPAttribute.FLAGS, struct.pack("=I", Flag.REMOVE_ALLOWEDIP))
+def _allowed_ip(network: IPNetwork, *, removed: bool) -> bytes:
+    """Write an attribute of attributes at once: there may be a hundred thousand."""
+    flags = _REMOVED if removed else b""
+    if network.version == 4:
+        layout, family, size = _ALLOWED_IPV4, socket.AF_INET, 4
+    else:
+        layout, family, size = _ALLOWED_IPV6, socket.AF_INET6, 16
+    return (
+        layout.pack(
+            *(layout.size + len(flags), NESTED),
+            *(6, AllowedIPAttribute.FAMILY, family),
+            *(ATTRIBUTE.size + size, AllowedIPAttribute.IPADDR, network.network_address.packed),
+            *(5, AllowedIPAttribute.CIDR_MASK, network.prefixlen),
+        )
+        + flags
+    )
 
 
 def _sockaddr(endpoint: SocketAddress) -> bytes:
