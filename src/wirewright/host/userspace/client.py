@@ -13,6 +13,8 @@ from wirewright.host.userspace.text import Report, set_request
 from wirewright.host.wiped import Wiped
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wirewright.host.device import DeviceChange, DeviceState
 
 SOCKETS: Final = Path("/var/run/wireguard")
@@ -74,12 +76,15 @@ class UapiClient:
     def _ask(self, request: bytes | bytearray, report: Report) -> None:
         """Send a request and read the answer; of it, only a line that the end of a read cuts off is moved."""
         self._deadline = time.monotonic() + LONGEST_CALL
-        self._socket.settimeout(PATIENCE)
-        self._socket.sendall(request)
+        with memoryview(request) as view:
+            sent = 0
+            while sent < len(view):
+                with view[sent:] as rest:
+                    sent += self._in_time(self._socket.send, rest)
         kept = total = 0
         with Wiped(2 * _RECEIVED) as buffer, memoryview(buffer) as view:
             while not report.complete:
-                length = self._receive(view[kept : kept + _RECEIVED])
+                length = self._in_time(self._socket.recv_into, view[kept : kept + _RECEIVED])
                 total += length
                 try:
                     start = report.take(buffer, kept + length)
@@ -91,13 +96,13 @@ class UapiClient:
                 kept += length - start
         self._check(report.errno)
 
-    def _receive(self, place: memoryview) -> int:
+    def _in_time(self, call: Callable[[memoryview], int], place: memoryview) -> int:
         left = self._deadline - time.monotonic()
         try:
             if left <= 0:
                 raise TimeoutError
             self._socket.settimeout(min(left, PATIENCE))
-            return self._socket.recv_into(place)
+            return call(place)
         except TimeoutError:
             words = f"{self._name}: the engine takes too long to answer"
             raise TimeoutError(errno.ETIMEDOUT, words) from None
