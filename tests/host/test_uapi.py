@@ -71,8 +71,8 @@ def test_a_request_with_everything() -> None:
         "remove=true",
         "",
     ]
-    assert set_request(DeviceChange(NO_KEY)) == f"set=1\nprivate_key={'00' * 32}\n\n".encode()
-    assert set_request(DeviceChange()) == b"set=1\n\n"
+    assert bytes(set_request(DeviceChange(NO_KEY))) == f"set=1\nprivate_key={'00' * 32}\n\n".encode()
+    assert bytes(set_request(DeviceChange())) == b"set=1\n\n"
 
 
 ANSWER = f"""private_key={SECRET.hex()}
@@ -240,7 +240,11 @@ def test_an_answer_without_end_is_given_up(piece: bytes, monkeypatch: pytest.Mon
 def test_an_engine_that_is_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "PATIENCE", 0.1)
     given_up = threading.Event()
-    with engine(lambda _: bool(given_up.wait(30)) or None) as client:
+
+    def answer(_: socket.socket) -> None:
+        given_up.wait(30)
+
+    with engine(answer) as client:
         with pytest.raises(TimeoutError, match="wg0: the engine takes too long"):
             client.get()
         given_up.set()
@@ -266,6 +270,25 @@ def test_an_engine_that_reads_nothing_is_given_up(monkeypatch: pytest.MonkeyPatc
     with socket.create_server(path, family=socket.AF_UNIX), UapiClient("wg0") as client:  # noqa: SIM117
         with pytest.raises(TimeoutError, match="takes too long"):
             client.set(change)
+
+
+def test_a_request_that_is_refused_before_it_was_read_is_told() -> None:
+    networks = tuple(ip_network((0x0A00_0000 + number, 32)) for number in range(100_000))
+    change = DeviceChange(peers=(PeerChange(PUBLIC, allowed_ips=networks),))
+    path = str(client_module.socket_of("wg0"))
+    with socket.create_server(path, family=socket.AF_UNIX) as server, UapiClient("wg0") as client:
+        connection, _ = server.accept()
+
+        def refuse() -> None:
+            connection.recv(100)
+            connection.sendall(b"errno=22\n\n")
+            connection.close()
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        with pytest.raises(OSError, match="Invalid argument"):
+            client.set(change)
+        thread.join()
 
 
 def test_where_nobody_serves_it_is_told() -> None:

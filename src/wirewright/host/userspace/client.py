@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -76,7 +77,8 @@ class UapiClient:
     def _ask(self, request: bytes | bytearray, report: Report) -> None:
         """Send a request and read the answer; of it, only a line that the end of a read cuts off is moved."""
         self._deadline = time.monotonic() + LONGEST_CALL
-        with memoryview(request) as view:
+        # An engine that refuses a request may answer, and close, before it read all of it.
+        with suppress(BrokenPipeError, ConnectionResetError), memoryview(request) as view:
             sent = 0
             while sent < len(view):
                 with view[sent:] as rest:
