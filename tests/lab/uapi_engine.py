@@ -77,6 +77,8 @@ def test_every_setting_is_told_as_it_was_set(*differences: str) -> None:
     assert endpoints == [peers[0].endpoint, peers[1].endpoint, None]
     assert (told[public(2)].preshared_key, told[public(2)].allowed_ips) == (None, ())
     check_dump(state)
+    if "no peer changes" in differences:
+        return
 
     first_again = PeerChange(
         public(0), preshared_key=NO_KEY, persistent_keepalive=0, replace_allowed_ips=True
