@@ -5,10 +5,14 @@ Whoever searches must know what for, so it is never their own memory that they s
 
 import base64
 import os
+import shutil
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from tests.conftest import missing
 
 # Bytes without the highest bit; a random key has about sixteen others.
 _LOW = bytes(range(128))
@@ -57,6 +61,18 @@ def flags_around(process: int, secrets: Mapping[str, bytes]) -> dict[str, list[s
                 for name, secret in secrets.items():
                     result.setdefault(name, []).extend([around] * content.count(secret))
     return result
+
+
+def hoarder(directory: Path) -> dict[str, str]:
+    """Return the environment of a Python process that frees nothing, so that no copy is lost by chance.
+
+    What is freed is given out again soon, and written over.
+    """
+    compiler = shutil.which("cc") or missing("cc", "install a C compiler")
+    library = directory / "hoarder.so"
+    command = [compiler, "-shared", "-fPIC", "-o", str(library), "-xc", "-"]
+    subprocess.run(command, input="void free(void *it) { (void)it; }", text=True, check=True)
+    return {"LD_PRELOAD": str(library), "PYTHONMALLOC": "malloc"}
 
 
 def private_halves(process: int, publics: Iterable[bytes]) -> dict[bytes, bytes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,23 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, missing
-from tests.memory import found
+from tests.conftest import ROOT
+from tests.memory import found, hoarder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc to look at memory through")
 
 NAMES = ("private key", "preshared key", "half the private key", "half the preshared key")
 IN_HANDLES = {name: {"raw"} for name in NAMES}
-
-
-@pytest.fixture(scope="session")
-def hoarder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return a library that frees nothing, so that no copy is lost by chance, under what came after it."""
-    compiler = shutil.which("cc") or missing("cc", "install a C compiler")
-    library = tmp_path_factory.mktemp("hoarder") / "hoarder.so"
-    command = [compiler, "-shared", "-fPIC", "-o", str(library), "-xc", "-"]
-    subprocess.run(command, input="void free(void *it) { (void)it; }", text=True, check=True)
-    return str(library)
 
 
 class Keeper:
@@ -70,11 +59,11 @@ def check(keeper: Keeper) -> None:
 
 
 @contextmanager
-def started(hoarder: str, *arguments: str) -> Iterator[Keeper]:
+def started(environment: dict[str, str], *arguments: str) -> Iterator[Keeper]:
     with subprocess.Popen(
         [sys.executable, "-m", "tests.host.keeper", *arguments],
         cwd=ROOT,
-        env=os.environ | {"LD_PRELOAD": hoarder, "PYTHONMALLOC": "malloc"},
+        env=os.environ | environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -86,13 +75,13 @@ def started(hoarder: str, *arguments: str) -> Iterator[Keeper]:
 
 
 @pytest.mark.parametrize("step", ["kernel_get", "kernel_get_broken", "kernel_set"])
-def test_the_kernel_s_messages_leave_no_key(step: str, hoarder: str) -> None:
-    with started(hoarder, step) as keeper:
+def test_the_kernel_s_messages_leave_no_key(step: str, tmp_path: Path) -> None:
+    with started(hoarder(tmp_path), step) as keeper:
         check(keeper)
 
 
-def test_the_uapi_text_leaves_no_key(tmp_path: Path, hoarder: str) -> None:
-    with serving(tmp_path / "wg0.sock"), started(hoarder, "uapi_get", str(tmp_path)) as keeper:
+def test_the_uapi_text_leaves_no_key(tmp_path: Path) -> None:
+    with serving(tmp_path / "wg0.sock"), started(hoarder(tmp_path), "uapi_get", str(tmp_path)) as keeper:
         check(keeper)
 
 

@@ -14,8 +14,11 @@ from ipaddress import ip_address, ip_network
 
 from wirewright.host.device import NO_KEY, DeviceChange, DeviceState, PeerChange, SocketAddress
 from wirewright.host.dump import dump
+from wirewright.host.kernel import family as family_module
+from wirewright.host.kernel.decode import Dump
 from wirewright.host.kernel.engine import KernelEngine
 from wirewright.host.kernel.family import WireGuardFamily
+from wirewright.host.network import Network
 from wirewright.keys import PresharedKey, PublicKey, SecretKey
 
 ENGINE = KernelEngine()
@@ -195,6 +198,73 @@ def replace_all(*networks: object, remove: tuple[object, ...]) -> PeerChange:
         allowed_ips=networks,  # type: ignore[arg-type]
         removed_allowed_ips=remove,  # type: ignore[arg-type]
     )
+
+
+def test_hundreds_of_allowed_ips_are_removed_at_once() -> None:
+    networks = tuple(ip_network((0x0A00_0000 + number, 32)) for number in range(1500))
+    with interface() as engine:
+        engine.set(NAME, DeviceChange(peers=(PeerChange(public(0), allowed_ips=networks),)))
+        going, kept = networks[:1000], networks[1000:]
+        engine.set(NAME, DeviceChange(peers=(PeerChange(public(0), removed_allowed_ips=going),)))
+        assert networks_of(engine) == {public(0): set(map(str, kept))}
+
+
+def test_an_interface_that_changes_while_it_is_read_is_read_again() -> None:
+    networks = tuple(ip_network((0x0A00_0000 + number, 32)) for number in range(2500))
+    with interface() as engine:
+        engine.set(NAME, DeviceChange(peers=(PeerChange(public(0), allowed_ips=networks),)))
+        dumps: list[Dump] = []
+
+        class Disturbed(Dump):
+            """After the first part of the first dump a peer is added."""
+
+            def __init__(self, name: str) -> None:
+                super().__init__(name)
+                dumps.append(self)
+                self.parts = 0
+
+            def add(self, part: memoryview) -> None:
+                super().add(part)
+                self.parts += 1
+                if len(dumps) == 1 == self.parts:
+                    wg("set", NAME, "peer", str(public(1)))
+
+        vars(family_module)["Dump"] = Disturbed
+        try:
+            state = engine.get(NAME)
+        finally:
+            vars(family_module)["Dump"] = Dump
+        assert len(dumps) == 2
+        assert dump(state) == wg("show", NAME, "dump")
+        assert {peer.public_key for peer in state.peers} == {public(0), public(1)}
+
+
+def test_handshakes_and_traffic_are_told_as_wg_tells_them() -> None:
+    keys = {name: SecretKey.generate() for name in ("wg-left", "wg-right")}
+    for number, (name, key) in enumerate(keys.items()):
+        [other] = (theirs for theirs in keys.values() if theirs != key)
+        peer = PeerChange(
+            other.public_key,
+            endpoint=SocketAddress(ip_address("127.0.0.1"), 52000 + 1 - number),
+            persistent_keepalive=1,
+        )
+        ENGINE.create(name)
+        ENGINE.set(name, DeviceChange(key, 52000 + number, peers=(peer,)))
+        with Network() as network:
+            network.bring_up(name, 1420)
+    try:
+        deadline = time.monotonic() + 60
+        while not all(told.received and told.sent for told in (ENGINE.get(n).peers[0] for n in keys)):
+            assert time.monotonic() < deadline, [ENGINE.get(name) for name in keys]
+            time.sleep(0.1)
+        for name in keys:
+            # It goes on while it is read.
+            while (ours := dump(ENGINE.get(name))) != (theirs := wg("show", name, "dump")):
+                assert time.monotonic() < deadline, (ours, theirs)
+            assert abs(ENGINE.get(name).peers[0].latest_handshake / 1e9 - time.time()) < 100
+    finally:
+        for name in keys:
+            ENGINE.delete(name)
 
 
 def configuration(peers: int, networks: int) -> str:
