@@ -20,6 +20,7 @@ need strace strace
 need qemu-system-x86_64 qemu-system-x86
 need busybox busybox-static
 need dbus-daemon dbus-daemon
+[ -x /usr/lib/qemu/virtiofsd ] || [ -x /usr/libexec/virtiofsd ] || missing="$missing virtiofsd"
 
 # Not installed, since they take /etc/resolv.conf over, but unpacked for hosts of the lab.
 unpacked=$(dirname "$0")/../.cache/lab
@@ -32,6 +33,8 @@ done
 root=
 [ "$(id -u)" = 0 ] || root="sudo -n"
 $root apt-get -q update >/dev/null
+# Up to version 7 QEMU brings virtiofsd; then it is no package.
+apt-cache show virtiofsd >/dev/null 2>&1 || missing=$(echo "$missing" | sed 's/ virtiofsd//')
 if [ -n "$missing" ]; then
     echo "installing:$missing"
     # shellcheck disable=SC2086 # a list of names

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.host.netlink import ACK, DONE, Answer, FakeSocket, error, written
+from tests.host.netlink import ACK, DONE, FAMILY_ANSWER, Answer, FakeSocket, error, written
 from wirewright.host.device import DeviceChange, DeviceState, PeerState, SocketAddress
 from wirewright.host.kernel import family as family_module
 from wirewright.host.kernel.decode import Dump
+from wirewright.host.kernel.engine import KernelEngine
 from wirewright.host.kernel.family import ATTEMPTS, WireGuardFamily
 from wirewright.keys import PresharedKey, PublicKey, SecretKey
 
@@ -185,6 +186,23 @@ def test_a_kernel_without_wireguard_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(FileNotFoundError):
         WireGuardFamily()
     assert kernel.closed
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (error(errno.ENOENT), "this kernel has no WireGuard"),
+        (error(errno.EPERM), "does not answer: Operation not permitted"),
+        (ACK, "does not answer: the kernel does not tell the number"),
+        (FAMILY_ANSWER + ACK, None),
+    ],
+)
+def test_an_absent_engine_says_why(answer: bytes, words: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = FakeSocket([])
+    kernel.answer_first(answer)
+    monkeypatch.setattr(family_module, "socket", kernel.module())
+    why = KernelEngine().why_absent()
+    assert why == words or (why and words and words in why)
 
 
 @pytest.mark.parametrize(

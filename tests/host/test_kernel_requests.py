@@ -112,6 +112,14 @@ def test_an_endpoint_of_ipv6_has_its_scope(monkeypatch: pytest.MonkeyPatch) -> N
         assert message.endswith(written(KEY + address)), scope
 
 
+def test_where_an_endpoint_s_interface_is_not_there_nothing_is_sent() -> None:
+    good = tuple(PeerChange(PublicKey.from_hex(f"{number:064x}")) for number in range(1, 1000))
+    bad = PeerChange(PUBLIC, endpoint=SocketAddress(ip_address("fe80::1%no-such-link"), 1))
+    walk = set_messages("wg0", DeviceChange(peers=(*good, bad)), FAMILY, 0x5)
+    with pytest.raises(OSError, match="no interface"):
+        next(walk)
+
+
 def test_a_single_allowed_ip_is_taken_away_by_a_flag() -> None:
     peer = PeerChange(PUBLIC, removed_allowed_ips=(ip_network("10.0.0.0/8"),))
     expected = """

@@ -18,6 +18,11 @@ def test_a_key_that_went_to_an_interface_and_came_back_is_in_its_handle_only(tmp
         machine = lab["a"]
         machine.run(OURS, "wg0")
         before = set(machine.processes())
+
+        def number() -> int:
+            [new] = set(machine.processes()) - before
+            return new
+
         words = [f"{name}={value}" for name, value in {**hoarder(tmp_path), "PYTHONPATH": str(ROOT)}.items()]
         with machine.popen(
             *("env", *words, sys.executable, "-m", "tests.host.keeper", "uapi_get"),
@@ -26,6 +31,6 @@ def test_a_key_that_went_to_an_interface_and_came_back_is_in_its_handle_only(tmp
             text=True,
         ) as process:
             try:
-                check(Keeper(process, lambda: (set(machine.processes()) - before).pop()))
+                check(Keeper(process, number))
             finally:
                 process.kill()

@@ -152,6 +152,7 @@ def test_an_interface_is_made_found_and_deleted() -> None:
         ENGINE.create("wg7")
         assert (ENGINE.has("wg7"), ENGINE.interfaces()) == (True, ["wg7"])
         assert ENGINE.get("wg7").peers == ()
+        assert refused(lambda: ENGINE.create("wg7")) == errno.EEXIST
         ENGINE.delete("wg7")
         assert (ENGINE.has("wg7"), ENGINE.interfaces()) == (False, [])
     assert refused(lambda: ENGINE.delete("wg7")) == errno.ENODEV

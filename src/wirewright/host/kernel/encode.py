@@ -42,9 +42,15 @@ _PEER_ROOM = 256
 def set_messages(
     name: str, change: DeviceChange, family: int, flags: int, *, part: int = PART
 ) -> Iterator[memoryview]:
-    """Give the messages of a change one by one, each in a buffer that is wiped when the next is asked for."""
+    """Give the messages of a change one by one, each in a buffer that is wiped when the next is asked for.
+
+    Raises OSError before the first if an endpoint is on an interface that is not there.
+    """
     if part < LEAST_PART:
         raise ValueError(f"a message has at least {LEAST_PART} bytes")
+    for peer in change.peers:
+        if peer.endpoint is not None:
+            _sockaddr(peer.endpoint)
     waiting = [(peer, _networks(peer)) for peer in change.peers]
     first = True
     position = 0

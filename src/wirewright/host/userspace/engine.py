@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 import time
@@ -54,6 +55,9 @@ class UserspaceEngine:
 
     def create(self, interface: str) -> None:
         """Make an interface; its process goes on in the background."""
+        with Network() as network:
+            if network.link(interface) is not None:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), interface)
         outcome = subprocess.run(  # noqa: S603 - our own program
             [sys.executable, "-P", "-m", "wirewright.tun", interface],
             stdin=subprocess.DEVNULL,
