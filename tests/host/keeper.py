@@ -5,15 +5,17 @@ They are never in Python's own memory here: what is found in it later was left b
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.host.netlink import ACK, DONE, FakeSocket
+from tests.host.netlink import ACK, DONE, Answer, FakeSocket, error
 from wirewright.host.device import DeviceChange, PeerChange
 from wirewright.host.kernel import family as family_module
+from wirewright.host.kernel.family import WireGuardFamily
 from wirewright.host.userspace import client
 from wirewright.keys import PresharedKey, PublicKey, SecretKey
 
@@ -30,43 +32,55 @@ def change_of(keys: Keys) -> DeviceChange:
     return DeviceChange(keys[0], peers=(PeerChange(PUBLIC, preshared_key=keys[1]),))
 
 
-class Kernel(FakeSocket):
-    """It keeps no request, and tells the keys in a dump."""
+class Forgetful(FakeSocket):
+    """A kernel that keeps no request."""
 
-    def __init__(self, keys: Keys, *, broken: bool = False) -> None:
-        def dump(place: memoryview) -> int:
-            place[: len(DUMP)] = DUMP
-            keys[0].copy_into(place[24:56])
-            keys[1].copy_into(place[104:136])
-            end = len(DUMP) + len(DONE)
-            place[len(DUMP) : end] = DONE
-            return end - broken
-
-        super().__init__([dump, ACK])
+    def __init__(self, *answers: Answer) -> None:
+        super().__init__(answers)
+        vars(family_module)["socket"] = self.module()
 
     def send(self, message: memoryview) -> None:
         """Keep nothing."""
 
 
+def dump_of(keys: Keys, *, cut_off: int = 0) -> Answer:
+    """Return an answer that takes the keys from their handles when it is read."""
+
+    def dump(place: memoryview) -> int:
+        end = len(DUMP) + len(DONE)
+        place[:end] = DUMP + DONE
+        keys[0].copy_into(place[24:56])
+        keys[1].copy_into(place[104:136])
+        return end - cut_off
+
+    return dump
+
+
 def kernel_get(keys: Keys) -> None:
-    vars(family_module)["socket"] = Kernel(keys).module()
-    with family_module.WireGuardFamily() as family:
+    Forgetful(dump_of(keys))
+    with WireGuardFamily() as family:
         state = family.get("wg0")
     assert (state.private_key, state.peers[0].preshared_key) == keys
 
 
 def kernel_get_broken(keys: Keys) -> None:
-    vars(family_module)["socket"] = Kernel(keys, broken=True).module()
-    with suppress(OSError), family_module.WireGuardFamily() as family:
+    Forgetful(dump_of(keys, cut_off=1))
+    with suppress(OSError), WireGuardFamily() as family:
         family.get("wg0")
         raise AssertionError
 
 
 def kernel_set(keys: Keys) -> None:
-    vars(family_module)["socket"] = Kernel(keys).module()
-    with family_module.WireGuardFamily() as family:
-        # The dump ends with no error too, which is as good as an acknowledgement.
+    Forgetful(ACK)
+    with WireGuardFamily() as family:
         family.set("wg0", change_of(keys))
+
+
+def kernel_set_refused(keys: Keys) -> None:
+    Forgetful(error(errno.EINVAL))
+    with suppress(OSError), WireGuardFamily() as family:
+        family.set("wg0", change_of(keys))
+        raise AssertionError
 
 
 def uapi_set(keys: Keys) -> None:

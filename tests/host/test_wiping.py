@@ -74,7 +74,7 @@ def started(environment: dict[str, str], *arguments: str) -> Iterator[Keeper]:
             process.kill()
 
 
-@pytest.mark.parametrize("step", ["kernel_get", "kernel_get_broken", "kernel_set"])
+@pytest.mark.parametrize("step", ["kernel_get", "kernel_get_broken", "kernel_set", "kernel_set_refused"])
 def test_the_kernel_s_messages_leave_no_key(step: str, tmp_path: Path) -> None:
     with started(hoarder(tmp_path), step) as keeper:
         check(keeper)

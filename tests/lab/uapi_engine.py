@@ -13,6 +13,8 @@ from ipaddress import ip_address, ip_network
 
 from wirewright.host.device import NO_KEY, DeviceChange, DeviceState, PeerChange, PeerState, SocketAddress
 from wirewright.host.dump import dump
+from wirewright.host.kernel.engine import KernelEngine
+from wirewright.host.network import Network
 from wirewright.host.userspace.engine import UserspaceEngine
 from wirewright.keys import PresharedKey, PublicKey, SecretKey
 
@@ -156,6 +158,11 @@ def test_an_interface_is_made_found_and_deleted() -> None:
         ENGINE.delete("wg7")
         assert (ENGINE.has("wg7"), ENGINE.interfaces()) == (False, [])
     assert refused(lambda: ENGINE.delete("wg7")) == errno.ENODEV
+    # What is another's stays, whichever engine is asked.
+    assert refused(lambda: ENGINE.delete("eth0")) == errno.ENODEV
+    assert refused(lambda: KernelEngine().delete("eth0")) == errno.EOPNOTSUPP
+    with Network() as network:
+        assert network.link("eth0")
     assert refused(lambda: ENGINE.get("wg7")) == errno.ENOENT
 
 

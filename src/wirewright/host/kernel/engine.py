@@ -52,8 +52,11 @@ class KernelEngine:
             network.create_link(interface, KIND)
 
     def delete(self, interface: str) -> None:
-        """Delete an interface."""
+        """Delete an interface; one of another kind is left alone."""
         with Network() as network:
+            link = network.link(interface)
+            if link is not None and link.kind != KIND:
+                raise OSError(errno.EOPNOTSUPP, "this interface is not the kernel's WireGuard", interface)
             network.delete_link(interface)
 
     def get(self, interface: str) -> DeviceState:

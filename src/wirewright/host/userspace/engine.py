@@ -73,7 +73,9 @@ class UserspaceEngine:
             raise OSError(errno.EIO, said)
 
     def delete(self, interface: str) -> None:
-        """Delete an interface, and wait for its process to clear up."""
+        """Delete an interface, and wait for its process to clear up; what no process serves is left alone."""
+        if not self.has(interface):
+            raise OSError(errno.ENODEV, "no process serves such an interface", interface)
         with Network() as network:
             network.delete_link(interface)
         deadline = time.monotonic() + PATIENCE
