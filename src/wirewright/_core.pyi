@@ -25,6 +25,7 @@ __all__ = [
     "run_interface",
     "run_shim",
     "write_config",
+    "write_revealed",
 ]
 
 __version__: Final[str]
@@ -129,6 +130,7 @@ class ConfigText:
 def read_config(path: str | os.PathLike[str]) -> ConfigText: ...
 def parse_config_bytes(text: bytes) -> ConfigText: ...
 def write_config(path: str | os.PathLike[str], text: bytes, secrets: Sequence[HiddenText]) -> None: ...
+def write_revealed(descriptor: int, text: bytes, secrets: Sequence[HiddenText]) -> None: ...
 def run_interface(
     name: str,
     *,

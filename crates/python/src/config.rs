@@ -1,6 +1,6 @@
 //! `ConfigText` and `HiddenText`: a configuration file without its secrets, and the secrets.
 
-use std::path::PathBuf;
+use std::{os::fd::RawFd, path::PathBuf};
 
 use pyo3::{
     exceptions::PyValueError,
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::{
     error::os_error,
     key::{PresharedKey, SecretKey, bad_key, not_pickled},
-    secret_io::interruptible,
+    secret_io::{interruptible, write_all},
 };
 
 /// A piece of a configuration that is, or may be, a key: wiped with its last handle, never shown.
@@ -140,6 +140,17 @@ pub(crate) fn write_config(
     let whole = spliced(text, &secrets)?;
     py.detach(|| secret_file::write_atomically(&path, &whole))
         .map_err(|error| os_error(py, &error, Some(&path)))
+}
+
+/// Put the secrets back into the text and write the result to an open file.
+#[pyfunction]
+pub(crate) fn write_revealed(
+    py: Python<'_>,
+    descriptor: RawFd,
+    text: &[u8],
+    secrets: Vec<Bound<'_, HiddenText>>,
+) -> PyResult<()> {
+    write_all(py, descriptor, &spliced(text, &secrets)?)
 }
 
 /// Put the secrets back into the text and copy the result into Python, which cannot wipe it.

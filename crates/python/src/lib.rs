@@ -31,7 +31,10 @@ mod virtual_device;
 mod _core {
     #[pymodule_export]
     use crate::{
-        config::{ConfigText, HiddenText, parse_config_bytes, read_config, reveal_config, write_config},
+        config::{
+            ConfigText, HiddenText, parse_config_bytes, read_config, reveal_config, write_config,
+            write_revealed,
+        },
         connection::Connection,
         datagrams::Datagrams,
         key::{PresharedKey, PublicKey, SecretKey},

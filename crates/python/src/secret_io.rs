@@ -48,12 +48,17 @@ pub(crate) fn read_key<K>(
 
 /// Writes `text` and a line feed to the descriptor.
 pub(crate) fn write_line(py: Python<'_>, descriptor: RawFd, text: &str) -> PyResult<()> {
-    let descriptor = borrow(descriptor)?;
     let mut line = Zeroizing::new(Vec::with_capacity(text.len() + 1));
     line.extend_from_slice(text.as_bytes());
     line.push(b'\n');
+    write_all(py, descriptor, &line)
+}
+
+/// Writes all of `bytes` to the descriptor.
+pub(crate) fn write_all(py: Python<'_>, descriptor: RawFd, bytes: &[u8]) -> PyResult<()> {
+    let descriptor = borrow(descriptor)?;
     let written = interruptible(py, |on_interrupt| {
-        secret_file::write_descriptor(descriptor, &line, on_interrupt)
+        secret_file::write_descriptor(descriptor, bytes, on_interrupt)
     })?;
     written.map_err(|error| os_error(py, &error, None))
 }

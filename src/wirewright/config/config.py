@@ -31,6 +31,16 @@ class Config:
         return cls._read(read_source(path))
 
     @classmethod
+    def from_part(cls, path: str | os.PathLike[str], name: str | None = None) -> Self:
+        """Read a file that need not have an [Interface] section, as ``wg addconf`` takes it.
+
+        Errors call the file ``name``, or by its path. Raises OSError and :class:`ConfigError`.
+        """
+        source = read_source(path, name)
+        reading = read(source.text, source.name, partial=True)
+        return cls(reading.interface, reading.peers)
+
+    @classmethod
     def loads(cls, text: str | bytes, name: str = TEXT_NAME) -> Self:
         """Read a text, which CPython cannot wipe; errors call it ``name``. Raises :class:`ConfigError`."""
         return cls._read(text_source(text, name))

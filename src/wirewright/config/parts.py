@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from wirewright._core import ConfigText, HiddenText, parse_config_bytes
+from wirewright._core import ConfigText, HiddenText, parse_config_bytes, write_revealed
+from wirewright.keys import PresharedKey, SecretKey
 
 Parts: TypeAlias = tuple[str | HiddenText, ...]
 """No string is empty and no two strings are neighbours, so equal content means equal parts."""
@@ -46,6 +47,10 @@ class RedactedText:
         """Give the bytes that the core's ``write_config`` takes. Raises ValueError for lone surrogates."""
         return self.text.encode("utf-8", "surrogateescape")
 
+    def write_to(self, descriptor: int) -> None:
+        """Write the text with its secrets to an open file; no secret becomes a Python object."""
+        write_revealed(descriptor, self.encode(), self.secrets)
+
 
 def decode(config: ConfigText) -> RedactedText:
     """Read the core's answer as text; bytes that are not UTF-8 become surrogates and survive writing back."""
@@ -62,6 +67,11 @@ def place(parts: Parts, secrets: list[HiddenText]) -> str:
             text.append(f"\0{len(secrets)}\0")
             secrets.append(part)
     return "".join(text)
+
+
+def placeholder(key: SecretKey | PresharedKey, secrets: list[HiddenText]) -> str:
+    """Give what stands for a key in a text, appending the key to ``secrets``."""
+    return place((HiddenText.of(key),), secrets)
 
 
 def compact(text: str, secrets: Sequence[HiddenText]) -> RedactedText:

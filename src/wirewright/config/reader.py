@@ -42,22 +42,25 @@ class Reading:
     notes: tuple[Note, ...]
 
 
-def read(text: RedactedText, source: str) -> Reading:
-    """Read a whole file. Raises :class:`ConfigError` with all of its problems."""
+def read(text: RedactedText, source: str, *, partial: bool = False) -> Reading:
+    """Read a whole file, or peers alone if it may be ``partial``.
+
+    Raises :class:`ConfigError` with all of its problems.
+    """
     reader = _Reader(text)
     if text.text.count("\n") >= MAX_LINES:
         problem = Problem(None, None, f"more than {MAX_LINES} lines", "a configuration file")
         raise ConfigError(source, [problem])
     blocks = read_blocks(read_lines(text.text))
     sections = tuple(Section(block, reader.section(block)) for block in blocks)
-    reader.check_interfaces(blocks)
+    reader.check_interfaces(blocks, partial=partial)
     if reader.problems:
         reader.problems.sort(key=lambda problem: problem.line or 0)
         raise ConfigError(source, reader.problems, reader.uncounted)
     values = [section.value for section in sections]
     return Reading(
         sections,
-        next(value for value in values if isinstance(value, Interface)),
+        next((value for value in values if isinstance(value, Interface)), Interface()),
         tuple(value for value in values if isinstance(value, Peer)),
         tuple(reader.notes),
     )
@@ -115,10 +118,10 @@ class _Reader:
             return None
         return Interface(**values) if block.section == "Interface" else Peer(**values)
 
-    def check_interfaces(self, blocks: list[Block]) -> None:
+    def check_interfaces(self, blocks: list[Block], *, partial: bool) -> None:
         """See to it that there is one [Interface] section; ``wg(8)`` allows no second one."""
         headers = [block.header for block in blocks if block.section == "Interface"]
-        if not headers:
+        if not headers and not partial:
             self._problem(Problem(None, None, "no [Interface] section", "one"))
         for header in headers[1:]:
             hint = f"the first one is on line {headers[0]}"
