@@ -15,8 +15,29 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-COMMANDS = ("up", "down", "genkey", "genpsk", "pubkey", "check", "ping", "demo", "lab", "bench")
+COMMANDS = (
+    "up",
+    "down",
+    "show",
+    "set",
+    "setconf",
+    "addconf",
+    "syncconf",
+    "save",
+    "strip",
+    "genkey",
+    "genpsk",
+    "pubkey",
+    "check",
+    "ping",
+    "demo",
+    "lab",
+    "bench",
+)
 """In the order in which the help lists them."""
+
+SETTINGS = {"set": {"allow_interspersed_args": False, "ignore_unknown_options": True}}
+"""Click's, for those commands whose last arguments are words of their own."""
 
 TRACEBACK = "WIREWRIGHT_TRACEBACK"
 """Set this in the environment to see where an unexpected error comes from."""
@@ -54,13 +75,20 @@ def _check_start(arguments: Sequence[str]) -> None:
     if sys.stdout is None:
         # Python has None for it, and the descriptor 1 will soon be any other file.
         raise CommandError("the standard output is closed; to have no output, redirect it to /dev/null")
-    if any(_KEY.search(argument) for argument in arguments):
+    if any(_KEY.search(argument) for argument in _unexpected(arguments)):
         # Not repeated in a message about arguments, which may end up in a log.
         raise CommandError(
             "a key stands among the arguments, where every user of this machine can read it. If it is "
             "secret, make another. Keys come by the standard input or from a file: ww pubkey < private.key",
             status=2,
         )
+
+
+def _unexpected(arguments: Sequence[str]) -> Iterator[str]:
+    """Leave out what is known to be a public key: `ww set` names peers by theirs."""
+    for index, argument in enumerate(arguments):
+        if not (arguments[0] == "set" and index > 1 and arguments[index - 1] == "peer"):
+            yield argument
 
 
 def explained(error: Exception) -> bool:
@@ -118,7 +146,7 @@ def _command(name: str, found: typer.Typer | Callable[..., None]) -> TyperComman
         group.name = name
         return group
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name)(found)
+    single.command(name, context_settings=SETTINGS.get(name))(found)
     command = typer.main.get_command(single)
     assert isinstance(command, TyperCommand)
     return command

@@ -12,13 +12,13 @@ import typer
 from wirewright.cli.app import explain_error, explained
 
 
-def descriptor_for_secret() -> int:
+def descriptor_for_secret(remedy: str = "make the key again") -> int:
     """Give the standard output's descriptor; warn if it is a file that other users have a right to."""
     descriptor = sys.stdout.fileno()
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IRWXO:
-        typer.echo("Warning: other users may read or write the file this key goes to.", err=True)
-        typer.echo("Run 'umask 077' first, and make the key again.", err=True)
+        typer.echo("Warning: other users may read or write the file that a key goes to.", err=True)
+        typer.echo(f"Run 'umask 077' first, and {remedy}.", err=True)
     return descriptor
 
 

@@ -3,6 +3,7 @@
 import typer
 
 from wirewright.cli.app import CommandError
+from wirewright.config import Config
 from wirewright.host.engine import EngineChoice
 from wirewright.tunnel.system import Interface
 
@@ -19,3 +20,8 @@ def opened(interface: str, engine: str) -> Interface:
 def shown(step: str) -> None:
     """Show a step on the standard error, as ``wg-quick`` does."""
     typer.echo(f"[#] {step}", err=True)
+
+
+def part(file: str) -> Config:
+    """Read a file of which not all need be there, or the standard input."""
+    return Config.from_part("/dev/stdin", "-") if file == "-" else Config.from_part(file)

@@ -111,17 +111,20 @@ class Unguard(steps.Step):
         firewall.unguard(self.interface, self.owner)
 
 
-def plan(
+def plan(  # noqa: PLR0917
     name: str,
     config: Config | None,
     state: DeviceState | None,
     network: Network,
     resolvers: Sequence[Resolver],
+    save: Step | None = None,
 ) -> list[Step]:
     """Give the steps; without a configuration there are no hooks to run."""
     row: list[Step] = []
     if config is not None:
         row += hooks(name, config.interface.pre_down)
+    if save is not None:
+        row.append(save)
     row += _rules(state, network)
     row += [UnsetResolver(name, resolver) for resolver in resolvers]
     row.append(Delete(name))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 from wirewright.config import Config
 from wirewright.host.kernel.engine import KernelEngine
 from wirewright.host.userspace.engine import UserspaceEngine
-from wirewright.tunnel.system import down, facts, up
+from wirewright.tunnel.system import changes, down, facts, saving, up
 from wirewright.tunnel.system.host import Host
 from wirewright.tunnel.system.plan import InterfaceError, carry_out, deferred_signals, words
 
@@ -117,6 +117,42 @@ class Interface:
         """Change its keys, settings and peers."""
         self._existing().set(self.name, change)
 
+    def counters(self) -> dict[str, int] | None:
+        """Tell what was dropped and why; None where the engine does not count it."""
+        engine = self._existing()
+        if not isinstance(engine, UserspaceEngine):
+            return None
+        try:
+            return engine.counters(self.name)
+        except OSError:
+            # Another implementation's.
+            return None
+
+    def setconf(self, config: Config) -> None:
+        """Have it say what a configuration says, and nothing else: peers begin anew."""
+        self.set(changes.whole(config, _resolved(config)))
+
+    def addconf(self, config: Config) -> None:
+        """Add to it what a configuration says."""
+        self.set(changes.addition(config, _resolved(config)))
+
+    def syncconf(self, config: Config) -> DeviceChange:
+        """Have it say what a configuration says, changing only what differs; return what did."""
+        change = changes.difference(self.state(), config, _resolved(config))
+        if not changes.says_nothing(change):
+            self.set(change)
+        return change
+
+    def save(self) -> None:
+        """Write its state into its file, keeping comments and what is not of the interface itself."""
+        with Host(self._existing()) as host:
+            self._saving().do(host)
+
+    def _saving(self) -> saving.Save:
+        if self.file is None:
+            raise InterfaceError(f"{self.name} has no file to be saved into: {DIRECTORY / self.name}.conf")
+        return saving.Save(self.name, self.file)
+
     def _existing(self) -> Engine:
         if not self.exists:
             raise InterfaceError(f"{self.name} is not a WireGuard interface")
@@ -141,7 +177,8 @@ class Interface:
 
             # Which one was told, may have changed since.
             resolvers = present()
-        return down.plan(self.name, self.config, self.state(), host.network, resolvers)
+        save = self._saving() if self.config and self.config.interface.save_config else None
+        return down.plan(self.name, self.config, self.state(), host.network, resolvers, save)
 
     @staticmethod
     def _resolver(config: Config) -> Resolver | None:
@@ -162,6 +199,11 @@ class Interface:
                     left.append(f"{step.describe()}: {words(error)}")
         if left:
             raise InterfaceError(f"{self.name} was taken down, but: {'; '.join(left)}")
+
+
+def _resolved(config: Config) -> changes.Endpoints:
+    wanted = [peer.endpoint for peer in config.effective_peers() if peer.endpoint is not None]
+    return {endpoint: facts.resolve(endpoint) for endpoint in dict.fromkeys(wanted)}
 
 
 def interfaces() -> list[str]:
