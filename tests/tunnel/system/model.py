@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wirewright.host.device import DeviceChange, DeviceState, Nothing, PeerChange, PeerState
-from wirewright.keys import PublicKey
+
+if TYPE_CHECKING:
+    from wirewright.keys import PublicKey
 
 
 def apply(state: DeviceState, change: DeviceChange) -> DeviceState:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import ip_address, ip_interface, ip_network
+from typing import TYPE_CHECKING
 
 import pytest
 
 from wirewright.config import Config, Document, Endpoint, Interface, Peer
-from wirewright.config.values import IPInterface
 from wirewright.host.device import DeviceState, PeerState, SocketAddress
 from wirewright.keys import PresharedKey, SecretKey
 from wirewright.tunnel.system.saving import is_at, saved
+
+if TYPE_CHECKING:
+    from wirewright.config.values import IPInterface
 
 SECRET = SecretKey.generate()
 KEY, OTHER = (SecretKey.generate().public_key for _ in range(2))
@@ -80,7 +83,8 @@ def test_an_endpoint_that_was_never_known_stays_as_the_file_has_it() -> None:
 
 def test_comments_survive() -> None:
     text = (
-        f"# the office\n[Interface]\nPrivateKey = {SECRET.expose()}\nAddress = 10.0.0.1/24 # mine\nListenPort = 51820\n"
+        f"# the office\n[Interface]\nPrivateKey = {SECRET.expose()}\n"
+        "Address = 10.0.0.1/24 # mine\nListenPort = 51820\n"
         f"\n# Ann\n[Peer]\nPublicKey = {KEY}\nAllowedIPs = 10.0.0.0/24\nEndpoint = vpn.example:51820\n"
     )
     document = Document.loads(text)

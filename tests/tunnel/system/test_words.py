@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
 
 import pytest
 
-from wirewright.config import Endpoint
 from wirewright.host.device import NO_KEY, DeviceChange, PeerChange, SocketAddress
 from wirewright.keys import PresharedKey, SecretKey
 from wirewright.tunnel.system.words import Sources, WordError, change_of
+
+if TYPE_CHECKING:
+    from wirewright.config import Endpoint
 
 SECRET = SecretKey.generate()
 PRESHARED = PresharedKey.generate()
