@@ -33,6 +33,7 @@ COMMANDS = (
     "demo",
     "lab",
     "bench",
+    "completion",
 )
 """In the order in which the help lists them."""
 

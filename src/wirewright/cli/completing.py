@@ -1,6 +1,8 @@
-"""What can stand for an argument, as a shell completes it."""
+"""What can stand for an argument, as a shell completes it; where that is nothing, it completes files."""
 
 from pathlib import Path
+
+import typer
 
 DIRECTORY = Path("/etc/wireguard")
 WHAT = (
@@ -18,6 +20,9 @@ WHAT = (
     "dump",
 )
 """What `ww show` can be asked for, as a column or all."""
+OF_INTERFACE = ("listen-port", "fwmark", "private-key", "peer")
+OF_PEER = ("remove", "preshared-key", "endpoint", "persistent-keepalive", "allowed-ips", "peer")
+"""What `ww set` can be told, before the first peer and behind it."""
 
 
 def _beginning(found: list[str], incomplete: str) -> list[str]:
@@ -45,38 +50,28 @@ def shown_things(incomplete: str) -> list[str]:
 
 
 def configurations(incomplete: str) -> list[str]:
-    """Give the names of the files in /etc/wireguard, and files that end in .conf from here on."""
+    """Give the names of the files in /etc/wireguard."""
     try:
-        names = sorted(path.stem for path in DIRECTORY.glob("*.conf"))
+        return _beginning(sorted(path.stem for path in DIRECTORY.glob("*.conf")), incomplete)
     except OSError:
-        names = []
-    return [*_beginning(names, incomplete), *files(incomplete, ".conf")]
+        return []
 
 
-def files(incomplete: str, suffix: str = "") -> list[str]:
-    """Give the files and directories that begin so; directories end in a slash."""
-    folder, slash, beginning = incomplete.rpartition("/")
-    found = []
+def words_of_set(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Give the words that `ww set` knows, and keys of peers behind ``peer``."""
+    interface, words = ctx.params.get("interface"), ctx.params.get("words") or []
+    last = words[-1] if words else ""
+    if last == "peer":
+        return _beginning(_peers(str(interface)), incomplete)
+    if last in ("private-key", "preshared-key"):
+        return []
+    return _beginning(list(OF_PEER if "peer" in words else OF_INTERFACE), incomplete)
+
+
+def _peers(interface: str) -> list[str]:
+    from wirewright.tunnel.system import Interface  # noqa: PLC0415 - loads the core
+
     try:
-        for path in sorted(Path(folder + slash or ".").iterdir()):
-            hidden = path.name.startswith(".") and not beginning.startswith(".")
-            if hidden or not path.name.startswith(beginning):
-                continue
-            if path.is_dir():
-                found.append(f"{folder}{slash}{path.name}/")
-            elif path.name.endswith(suffix):
-                found.append(f"{folder}{slash}{path.name}")
+        return [str(peer.public_key) for peer in Interface(interface).state().peers]
     except OSError:
-        pass
-    return found
-
-
-def any_files(incomplete: str) -> list[str]:
-    """Give any files."""
-    return files(incomplete)
-
-
-def words_of_set(incomplete: str) -> list[str]:
-    """Give the words that `ww set` knows."""
-    known = ["listen-port", "fwmark", "private-key", "peer", "remove", "preshared-key", "endpoint"]
-    return _beginning([*known, "persistent-keepalive", "allowed-ips"], incomplete)
+        return []

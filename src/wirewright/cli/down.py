@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from wirewright.cli.completing import interfaces
+
 
 def down(
     interface: Annotated[
@@ -11,6 +13,7 @@ def down(
         typer.Argument(
             metavar="INTERFACE|FILE",
             help="The name of the interface, or the file it was set up from.",
+            autocompletion=interfaces,
         ),
     ],
     dry_run: Annotated[

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from wirewright.cli.completing import any_files, interfaces
+from wirewright.cli.completing import interfaces
 
 
 def setconf(
@@ -16,7 +16,6 @@ def setconf(
         typer.Argument(
             metavar="FILE",
             help="A configuration file, or - for the standard input. What only wg-quick knows is ignored.",
-            autocompletion=any_files,
         ),
     ],
 ) -> None:

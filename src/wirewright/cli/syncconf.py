@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from wirewright.cli.completing import any_files, interfaces
+from wirewright.cli.completing import interfaces
 
 
 def syncconf(
@@ -18,7 +18,6 @@ def syncconf(
             metavar="[FILE]",
             help="A configuration file, or - for the standard input; if none is named, the interface's own "
             "in /etc/wireguard. What only wg-quick knows is ignored.",
-            autocompletion=any_files,
         ),
     ] = None,
 ) -> None:

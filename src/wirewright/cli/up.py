@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from wirewright.cli.app import CommandError
+from wirewright.cli.completing import configurations
 
 
 def up(
@@ -16,6 +17,7 @@ def up(
         typer.Argument(
             metavar="INTERFACE|FILE",
             help="A file that ends in .conf, or the name of one in /etc/wireguard without the ending.",
+            autocompletion=configurations,
         ),
     ],
     engine: Annotated[
