@@ -31,6 +31,12 @@ def up(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Change nothing: write what would be done.")
     ] = False,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait", help="Stay until SIGTERM or an interrupt, then take it down; what a service runs."
+        ),
+    ] = False,
 ) -> None:
     """Set a WireGuard interface up, as wg-quick does: all of it, or nothing.
 
@@ -44,6 +50,11 @@ def up(
     if dry_run:
         for step in found.steps_up():
             typer.echo(step)
+    elif wait:
+        from wirewright.host.service import ServiceManager  # noqa: PLC0415
+        from wirewright.tunnel.system.attending import attend  # noqa: PLC0415
+
+        attend(found, ServiceManager(), shown)
     else:
         found.up(shown)
 

@@ -128,6 +128,19 @@ class Interface:
             # Another implementation's.
             return None
 
+    def is_alive(self) -> bool:
+        """Whether it is there, and its engine answers."""
+        if not UserspaceEngine().has(self.name):
+            return KernelEngine().has(self.name)
+        try:
+            UserspaceEngine().counters(self.name)
+        except (TimeoutError, ConnectionError, FileNotFoundError):
+            return False
+        except OSError:
+            # Another implementation's, which knows no counters: an answer, too.
+            return True
+        return True
+
     def setconf(self, config: Config) -> None:
         """Have it say what a configuration says, and nothing else: peers begin anew."""
         self.set(changes.whole(config, _resolved(config)))
