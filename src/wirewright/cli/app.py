@@ -19,6 +19,7 @@ COMMANDS = (
     "up",
     "down",
     "show",
+    "top",
     "set",
     "setconf",
     "addconf",

@@ -20,7 +20,7 @@ def completion(
     For bash, into ~/.local/share/bash-completion/completions/ww; for zsh, into a file _ww in a directory of
     $fpath; for fish, into ~/.config/fish/completions/ww.fish.
     """
-    from typer.completion import get_completion_script  # noqa: PLC0415 - only this command
+    from typer._completion_shared import get_completion_script  # noqa: PLC0415 - only this command
 
     if shell not in SHELLS:
         raise CommandError(f"there is no completion for {shell!r}, but for {', '.join(SHELLS)}", status=2)

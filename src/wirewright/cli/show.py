@@ -20,7 +20,7 @@ def show(
     interface: Annotated[
         str | None,
         typer.Argument(
-            metavar="[INTERFACE|all|interfaces]",
+            metavar="INTERFACE|all|interfaces",
             help="One interface, all, or only their names; all if none is named.",
             autocompletion=shown_interfaces,
         ),
@@ -28,7 +28,7 @@ def show(
     what: Annotated[
         str | None,
         typer.Argument(
-            metavar="[" + "|".join(WHAT) + "]",
+            metavar="WHAT",
             help="Only this, for scripts: values between tabs, a line for each peer.",
             autocompletion=shown_things,
         ),
@@ -39,6 +39,9 @@ def show(
     ] = False,
 ) -> None:
     """Show WireGuard interfaces and their peers, as wg does.
+
+    WHAT is public-key, private-key, listen-port, fwmark, peers, preshared-keys, endpoints, allowed-ips,
+    latest-handshakes, persistent-keepalive, transfer, or dump for all of these.
 
     What it writes is what wg(8) writes, with its environment: WG_COLOR_MODE is always, never or auto (auto
     heeds NO_COLOR), and WG_HIDE_KEYS=never shows private and preshared keys.

@@ -15,7 +15,7 @@ def syncconf(
     file: Annotated[
         str | None,
         typer.Argument(
-            metavar="[FILE]",
+            metavar="FILE",
             help="A configuration file, or - for the standard input; if none is named, the interface's own "
             "in /etc/wireguard. What only wg-quick knows is ignored.",
         ),

@@ -62,25 +62,6 @@ def _of_peers(write: Callable[[PeerState], str]) -> Callable[[DeviceState, Secre
     return lambda state, _: [[str(peer.public_key), write(peer)] for peer in state.peers]
 
 
-WHAT: Final[dict[str, Callable[[DeviceState, Secrets], list[list[str]]]]] = {
-    "public-key": lambda state, _: [[str(state.public_key or NONE)]],
-    "private-key": lambda state, secrets: [[_key(state.private_key, secrets)]],
-    "listen-port": lambda state, _: [[str(state.listen_port)]],
-    "fwmark": lambda state, _: [[mark(state.fwmark)]],
-    "peers": lambda state, _: [[str(peer.public_key)] for peer in state.peers],
-    "preshared-keys": lambda state, secrets: [
-        [str(peer.public_key), _key(peer.preshared_key, secrets)] for peer in state.peers
-    ],
-    "endpoints": _of_peers(lambda peer: endpoint(peer.endpoint)),
-    "allowed-ips": _of_peers(lambda peer: " ".join(map(network, peer.allowed_ips)) or NONE),
-    "latest-handshakes": _of_peers(lambda peer: _handshake(peer)),
-    "persistent-keepalive": _of_peers(lambda peer: _keepalive(peer)),
-    "transfer": _of_peers(lambda peer: f"{peer.received}\t{peer.sent}"),
-    "dump": _dump,
-}
-"""What can be asked for."""
-
-
 def mark(number: int) -> str:
     """Write a mark of outer packets."""
     return hex(number) if number else OFF
@@ -116,3 +97,22 @@ def _handshake(peer: PeerState) -> str:
 
 def _keepalive(peer: PeerState) -> str:
     return str(peer.persistent_keepalive or OFF)
+
+
+WHAT: Final[dict[str, Callable[[DeviceState, Secrets], list[list[str]]]]] = {
+    "public-key": lambda state, _: [[str(state.public_key or NONE)]],
+    "private-key": lambda state, secrets: [[_key(state.private_key, secrets)]],
+    "listen-port": lambda state, _: [[str(state.listen_port)]],
+    "fwmark": lambda state, _: [[mark(state.fwmark)]],
+    "peers": lambda state, _: [[str(peer.public_key)] for peer in state.peers],
+    "preshared-keys": lambda state, secrets: [
+        [str(peer.public_key), _key(peer.preshared_key, secrets)] for peer in state.peers
+    ],
+    "endpoints": _of_peers(lambda peer: endpoint(peer.endpoint)),
+    "allowed-ips": _of_peers(lambda peer: " ".join(map(network, peer.allowed_ips)) or NONE),
+    "latest-handshakes": _of_peers(_handshake),
+    "persistent-keepalive": _of_peers(_keepalive),
+    "transfer": _of_peers(lambda peer: f"{peer.received}\t{peer.sent}"),
+    "dump": _dump,
+}
+"""What can be asked for."""
