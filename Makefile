@@ -56,9 +56,10 @@ bench-linux: interop-peers $(STAMPS)/runtime $(STAMPS)/bench $(STAMPS)/core-benc
 	cargo build --quiet --locked --release --package=wirewright-bench --example=bare_loop
 	$(BIN)/ww bench --output bench/results/linux $(BENCH)
 
-docs: $(STAMPS)/docs ## Build the documentation into docs/_build/html; warnings are errors
+docs: $(STAMPS)/docs $(STAMPS)/runtime ## Build the documentation and the manual pages into docs/_build; warnings are errors
 	$(BIN)/sphinx-build -b html -n -W --keep-going -q docs docs/_build/html
-	@echo "docs/_build/html/index.html"
+	$(PY) scripts/man_pages.py docs/_build/man
+	@echo "docs/_build/html/index.html, docs/_build/man"
 
 fuzz: $(CACHE)/bin/cargo-fuzz ## Run every fuzz target for SECONDS each (default 60)
 	scripts/fuzz.sh "$(SECONDS)" $(TARGETS)
