@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import man_pages
 import pytest
+from typer.testing import CliRunner
 
 from tests.conftest import missing
 from wirewright import tun
-from wirewright.cli.app import COMMANDS
+from wirewright.cli.app import COMMANDS, app
 
 PAGES = dict(man_pages.pages())
 
@@ -25,8 +25,9 @@ def plain(text: str) -> str:
 
 
 def help_of(*words: str) -> str:
-    command = [sys.executable, "-m", "wirewright", *words, "--help"]
-    return subprocess.run(command, capture_output=True, text=True, check=True, env={"COLUMNS": "400"}).stdout
+    done = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "400"})
+    assert done.exit_code == 0
+    return done.stdout
 
 
 def test_every_command_has_a_page() -> None:
