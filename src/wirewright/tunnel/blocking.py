@@ -9,23 +9,27 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from wirewright.config import Config
 from wirewright.tunnel import forks
 from wirewright.tunnel.connection import BlockingConnection
 from wirewright.tunnel.errors import TunnelClosed
+from wirewright.tunnel.forward import CONNECTIONS, LOOPBACK
 from wirewright.tunnel.tunnel import Tunnel
 
 if TYPE_CHECKING:
     import os
     import ssl as ssl_module
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
+    from contextlib import AbstractAsyncContextManager
     from typing import Unpack
 
     from wirewright.keys import PublicKey
-    from wirewright.tunnel.arguments import Address
+    from wirewright.tunnel.arguments import Address, Endpoint
     from wirewright.tunnel.context import TunnelOptions
+    from wirewright.tunnel.forward import LocalAddress
     from wirewright.tunnel.membership import PeerChanges
     from wirewright.tunnel.stats import TunnelStats
 
@@ -135,6 +139,24 @@ class BlockingTunnel:
                 )
 
         return BlockingConnection(self.call, *self.call(connect()), timeout)
+
+    @contextmanager
+    def forward(
+        self, remote: Endpoint, *, host: str = LOOPBACK, port: int = 0, connections: int = CONNECTIONS
+    ) -> Iterator[LocalAddress]:
+        """Listen on this machine's loopback for who cannot speak through the tunnel; see ``Tunnel.forward``."""
+
+        async def enter() -> tuple[AbstractAsyncContextManager[LocalAddress], LocalAddress]:
+            forward = self._tunnel.forward(remote, host=host, port=port, connections=connections)
+            return forward, await forward.__aenter__()
+
+        forward, address = self.call(enter())
+        try:
+            yield address
+        finally:
+            # Closing the tunnel has ended the forward already.
+            with suppress(TunnelClosed):
+                self.call(forward.__aexit__(None, None, None))
 
     def ping(self, host: str, *, timeout: float | None = None) -> float:
         """Return the round trip to ``host`` in seconds."""

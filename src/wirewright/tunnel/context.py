@@ -13,6 +13,7 @@ from wirewright.tunnel.membership import Membership
 if TYPE_CHECKING:
     from wirewright._core import RootlessTunnel
     from wirewright.tunnel.dispatch import Dispatcher
+    from wirewright.tunnel.forward import Forward
     from wirewright.tunnel.peers import PeerBook
     from wirewright.tunnel.server import TunnelServer
     from wirewright.tunnel.tunnel import Tunnel
@@ -90,6 +91,7 @@ class Context:
     outer_family: socket.AddressFamily = socket.AF_UNSPEC
     lingering: Lingering = field(default_factory=Lingering)
     servers: set[TunnelServer] = field(default_factory=set)
+    forwards: set[Forward] = field(default_factory=set)
     membership: Membership = field(init=False)
     # Why the tunnel ended, if it was not closed on purpose.
     reason: str | None = None

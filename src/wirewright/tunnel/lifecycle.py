@@ -59,6 +59,8 @@ async def close_tunnel(context: Context) -> None:
     """Let closed connections deliver their last bytes, then end everything that is still open."""
     for server in list(context.servers):
         server.close()
+    for forward in list(context.forwards):
+        await forward.close()
     context.membership.close()
     try:
         await context.lingering.wait(context.timeouts.linger)

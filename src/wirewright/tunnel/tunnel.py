@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 from wirewright.config import Config
-from wirewright.tunnel import datagrams, echo, forks, lifecycle, server, streams, tls
+from wirewright.tunnel import datagrams, echo, forks, forward, lifecycle, server, streams, tls
 from wirewright.tunnel.arguments import check_number, check_port, literal
 from wirewright.tunnel.context import Context, Timeouts
 from wirewright.tunnel.errors import AddressError
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     import os
     import ssl as ssl_module
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from typing import Unpack
 
     from wirewright.keys import PublicKey
-    from wirewright.tunnel.arguments import Address
+    from wirewright.tunnel.arguments import Address, Endpoint
     from wirewright.tunnel.context import TunnelOptions
     from wirewright.tunnel.membership import PeerChanges
     from wirewright.tunnel.resolver import TunnelResolver
@@ -287,6 +288,22 @@ class Tunnel:
                 errno=errno.EADDRNOTAVAIL,
             )
         return datagrams.bind(context, host, port, protocol_factory, remote)
+
+    def forward(
+        self,
+        remote: Endpoint,
+        *,
+        host: str = forward.LOOPBACK,
+        port: int = 0,
+        connections: int = forward.CONNECTIONS,
+    ) -> AbstractAsyncContextManager[forward.LocalAddress]:
+        """Listen on this machine's loopback for who cannot speak through the tunnel itself.
+
+        ``async with tunnel.forward("db:5432") as address`` gives the host and port to connect to, which lead
+        to ``remote`` behind the tunnel. At most ``connections`` exist at once; a further one is reset, as are
+        all when the block ends. Every program of this machine may connect.
+        """
+        return forward.forwarded(self._open_context(), remote, host, port, connections)
 
     # Questions.
 
