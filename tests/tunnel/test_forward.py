@@ -23,7 +23,9 @@ pytestmark = pytest.mark.anyio
 
 
 @contextlib.asynccontextmanager
-async def connected(address: tuple[str, int]) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def connected(
+    address: tuple[str, int],
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     reader, writer = await asyncio.open_connection(*address)
     try:
         yield reader, writer
@@ -34,7 +36,9 @@ async def connected(address: tuple[str, int]) -> AsyncIterator[tuple[asyncio.Str
 
 
 @pytest.mark.parametrize("remote", [f"{SERVER_V4}:7", (SERVER_V6, 7), f"[{SERVER_V6}]:7"])
-async def test_a_forward_leads_to_the_port_behind_the_tunnel(pair: Pair, remote: str | tuple[str, int]) -> None:
+async def test_a_forward_leads_to_the_port_behind_the_tunnel(
+    pair: Pair, remote: str | tuple[str, int]
+) -> None:
     async with await pair.server.start_server(echo, port=7), pair.client.forward(remote) as address:
         assert address == (address.host, address.port) == ("127.0.0.1", address.port)
         assert str(address) == f"127.0.0.1:{address.port}"
@@ -218,7 +222,9 @@ async def test_a_forward_listens_on_the_loopback_only(pair: Pair, host: str) -> 
 
 
 @pytest.mark.parametrize("remote", ["db", "db:", ":5432", "db:0", "db:70000", "fd09::2:x", ("db", 0)])
-async def test_a_destination_that_is_none_is_refused_at_once(pair: Pair, remote: str | tuple[str, int]) -> None:
+async def test_a_destination_that_is_none_is_refused_at_once(
+    pair: Pair, remote: str | tuple[str, int]
+) -> None:
     with pytest.raises(ValueError, match="write host:port"):
         async with pair.client.forward(remote):
             pass

@@ -1,14 +1,14 @@
 """Two connections as one: bytes, their ends and resets go over from each to the other.
 
-The outer connection is a socket of this machine, the inner one a `StreamTransport`. Each end is the protocol
-of its transport and writes to the other's:
+The outer connection is the one that came, the inner one that which was made for it; one of them is a socket of
+this machine, the other a `StreamTransport`. Each end is the protocol of its transport and writes to the other's:
 
     both open --end of one stream--> half open --end of the other--> closing (buffers drain) --> over
     any state --reset or error of one side--> the other is reset --> over
 
 While one side does not take what is written to it, the other is not read (RFC 9293 section 3.8 does the rest).
-Outer bytes are read into one buffer for all connections of a thread, since the inner transport keeps none of
-it; inner ones come as objects that the outer transport may keep.
+Bytes for a `StreamTransport` are read into one buffer for all connections of a thread, since it keeps none of
+it; others come as objects that a transport may keep.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import socket
 import struct
 import threading
 from typing import TYPE_CHECKING, Any, cast
+
+from wirewright.tunnel.transport import StreamTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,18 +61,19 @@ class Relay:
             return
         # Paused while the protocol changes: uvloop chooses how to read when reading starts.
         self.outer.pause_reading()
-        self.outer.set_protocol(OuterEnd(self, inner))
+        kind = BufferedOuterEnd if isinstance(inner, StreamTransport) else PlainOuterEnd
+        self.outer.set_protocol(kind(self, inner))
         if ended:
             self.outer_eof()
         else:
             self.outer.resume_reading()
-        inner.resume_reading()
+        self.resume_inner()
 
     def abort(self) -> None:
         """Reset both connections."""
         reset(self.outer)
         if self.inner is not None:
-            self.inner.abort()
+            reset(self.inner)
 
     # What the ends call. A transport that was at its end must not be paused and resumed: the stock loops
     # would tell the end again.
@@ -104,13 +107,23 @@ class Relay:
         if not (self._outer_ended or self.outer.is_closing()):
             self.outer.resume_reading()
 
+    def pause_inner(self) -> None:
+        """Read nothing of the inner connection: the outer one takes no more."""
+        if not (self._inner_ended or self._inner().is_closing()):
+            self._inner().pause_reading()
+
+    def resume_inner(self) -> None:
+        """Read on."""
+        if not (self._inner_ended or self._inner().is_closing()):
+            self._inner().resume_reading()
+
     def outer_lost(self, error: BaseException | None) -> None:
         """End the inner connection as the outer one has ended."""
         already, self._outer_lost = self._outer_lost, True
         if already:
             return
         if error is not None:
-            self._inner().abort()
+            reset(self._inner())
         else:
             self._inner().close()
         self._over_when_both_are()
@@ -134,21 +147,12 @@ class Relay:
         return self.inner
 
 
-class OuterEnd(asyncio.BufferedProtocol):
-    """What the outer connection brings goes into the tunnel."""
+class OuterEnd(asyncio.BaseProtocol):
+    """What the outer connection brings goes to the inner one."""
 
     def __init__(self, relay: Relay, inner: asyncio.Transport) -> None:
         self._relay = relay
         self._inner = inner
-        self._view = _scratch.view
-
-    def get_buffer(self, sizehint: int) -> Any:  # noqa: ANN401 (typeshed's buffer)
-        """Offer the thread's buffer."""
-        return self._view
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Pass on what came."""
-        self._inner.write(self._view[:nbytes])
 
     def eof_received(self) -> bool:
         """Close this direction alone."""
@@ -156,16 +160,36 @@ class OuterEnd(asyncio.BufferedProtocol):
         return True
 
     def pause_writing(self) -> None:
-        """Read no more from the tunnel until there is room."""
-        self._inner.pause_reading()
+        """Read no more of the inner connection until there is room."""
+        self._relay.pause_inner()
 
     def resume_writing(self) -> None:
         """Read on."""
-        self._inner.resume_reading()
+        self._relay.resume_inner()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the other side likewise."""
         self._relay.outer_lost(exc)
+
+
+class BufferedOuterEnd(OuterEnd, asyncio.BufferedProtocol):
+    """Reads into the thread's buffer."""
+
+    def get_buffer(self, sizehint: int) -> Any:  # noqa: ANN401 (typeshed's buffer)
+        """Offer it."""
+        return _scratch.view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Pass on what came."""
+        self._inner.write(_scratch.view[:nbytes])
+
+
+class PlainOuterEnd(OuterEnd, asyncio.Protocol):
+    """Reads objects."""
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what came."""
+        self._inner.write(data)
 
 
 class InnerEnd(asyncio.Protocol):
@@ -176,8 +200,8 @@ class InnerEnd(asyncio.Protocol):
         self._outer = relay.outer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for ``Relay.start``."""
-        # uvloop's transports are of no class of asyncio's.
+        """Wait for ``Relay.start``; uvloop does not, but there it is no matter what is written first."""
+        # Its transports are of no class of asyncio's.
         self._relay.inner = cast("asyncio.Transport", transport)
         self._relay.inner.pause_reading()
 

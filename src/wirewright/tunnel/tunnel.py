@@ -279,7 +279,7 @@ class Tunnel:
         check_port(port)
         if remote_addr is not None:
             check_port(remote_addr[1], least=1)
-            remote = str(await self._address(remote_addr[0])), remote_addr[1]
+            remote = str(await self.reachable(remote_addr[0])), remote_addr[1]
         context = self._here()
         host = None if host in _EVERY_ADDRESS else host
         if host is not None and host not in self.addresses:
@@ -310,7 +310,7 @@ class Tunnel:
     async def ping(self, host: str, *, timeout: float | None = None, payload: int = echo.PAYLOAD) -> float:  # noqa: ASYNC109 (it chooses the message)
         """Return the round trip to ``host`` in seconds; ``payload`` is the echo's size in bytes."""
         check_number("payload", payload, 0)
-        address = await self._address(host)
+        address = await self.reachable(host)
         context = self._here()
         limit = context.timeouts.ping if timeout is None else timeout
         return await echo.ping(context, address, limit, payload)
@@ -326,7 +326,8 @@ class Tunnel:
             self._resolver = cast("TunnelResolver", module.TunnelResolver(context, self.config.interface))
         return await self._resolver.resolve(host)
 
-    async def _address(self, host: str) -> Address:
+    async def reachable(self, host: str) -> Address:
+        """Return the IP address of ``host`` to try first: one to which there is a route, if any has one."""
         addresses = await self.resolve(host)
         peers = self._here().peers
         return next((address for address in addresses if peers.find(address)), addresses[0])
