@@ -31,6 +31,7 @@ COMMANDS = (
     "pubkey",
     "check",
     "ping",
+    "proxy",
     "demo",
     "lab",
     "bench",

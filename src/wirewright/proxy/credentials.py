@@ -1,4 +1,4 @@
-"""Who may use a proxy: one user name and password, from a file or the environment and never from arguments."""
+"""Who may use a proxy: one user name and password, from a file or the environment, never from arguments."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class CloseOrigin:
 
 @dataclass(frozen=True, slots=True)
 class CloseClient:
-    """Close the client's connection behind what was sent; ``cut`` if it must see that something is missing."""
+    """Close the client's connection behind what was sent; reset it if its answer was ``cut``."""
 
     cut: bool = False
 

@@ -33,7 +33,7 @@ class HttpClient(Client):
         self._origin: _Origin | None = None
         self._early = b""
         self._ended = False
-        # Whether the client is not read for either reason: the exchange needs nothing, the origin takes nothing.
+        # Why the client is not read: the exchange needs nothing, the origin takes nothing.
         self._unwanted = False
         self._origin_full = False
         self._resting = True

@@ -58,14 +58,19 @@ class _Proxy:
         limits: Limits | None = None,
     ) -> None:
         """Prepare to listen; off the loopback only with credentials."""
-        if credentials is None and not is_loopback(listen.host):
-            raise OpenToOthersError(
-                f"A {self.kind} proxy on {listen} would let everybody who reaches this machine into the private "
-                "network: give it credentials, or let it listen on 127.0.0.1 or [::1]."
-            )
+        self.check(listen, credentials)
         self._listen = listen
         self._door = Door(tunnel, credentials, limits or Limits())
         self._server: asyncio.Server | None = None
+
+    @classmethod
+    def check(cls, listen: Place, credentials: Credentials | None) -> None:
+        """Raise if it would let in whoever reaches this machine."""
+        if credentials is None and not is_loopback(listen.host):
+            raise OpenToOthersError(
+                f"A {cls.kind} proxy on {listen} would let everybody who reaches this machine into the "
+                "private network: give it credentials, or let it listen on 127.0.0.1 or [::1]."
+            )
 
     @property
     def counters(self) -> Counters:
@@ -105,17 +110,22 @@ class LocalForward:
 
     def __init__(self, tunnel: Tunnel, pair: Pair, limits: Limits | None = None) -> None:
         """Prepare to listen, on the loopback only: nobody is asked who he is."""
-        if not is_loopback(pair.listen.host):
-            raise OpenToOthersError(
-                f"A forward on {pair.listen} would let everybody who reaches this machine into the private "
-                "network, and cannot ask who it is: let it listen on 127.0.0.1 or [::1], or use a proxy with "
-                "credentials."
-            )
+        self.check(pair.listen)
         self.to = pair.to
         self._listen = pair.listen
         self._forward = Forward(
             tunnel, (pair.to.host, pair.to.port), connections=(limits or Limits()).connections
         )
+
+    @classmethod
+    def check(cls, listen: Place) -> None:
+        """Raise if it would let in whoever reaches this machine."""
+        if not is_loopback(listen.host):
+            raise OpenToOthersError(
+                f"A forward on {listen} would let everybody who reaches this machine into the private "
+                "network, and cannot ask who it is: let it listen on 127.0.0.1 or [::1], or use a proxy with "
+                "credentials."
+            )
 
     @property
     def counters(self) -> Counters:

@@ -1,4 +1,4 @@
-"""Datagrams of a UDP association (RFC 1928 section 7): a header of where they go or come from, then the data."""
+"""Datagrams of a UDP association (RFC 1928 section 7): whereto or wherefrom, then the data."""
 
 from __future__ import annotations
 

@@ -106,6 +106,11 @@ class BlockingTunnel:
         self._forked = True
 
     @property
+    def tunnel(self) -> Tunnel:
+        """The tunnel under it, for coroutines that ``call`` runs."""
+        return self._tunnel
+
+    @property
     def closed(self) -> bool:
         """Whether the tunnel was closed or has ended by itself."""
         return self._forked or self._tunnel.closed
@@ -144,7 +149,7 @@ class BlockingTunnel:
     def forward(
         self, remote: Endpoint, *, host: str = LOOPBACK, port: int = 0, connections: int = CONNECTIONS
     ) -> Iterator[LocalAddress]:
-        """Listen on this machine's loopback for who cannot speak through the tunnel; see ``Tunnel.forward``."""
+        """Listen on the loopback for who cannot speak through the tunnel; see ``Tunnel.forward``."""
 
         async def enter() -> tuple[AbstractAsyncContextManager[LocalAddress], LocalAddress]:
             forward = self._tunnel.forward(remote, host=host, port=port, connections=connections)

@@ -1,12 +1,13 @@
 """Two connections as one: bytes, their ends and resets go over from each to the other.
 
-The outer connection is the one that came, the inner one that which was made for it; one of them is a socket of
-this machine, the other a `StreamTransport`. Each end is the protocol of its transport and writes to the other's:
+The outer connection is the one that came, the inner one that which was made for it; one of them is a socket
+of this machine, the other a `StreamTransport`. Each end is the protocol of its transport and writes to the
+other's:
 
     both open --end of one stream--> half open --end of the other--> closing (buffers drain) --> over
     any state --reset or error of one side--> the other is reset --> over
 
-While one side does not take what is written to it, the other is not read (RFC 9293 section 3.8 does the rest).
+While one side does not take what is written to it, the other is not read, and TCP's windows do the rest.
 Bytes for a `StreamTransport` are read into one buffer for all connections of a thread, since it keeps none of
 it; others come as objects that a transport may keep.
 """
@@ -51,7 +52,7 @@ class Relay:
         self._outer_lost = self._inner_lost = False
 
     def start(self, early: bytes = b"", *, ended: bool = False) -> None:
-        """Take over both connections: ``early`` is what came from outside already, ``ended`` if that is all."""
+        """Take over both: ``early`` is what came from outside already, ``ended`` whether that is all."""
         inner = self._inner()
         if early:
             inner.write(early)
