@@ -28,7 +28,8 @@ async def connected(
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     reader, writer = await asyncio.open_connection(*address)
     try:
-        yield reader, writer
+        async with asyncio.timeout(20):
+            yield reader, writer
     finally:
         writer.close()
         with contextlib.suppress(OSError):

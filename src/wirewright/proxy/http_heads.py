@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING
 from wirewright.tunnel.arguments import literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import h11
-
-    Headers = Iterable[tuple[bytes, bytes]]
+    from h11._headers import Headers  # h11 has no other name for the type of its events' headers
 
 PSEUDONYM = b"wirewright"
 # About one connection, not about the message; and what is between the client and us.
@@ -84,21 +81,16 @@ def absolute_target(method: bytes, target: bytes) -> Target:
 
 def request_headers(headers: Headers, authority: bytes, version: bytes) -> list[tuple[bytes, bytes]]:
     """Return what goes to the origin of what the client sent."""
-    headers = list(headers)
     names = {name for name, _ in headers}
     if b"content-length" in names and b"transfer-encoding" in names:
         raise HeadError("A request has Content-Length or Transfer-Encoding, not both.")
-    kept = [(name, value) for name, value in _forwarded(headers) if name != b"host"]
-    return [(b"Host", authority), *kept, (b"Via", version + b" " + PSEUDONYM)]
+    return [(b"Host", authority), *_forwarded(headers, b"host"), (b"Via", version + b" " + PSEUDONYM)]
 
 
 def response_headers(headers: Headers, version: bytes) -> list[tuple[bytes, bytes]]:
     """Return what goes to the client of what the origin sent."""
-    headers = list(headers)
-    framed = any(name == b"transfer-encoding" for name, _ in headers)
-    kept = [
-        (name, value) for name, value in _forwarded(headers) if not (framed and name == b"content-length")
-    ]
+    framed = header(headers, b"transfer-encoding")
+    kept = _forwarded(headers, *([b"content-length"] if framed else []))
     return [*kept, (b"Via", version + b" " + PSEUDONYM)]
 
 
@@ -107,7 +99,7 @@ def header(headers: Headers, wanted: bytes) -> bytes:
     return next((value for name, value in headers if name == wanted), b"")
 
 
-def _forwarded(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def _forwarded(headers: Headers, *without: bytes) -> list[tuple[bytes, bytes]]:
     nominated = {
         token.strip().lower()
         for name, value in headers
@@ -116,8 +108,9 @@ def _forwarded(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     }
     if nominated & _NEVER_NOMINATED:
         raise HeadError("Connection names a header that is not about the connection.")
-    dropped = _HOP_BY_HOP | nominated
-    return [(name, value) for name, value in headers if name not in dropped]
+    dropped = _HOP_BY_HOP | nominated | set(without)
+    # As they were written: names in another case confuse some.
+    return [(name, value) for name, value in headers.raw_items() if name.lower() not in dropped]
 
 
 def _authority(text: bytes) -> tuple[str, int | None]:
