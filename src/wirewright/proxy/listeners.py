@@ -16,9 +16,15 @@ from wirewright.tunnel.crowd import Counters, Crowd, Passage
 from wirewright.tunnel.forward import Forward, listen_here
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wirewright.proxy.credentials import Credentials
     from wirewright.tunnel import Tunnel
     from wirewright.tunnel.server import TunnelServer
+
+
+# As long as a tunnel has for its side.
+CONNECT_SECONDS = 30.0
 
 
 class OpenToOthersError(ValueError):
@@ -173,6 +179,8 @@ class Exposure:
         await self._crowd.close()
 
     def _passage(self) -> Passage:
-        loop = asyncio.get_running_loop()
-        host, port = self.to
-        return Passage(self._crowd, lambda make: loop.create_connection(make, host, port))
+        return Passage(self._crowd, self._connect)
+
+    async def _connect(self, make: Callable[[], asyncio.BaseProtocol]) -> None:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await asyncio.get_running_loop().create_connection(make, *self.to)

@@ -26,11 +26,13 @@ class SocksClient(Client):
 
     def data_received(self, data: bytes) -> None:
         """Go on with the negotiation."""
-        if self._association is not None:
-            return  # nothing is said on this connection any more
+        if (request := self._negotiation.request) is not None:
+            # The connection of an association is read for its end only.
+            if request.command is Command.CONNECT:
+                self._early += data
+                self.transport.pause_reading()
+            return
         if self._negotiation.over:
-            self._early += data
-            self.transport.pause_reading()
             return
         if answer := self._negotiation.feed(data):
             self.transport.write(answer)
