@@ -1,6 +1,6 @@
 """SOCKS through a rootless tunnel, `ww proxy` beside wireproxy: same peer, same run, in turn.
 
-Client and proxy are in one host of a lab, the peer (`wirewright-tun`) and the server in another, so this takes
+Client and proxy are in one host of a lab, the peer (`wirewright-tun`) and the server in another, which takes
 root. The cable between them is as it is, or has 50 ms there and back and loses 1 % of the packets each way.
 Prints one JSON object a measurement, and the ratios of the medians. wireproxy is taken from PATH; without it
 there is nothing to compare with, and what is measured is ours.
@@ -91,13 +91,21 @@ def measure(weather: str, rounds: int, seconds: float) -> None:
                 rates: dict[str, list[float]] = {rival.name: [] for rival in rivals}
                 for number in range(1, rounds + 1):
                     for rival in rivals:
-                        row = {"bench": "proxy", "weather": weather, "load": f"{direction}, {streams} streams"}
+                        row = {
+                            "bench": "proxy",
+                            "weather": weather,
+                            "load": f"{direction}, {streams} streams",
+                        }
                         row |= {"proxy": rival.name, "round": str(number)}
                         outcome = run(here, rival, started[rival.name], direction, streams, seconds)
                         rates[rival.name].append(outcome["mbit_per_s"])
                         print(json.dumps(row | outcome), flush=True)
                 medians = {name: statistics.median(values) for name, values in rates.items()}
-                summary = {"bench": "proxy, medians", "weather": weather, "load": f"{direction}, {streams} streams"}
+                summary: dict[str, object] = {
+                    "bench": "proxy, medians",
+                    "weather": weather,
+                    "load": f"{direction}, {streams} streams",
+                }
                 summary |= {f"{name}_mbit_per_s": value for name, value in medians.items()}
                 if len(medians) == 2:
                     summary["ratio"] = round(medians["ww"] / medians["wireproxy"], 2)
@@ -125,7 +133,9 @@ def arena(weather: Weather | None, rivals: list[Contestant]) -> Iterator[tuple[M
             path = folder / f"{rival.name}.conf"
             path.touch(mode=0o600)
             path.write_text(rival.config(str(peer.public_key)))
-            process = lab["a"].popen(*rival.command(path), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            process = lab["a"].popen(
+                *rival.command(path), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            )
             stack.callback(process.kill)
             until_listening(lab["a"], rival.port)
             started[rival.name] = process_of(lab["a"], rival)
@@ -152,11 +162,15 @@ def process_of(host: Machine, rival: Contestant) -> int:
     raise RuntimeError(f"{rival.name} is not there")
 
 
-def run(
+def run(  # noqa: PLR0917
     here: Machine, rival: Contestant, process: int, direction: str, streams: int, seconds: float
 ) -> dict[str, float]:
     """Run one client; give the rate, and the proxy's processor time a gigabyte."""
-    task = {"proxy": ("127.0.0.1", rival.port), "server": ("10.7.0.1", PORT), "counter": ("192.0.2.2", PORT + 1)}
+    task: dict[str, object] = {
+        "proxy": ("127.0.0.1", rival.port),
+        "server": ("10.7.0.1", PORT),
+        "counter": ("192.0.2.2", PORT + 1),
+    }
     task |= {"direction": direction, "streams": streams, "seconds": seconds}
     before = processor_time(process)
     client = [sys.executable, str(ROOT / "bench/proxy_client.py")]

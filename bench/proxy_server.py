@@ -1,7 +1,7 @@
 """A TCP server for streams in either direction, and a port that says how much it has received.
 
-A client begins with eight bytes, big-endian: so many bytes are sent to it; zero asks to be listened to. Whoever
-connects to the next port is told in eight bytes how many bytes all of these have sent.
+A client begins with eight bytes, big-endian: so many bytes are sent to it; zero asks to be listened to.
+Whoever connects to the next port is told in eight bytes how many bytes all of these have sent.
 """
 
 import contextlib

@@ -44,7 +44,9 @@ async def named(pair: Pair) -> AsyncIterator[Zone]:
 
 
 @contextlib.asynccontextmanager
-async def connected(place: tuple[str, int]) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def connected(
+    place: tuple[str, int],
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     reader, writer = await asyncio.open_connection(*place)
     try:
         async with asyncio.timeout(20):

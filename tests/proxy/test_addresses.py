@@ -25,7 +25,20 @@ def test_a_place_to_listen(text: str, place: tuple[str, int]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ":", ":1080", "x", "x:1080", "::1:1080", "[::1]", "127.0.0.1", "127.0.0.1:", "1.2.3.4:65536", "1:-1", "²"],
+    [
+        "",
+        ":",
+        ":1080",
+        "x",
+        "x:1080",
+        "::1:1080",
+        "[::1]",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "1.2.3.4:65536",
+        "1:-1",
+        "²",
+    ],
 )
 def test_a_place_that_cannot_be_is_told_with_its_option(text: str) -> None:
     with pytest.raises(ValueError, match="--socks5"):
@@ -40,7 +53,9 @@ def test_both_sides_of_a_forward() -> None:
     assert str(parse_forward("80=[fd00::1]:80", "-").to) == "[fd00::1]:80"
 
 
-@pytest.mark.parametrize("text", ["", "80", "80=", "=db:80", "80=db", "80=:80", "80=db:0", "80=db:x", "80=fd00::1:80"])
+@pytest.mark.parametrize(
+    "text", ["", "80", "80=", "=db:80", "80=db", "80=:80", "80=db:0", "80=db:x", "80=fd00::1:80"]
+)
 @pytest.mark.parametrize("parse", [parse_forward, parse_expose])
 def test_a_side_that_cannot_be_is_told(text: str, parse: object) -> None:
     assert callable(parse)

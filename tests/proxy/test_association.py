@@ -106,7 +106,12 @@ async def test_a_datagram_goes_to_a_name_that_is_asked_inside_the_tunnel(
 async def test_a_name_that_nobody_knows_drops_its_datagrams(pair: Pair) -> None:
     proxy = Socks5Proxy(pair.client, HERE)
     head = b"\0\0\0\x03\x13nobody.corp.example\x00\x07"
-    async with named(pair), opened(proxy) as place, associated(place) as (to, _, _), client(to) as (sender, _):
+    async with (
+        named(pair),
+        opened(proxy) as place,
+        associated(place) as (to, _, _),
+        client(to) as (sender, _),
+    ):
         sender.sendto(head + b"one")
         await counted(proxy, "unresolved_dropped")
         sender.sendto(head + b"two")
@@ -197,10 +202,9 @@ async def test_an_association_ends_with_its_connection_whatever_was_said_there(p
 
 
 async def test_closing_the_proxy_ends_its_associations(pair: Pair) -> None:
-    async with opened(Socks5Proxy(pair.client, HERE)) as place:
-        async with connected(place) as (reader, writer):
-            writer.write(GREETING + b"\x05\x03\x00" + encode_address("0.0.0.0", 0))
-            await reader.readexactly(12)
+    async with opened(Socks5Proxy(pair.client, HERE)) as place, connected(place) as (reader, writer):
+        writer.write(GREETING + b"\x05\x03\x00" + encode_address("0.0.0.0", 0))
+        await reader.readexactly(12)
     await nothing_held(pair.client)
 
 

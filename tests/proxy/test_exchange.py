@@ -302,7 +302,9 @@ def test_a_word_in_advance_is_passed_on() -> None:
         b"POST http://a/ HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
     )
     assert b"Expect: 100-continue" in sent
-    assert to_client(exchange.from_origin(b"HTTP/1.1 100 Continue\r\n\r\n")).startswith(b"HTTP/1.1 100 Continue")
+    assert to_client(exchange.from_origin(b"HTTP/1.1 100 Continue\r\n\r\n")).startswith(
+        b"HTTP/1.1 100 Continue"
+    )
 
 
 def test_an_answer_to_head_has_a_length_and_no_body() -> None:

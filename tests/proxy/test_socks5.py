@@ -57,7 +57,13 @@ def test_a_user_with_the_right_password_may_ask() -> None:
 
 @pytest.mark.parametrize(
     "login",
-    [b"\x01\x03ann\x06Secret", b"\x01\x03bob\x06secret", b"\x01\x00\x00", b"\x01\x03ann\x00", b"\x01\x03ann\x05secre"],
+    [
+        b"\x01\x03ann\x06Secret",
+        b"\x01\x03bob\x06secret",
+        b"\x01\x00\x00",
+        b"\x01\x03ann\x00",
+        b"\x01\x03ann\x05secre",
+    ],
 )
 def test_a_wrong_password_ends_the_negotiation(login: bytes) -> None:
     negotiation = Negotiation(USER)
@@ -86,8 +92,16 @@ def test_who_offers_nothing_but_a_password_is_refused_if_none_is_wanted() -> Non
         (b"\x04\x01\x00\x50", Failure.PROTOCOL, b""),
         (b"GET / HTTP/1.1\r\n", Failure.PROTOCOL, b""),
         (GREETING + b"\x04\x01\x00\x01", Failure.PROTOCOL, b"\x05\x00"),
-        (GREETING + TO_ADDRESS[:1] + b"\x02" + TO_ADDRESS[2:], Failure.COMMAND, b"\x05\x00" + reply(Reply(7))),
-        (GREETING + TO_ADDRESS[:1] + b"\x09" + TO_ADDRESS[2:], Failure.COMMAND, b"\x05\x00" + reply(Reply(7))),
+        (
+            GREETING + TO_ADDRESS[:1] + b"\x02" + TO_ADDRESS[2:],
+            Failure.COMMAND,
+            b"\x05\x00" + reply(Reply(7)),
+        ),
+        (
+            GREETING + TO_ADDRESS[:1] + b"\x09" + TO_ADDRESS[2:],
+            Failure.COMMAND,
+            b"\x05\x00" + reply(Reply(7)),
+        ),
         (GREETING + b"\x05\x01\x00\x02" + bytes(6), Failure.ADDRESS, b"\x05\x00" + reply(Reply(8))),
         (GREETING + b"\x05\x01\x00\x03\x00\x00\x50", Failure.ADDRESS, b"\x05\x00" + reply(Reply(8))),
         (GREETING + b"\x05\x01\x00\x03\x02a\x00\x00\x50", Failure.ADDRESS, b"\x05\x00" + reply(Reply(1))),
@@ -96,7 +110,9 @@ def test_who_offers_nothing_but_a_password_is_refused_if_none_is_wanted() -> Non
         (GREETING + TO_ADDRESS[:-2] + b"\x00\x00", Failure.ADDRESS, b"\x05\x00" + reply(Reply(1))),
     ],
 )
-def test_what_cannot_be_served_is_refused_as_the_rfc_says(said: bytes, failure: Failure, answer: bytes) -> None:
+def test_what_cannot_be_served_is_refused_as_the_rfc_says(
+    said: bytes, failure: Failure, answer: bytes
+) -> None:
     negotiation = Negotiation(None)
     assert negotiation.feed(said) == answer
     assert negotiation.failure is failure

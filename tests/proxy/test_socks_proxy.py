@@ -84,10 +84,13 @@ async def test_a_server_that_speaks_first_is_heard_behind_the_reply(pair: Pair) 
         writer.write(b"220 welcome")
         writer.close()
 
-    async with await pair.server.start_server(greet, port=25), opened(Socks5Proxy(pair.client, HERE)) as place:
-        async with connected(place) as (reader, writer):
-            assert (await ask(reader, writer, to(SERVER_V4, 25)))[1] == 0
-            assert await reader.read(-1) == b"220 welcome"
+    async with (
+        await pair.server.start_server(greet, port=25),
+        opened(Socks5Proxy(pair.client, HERE)) as place,
+        connected(place) as (reader, writer),
+    ):
+        assert (await ask(reader, writer, to(SERVER_V4, 25)))[1] == 0
+        assert await reader.read(-1) == b"220 welcome"
 
 
 async def test_a_refusal_is_told(pair: Pair) -> None:
@@ -126,7 +129,9 @@ async def test_the_password_is_asked_for(pair: Pair) -> None:
     assert counters(proxy).unauthorised == 2
 
 
-@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"\x04\x01", b"\x05\x01\x00\x05\x02\x00\x01" + bytes(6)])
+@pytest.mark.parametrize(
+    "said", [b"GET / HTTP/1.1\r\n\r\n", b"\x04\x01", b"\x05\x01\x00\x05\x02\x00\x01" + bytes(6)]
+)
 async def test_who_speaks_something_else_is_sent_away(pair: Pair, said: bytes) -> None:
     proxy = Socks5Proxy(pair.client, HERE)
     async with opened(proxy) as place, connected(place) as (reader, writer):

@@ -183,6 +183,9 @@ async def test_what_a_tunnel_has_not_is_refused(pair: Pair) -> None:
 
 
 def test_without_httpx2_it_says_how_to_install_it() -> None:
-    code = "import sys; sys.modules['httpx2'] = None\ntry: import wirewright.http\nexcept ImportError as e: print(e)"
+    code = (
+        "import sys; sys.modules['httpx2'] = None\n"
+        "try: import wirewright.http\nexcept ImportError as error: print(error)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install 'wirewright[http]'" in done.stdout
