@@ -21,6 +21,7 @@ from wirewright.proxy.exchange import (
 )
 from wirewright.tunnel.errors import ConnectTimeoutError, RefusedError
 
+POST = b"POST http://a/ HTTP/1.1\r\nHost: a\r\n"
 GET = b"GET http://web.internal/page?x=1 HTTP/1.1\r\nHost: web.internal\r\n\r\n"
 
 
@@ -123,13 +124,13 @@ def test_a_body_in_chunks_is_chunked_anew_without_its_trailers() -> None:
 @pytest.mark.parametrize(
     "request_",
     [
-        b"POST http://a/ HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        POST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST http://a/ HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
         b"POST http://a/ HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\nabc",
         b"POST http://a/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
         b"POST http://a/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
         b"POST http://a/ HTTP/1.1\r\nHost: a\r\nConnection: content-length\r\nContent-Length: 3\r\n\r\nabc",
-        b"POST http://a/ HTTP/1.1\r\nHost: a\r\nConnection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n",
+        POST + b"Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"GET http://a/ HTTP/1.1\r\nHost: a\r\n X: folded-first\r\nHost: b\r\n\r\n",
         b"GET http://a/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         b"GET http://a/ HTTP/1.1\r\nX: a\x00b\r\nHost: a\r\n\r\n",
