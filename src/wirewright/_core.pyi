@@ -142,6 +142,7 @@ def run_interface(
     without: Sequence[str] | None = None,
     undumpable: bool = False,
     log: str = "silent",
+    mtu: int = ...,
 ) -> None:
     """Make a system interface and serve it until it is deleted or ``stop`` becomes readable."""
 

@@ -32,10 +32,12 @@ pub struct Config {
     pub log: LogLevel,
     /// A UAPI socket that somebody else bound and listens on, instead of one made here.
     pub uapi: Option<OwnedFd>,
+    /// The MTU, in bytes, that the interface is given, or, if it is one of another namespace, was given there.
+    pub mtu: usize,
 }
 
 /// The MTU that WireGuard's interfaces begin with: it fits 1,500 bytes also over IPv6.
-const MTU: usize = 1420;
+pub const MTU: usize = 1420;
 
 /// An interface with its threads.
 pub struct Device {
@@ -65,7 +67,7 @@ impl Device {
             None => uapi::listen(&name)?,
         };
         let mut link = Link::new(tun.descriptor()?)?;
-        let mtu = link.set_mtu(MTU)?;
+        let mtu = link.set_mtu(config.mtu)?;
         link.set_most_segments(most_segments(mtu));
         let count = tun.queues();
         let engine = Engine::new((0..count).map(|_| OsRandom::new()), &limits, mtu);

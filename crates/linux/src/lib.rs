@@ -30,6 +30,6 @@ mod uapi;
 mod wait;
 mod worker;
 
-pub use device::{Config, Device};
+pub use device::{Config, Device, MTU};
 pub use journal::LogLevel;
 pub use sys::inherited;

@@ -58,7 +58,10 @@ impl Link {
     /// Follows the interface of a TUN's descriptor from now on.
     pub(crate) fn new(tun: OwnedFd) -> io::Result<Self> {
         let news = netlink::news()?;
-        let home = sys::namespace_of(&news).and_then(|home| identity(&home)).ok();
+        let home = sys::namespace_of(&news)
+            .and_then(|home| identity(&home))
+            .or_else(|_| own_namespace())
+            .ok();
         let mut link = Self {
             tun,
             news,
@@ -106,10 +109,10 @@ impl Link {
         })
     }
 
-    /// Sets the MTU, in bytes. An interface that was given to us in another namespace keeps its own; the MTU that it has is
-    /// returned.
+    /// Sets the MTU, in bytes. An interface that was given to us in another namespace keeps its own, and the MTU that it has
+    /// is returned; where it cannot be asked, it is taken for what was to be set.
     pub(crate) fn set_mtu(&mut self, mtu: usize) -> io::Result<usize> {
-        if self.namespace()?.is_some() {
+        if self.elsewhere()?.is_some() {
             return Ok(self.facts().map_or(mtu, |facts| facts.mtu));
         }
         let mut request = tun::request_for(&tun::name_now(&self.tun)?)?;
@@ -154,21 +157,26 @@ impl Link {
 
     /// The number of the namespace that it was moved to; `None`: it is in ours.
     fn namespace(&mut self) -> io::Result<Option<i32>> {
-        let namespace = match tun::namespace(&self.tun) {
-            Ok(namespace) => namespace,
-            // A kernel before 5.7 cannot say; then it is looked for here.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTTY)) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
-        if self.home.is_none() || Some(identity(&namespace)?) == self.home {
+        let Some(namespace) = self.elsewhere()? else {
             return Ok(None);
-        }
+        };
         if !self.hears_all {
             self.hears_all = netlink::hear_all(&self.news).is_ok();
         }
         netlink::number_of(&namespace).map(Some)
+    }
+
+    /// The namespace that it was moved to; `None`: it is in ours.
+    fn elsewhere(&self) -> io::Result<Option<OwnedFd>> {
+        match tun::namespace(&self.tun) {
+            Ok(namespace) => {
+                let is_ours = self.home.is_none() || Some(identity(&namespace)?) == self.home;
+                Ok((!is_ours).then_some(namespace))
+            }
+            // A kernel before 5.7 cannot say; then it is looked for here.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTTY)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn can_be_written(&self) -> Option<bool> {
@@ -209,5 +217,11 @@ fn ask(code: libc::Ioctl, mut request: libc::ifreq) -> io::Result<libc::ifreq> {
 
 fn identity(namespace: &OwnedFd) -> io::Result<(u64, u64)> {
     let stat = rustix::fs::fstat(namespace)?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
+/// The same of our namespace, for who may not open it.
+fn own_namespace() -> io::Result<(u64, u64)> {
+    let stat = rustix::fs::stat("/proc/thread-self/ns/net")?;
     Ok((stat.st_dev, stat.st_ino))
 }

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use wirewright_linux::process;
 use wirewright_linux::tun::{Tun, TunOffloads};
 use wirewright_linux::udp::UdpOffloads;
-use wirewright_linux::{Config, Device, LogLevel, inherited};
+use wirewright_linux::{Config, Device, LogLevel, MTU, inherited};
 
 use crate::error::os_error;
 
@@ -16,9 +16,10 @@ use crate::error::os_error;
 /// becomes readable. ``ready`` is called with the interface's name when interface and socket are there. ``without`` names
 /// offloads to do without: tun-tcp, tun-udp, udp-send, udp-receive. The descriptors of a TUN device and of a listening UAPI
 /// socket are given away. ``undumpable`` is for a process that is there for the interface alone: the kernel then writes no
-/// core file of it. ``log`` is silent, error or verbose.
+/// core file of it. ``log`` is silent, error or verbose. ``mtu``, in bytes, is what a TUN device of another network namespace was
+/// given there; any other device is given it.
 #[pyfunction]
-#[pyo3(signature = (name, *, stop, ready, shards = 1, tun_descriptor = None, uapi_descriptor = None, without = None, undumpable = false, log = "silent"))]
+#[pyo3(signature = (name, *, stop, ready, shards = 1, tun_descriptor = None, uapi_descriptor = None, without = None, undumpable = false, log = "silent", mtu = MTU))]
 #[expect(clippy::too_many_arguments, reason = "they have names in Python")]
 pub(crate) fn run_interface(
     py: Python<'_>,
@@ -31,6 +32,7 @@ pub(crate) fn run_interface(
     without: Option<Vec<String>>,
     undumpable: bool,
     log: &str,
+    mtu: usize,
 ) -> PyResult<()> {
     let shards = crate::shards::checked(shards)?;
     let (tun_offloads, udp_offloads) = offloads(&without.unwrap_or_default())?;
@@ -56,6 +58,7 @@ pub(crate) fn run_interface(
             udp_offloads,
             log,
             uapi,
+            mtu,
         };
         Ok((tun.name().to_owned(), Device::start(config, tun, stop)?))
     };

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 use wirewright_linux::tun::{Tun, TunOffloads};
 use wirewright_linux::udp::UdpOffloads;
-use wirewright_linux::{Config, Device, LogLevel};
+use wirewright_linux::{Config, Device, LogLevel, MTU};
 use wirewright_protocol::SecretKey;
 
 use crate::{allocations, leave_out};
@@ -63,6 +63,7 @@ impl Place {
             udp_offloads,
             log: LogLevel::Silent,
             uapi: None,
+            mtu: MTU,
         };
         let device = Device::start(config, tun, stop.into()).unwrap();
         let thread = std::thread::spawn(move || device.run().unwrap());
