@@ -51,6 +51,15 @@ class UapiClient:
             self._socket.close()
             raise
 
+    @classmethod
+    def over(cls, connected: socket.socket, name: str) -> Self:
+        """Speak over a connection that is there already; errors call the interface ``name``."""
+        client = cls.__new__(cls)
+        client._name = name
+        client._socket = connected
+        connected.settimeout(PATIENCE)
+        return client
+
     def __enter__(self) -> Self:
         return self
 
