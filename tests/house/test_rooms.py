@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 CORE = "wirewright._core"
-MAY = {"config", "keys", "lab", "sim", "tun", "tunnel"}
+MAY = {"confine", "config", "keys", "lab", "sim", "tun", "tunnel"}
 # The package itself gives its version, which is the core's.
 PACKAGE = "__init__"
 

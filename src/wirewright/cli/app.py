@@ -32,6 +32,7 @@ COMMANDS = (
     "check",
     "ping",
     "proxy",
+    "run",
     "demo",
     "lab",
     "bench",
@@ -39,8 +40,11 @@ COMMANDS = (
 )
 """In the order in which the help lists them."""
 
-SETTINGS = {"set": {"allow_interspersed_args": False, "ignore_unknown_options": True}}
-"""Click's, for those commands whose last arguments are words of their own."""
+SETTINGS = {
+    "set": {"allow_interspersed_args": False, "ignore_unknown_options": True},
+    "run": {"allow_interspersed_args": False},
+}
+"""Click's, for those commands whose last arguments are words of their own, or another command."""
 
 TRACEBACK = "WIREWRIGHT_TRACEBACK"
 """Set this in the environment to see where an unexpected error comes from."""

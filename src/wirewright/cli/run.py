@@ -1,0 +1,36 @@
+"""``ww run``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wirewright.cli.app import CommandError
+
+
+def run(
+    conf: Annotated[
+        Path, typer.Argument(metavar="CONF", readable=False, help="A wg-quick configuration file.")
+    ],
+    command: Annotated[
+        list[str],
+        typer.Argument(metavar="COMMAND", help="The command, with its arguments; -- before it, if you like."),
+    ],
+) -> None:
+    """Run a command inside the tunnel of a file; it has no other network.
+
+    No root is needed, nothing of the host is changed, no hook is run. Exits as the command does, with 128 and
+    the number of a signal that ended it; with 127 if there is no such command, 126 if it cannot be executed,
+    and 125 if the tunnel cannot be had or is lost.
+    """
+    from wirewright.confine import ConfineError  # noqa: PLC0415 - loads more than other commands need
+    from wirewright.confine import run as run_inside  # noqa: PLC0415
+
+    words = command[1:] if command[0] == "--" else command
+    if not words:
+        raise typer.BadParameter("no command follows --")
+    try:
+        status = run_inside(conf, words)
+    except ConfineError as error:
+        raise CommandError(str(error), error.status) from None
+    raise typer.Exit(status)

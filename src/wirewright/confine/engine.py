@@ -1,0 +1,193 @@
+"""The process behind the tunnel: the only one that has its keys, and a socket in the host's network.
+
+It is a process of its own, and not a thread of the one in the terminal's foreground: that one is stopped by
+CTRL-Z while the tunnel goes on, and what holds keys lets no other process look into it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import tempfile
+import threading
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from wirewright.confine import calls
+from wirewright.confine.errors import ConfineError
+from wirewright.confine.inside import GO, OtherEnded
+from wirewright.confine.plan import make_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from wirewright.config import Config, Endpoint
+    from wirewright.confine.plan import Plan
+    from wirewright.host.device import DeviceChange, SocketAddress
+
+PATIENCE: Final = 60.0
+"""Seconds that the endpoints' names may take to resolve."""
+_LEVELS: Final = {"verbose": "verbose", "debug": "verbose", "error": "error"}
+
+
+def serve(conf: Path, inside: socket.socket, stop: int, fail: Callable[[Exception], None]) -> None:
+    """Serve the tunnel of a file until ``stop`` becomes readable.
+
+    ``inside`` leads to who makes the interface. Raises what is wrong; another thread gives it to ``fail``.
+    """
+    from wirewright._core import run_interface  # noqa: PLC0415 - after the fork
+    from wirewright.config import Config  # noqa: PLC0415
+
+    if os.environ.get("WIREWRIGHT_CORE_FILES") != "1":
+        calls.refuse_core_files()
+    config = Config.from_file(conf)
+    if config.interface.private_key is None:
+        raise ConfineError(f"{conf}: there is no PrivateKey, by which peers know this tunnel")
+    endpoints = _resolve(config)
+    plan = make_plan(conf, config, endpoints.values())
+    _leave_terminal()
+    tun = _exchange(inside, plan)
+    listener, client = _private_listener()
+    change = _change(config, endpoints)
+    del config
+
+    def configure() -> None:
+        try:
+            _configure(client, change)
+            inside.sendall(GO)
+        except Exception as error:
+            fail(error)
+
+    def ready(_: str) -> None:
+        threading.Thread(target=configure, daemon=True).start()
+
+    run_interface(
+        plan.name,
+        stop=stop,
+        ready=ready,
+        tun_descriptor=tun,
+        uapi_descriptor=listener.detach(),
+        log=_LEVELS.get(os.environ.get("LOG_LEVEL", ""), "silent"),
+        mtu=plan.mtu,
+    )
+    if not _is_stopped(stop):
+        raise ConfineError("the interface is gone")
+
+
+def _exchange(inside: socket.socket, plan: Plan) -> int:
+    """Give the plan for an interface; take its TUN's descriptor."""
+    try:
+        inside.sendall(plan.dumps())
+        _, descriptors, _, _ = socket.recv_fds(inside, 1, 1)
+    except ConnectionError:
+        raise OtherEnded from None
+    if not descriptors:
+        raise OtherEnded
+    return descriptors[0]
+
+
+def _resolve(config: Config) -> Mapping[Endpoint, SocketAddress]:
+    """Find the addresses of all endpoints, outside of the tunnel."""
+    from wirewright.host.device import SocketAddress  # noqa: PLC0415 - after the fork
+
+    named = {peer.endpoint for peer in config.peers if peer.endpoint}
+    found = {each: each.host for each in named if not each.is_name}
+    if names := [each for each in named if each.is_name]:
+        found |= asyncio.run(_look_up(names))
+    return {each: SocketAddress(ip_address(host), each.port) for each, host in found.items()}
+
+
+async def _look_up(endpoints: Iterable[Endpoint]) -> dict[Endpoint, str]:
+    from wirewright.tunnel.endpoints import resolve_endpoint  # noqa: PLC0415 - only if there is a name
+
+    loop = asyncio.get_running_loop()
+
+    async def look_up(endpoint: Endpoint) -> tuple[Endpoint, str]:
+        host, _ = await resolve_endpoint(loop, (endpoint.host, endpoint.port), PATIENCE)
+        return endpoint, host
+
+    return dict(await asyncio.gather(*map(look_up, endpoints)))
+
+
+def _leave_terminal() -> None:
+    """Keep what the command's standard descriptors are from staying open after it."""
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR)
+    has_log = os.environ.get("LOG_LEVEL") in _LEVELS
+    for descriptor in (0, 1) if has_log else (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+
+
+def _private_listener() -> tuple[socket.socket, socket.socket]:
+    """Make a UAPI socket that nobody else can connect to, and the one connection with it."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with tempfile.TemporaryDirectory(prefix="wirewright-") as folder:
+        # Its folder is for us alone, and it has no name any more once it is used.
+        path = str(Path(folder, "socket"))
+        listener.bind(path)
+        listener.listen(1)
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        client.connect(path)
+    return listener, client
+
+
+def _change(config: Config, endpoints: Mapping[Endpoint, SocketAddress]) -> DeviceChange:
+    from wirewright.host.device import DeviceChange, PeerChange  # noqa: PLC0415 - after the fork
+
+    interface = config.interface
+    peers = (
+        PeerChange(
+            peer.public_key,
+            preshared_key=peer.preshared_key,
+            endpoint=endpoints[peer.endpoint] if peer.endpoint else None,
+            persistent_keepalive=peer.persistent_keepalive,
+            replace_allowed_ips=True,
+            allowed_ips=peer.allowed_ips,
+        )
+        for peer in config.effective_peers()
+    )
+    return DeviceChange(
+        private_key=interface.private_key,
+        listen_port=interface.listen_port,
+        fwmark=interface.fwmark,
+        peers=tuple(peers),
+    )
+
+
+def _configure(client: socket.socket, change: DeviceChange) -> None:
+    """Give the interface its key and peers; the port and the mark can be refused."""
+    from wirewright.host.device import DeviceChange  # noqa: PLC0415 - after the fork
+    from wirewright.host.userspace.client import UapiClient  # noqa: PLC0415
+
+    with UapiClient.over(client, "the tunnel") as uapi:
+        if change.listen_port:
+            try:
+                uapi.set(DeviceChange(listen_port=change.listen_port))
+            except OSError as error:
+                raise ConfineError(f"ListenPort {change.listen_port}: {error.strerror}") from None
+        if change.fwmark:
+            try:
+                uapi.set(DeviceChange(fwmark=change.fwmark))
+            except OSError as error:
+                raise ConfineError(
+                    f"FwMark {change.fwmark}: {error.strerror}; it takes CAP_NET_ADMIN on the host"
+                ) from None
+        uapi.set(change)
+
+
+def _is_stopped(stop: int) -> bool:
+    import select  # noqa: PLC0415 - at the end only
+
+    return bool(select.select([stop], [], [], 0)[0])
+
+
+def prepare() -> None:
+    """Take this process out of the terminal's reach: signals there are for the command."""
+    os.setsid()
+    calls.die_with_parent(signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])

@@ -1,0 +1,245 @@
+"""The process that is in the terminal: it starts the two others, and stands for the command.
+
+# Theory
+
+Signals are blocked and taken one by one, with where they came from. What another process sends is passed on;
+what the terminal sends came to the command as well, which is in the same process group. When the command
+stops, so does this process, by the same signal: the shell sees its job stop, and when it continues the job,
+the command goes on. The engine is in a session of its own, and serves on meanwhile.
+
+Whichever process ends first ends the others. The command's end makes the pipe ``stop`` end, by which the
+engine ends; the engine's end has the command killed; and the end of this process does both, since the kernel
+closes the pipe and kills its children.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from wirewright.confine import engine, inside
+from wirewright.confine.channel import Complaint
+from wirewright.confine.errors import ConfineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+PATIENCE: Final = 5.0
+"""Seconds that the engine may take to end when the command did."""
+_FATAL: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+# What tells of a mistake in this process is not for others.
+_OWN: Final = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP)
+_SYSTEM: Final = 0x80
+"""What ``si_code`` is if the terminal, or anything else in the kernel, sent it (SI_KERNEL)."""
+
+
+def run(conf: Path, command: Sequence[str]) -> int:
+    """Run a command in the tunnel of a file; give its exit status, or 128 and the number of a signal.
+
+    Raises ConfineError if it could not begin, or lost its tunnel.
+    """
+    _occupy_standard_descriptors()
+    signals = _Signals()
+    try:
+        return _Session(conf, command, signals).run()
+    finally:
+        signals.restore()
+
+
+class _Signals:
+    """Takes all signals from this process's handlers, and remembers what was before."""
+
+    def __init__(self) -> None:
+        self.taken = set(signal.valid_signals()) - set(_OWN)
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self.taken)
+        # Children of who ignores it leave no exit status.
+        self._child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+    def restore(self) -> None:
+        """Have it as it was."""
+        signal.signal(signal.SIGCHLD, self._child)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+    def give_to_command(self) -> None:
+        """Have it as it was before Python began."""
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        self.restore()
+
+
+class _Session:
+    def __init__(self, conf: Path, command: Sequence[str], signals: _Signals) -> None:
+        self._signals = signals
+        near, far = socket.socketpair()
+        stop_reading, self._stop = os.pipe()
+        self._engine_says, self._command_says = Complaint(), Complaint()
+
+        def serve() -> None:
+            engine.prepare()
+            _close_others(near.fileno(), stop_reading, self._engine_says.writing)
+            engine.serve(conf, near, stop_reading, lambda error: _end(self._engine_says, error))
+
+        def become() -> None:
+            near.close()
+            inside.prepare(far)
+            inside.execute(command, parent, signals.give_to_command)
+
+        parent = os.getpid()
+        self._engine: int | None = _fork(serve, self._engine_says)
+        self._command: int | None = _fork(become, self._command_says)
+        for end in (near, far):
+            end.close()
+        os.close(stop_reading)
+        self._engine_says.close_writing()
+        self._command_says.close_writing()
+
+    def run(self) -> int:
+        """Pass signals on until the command ends."""
+        try:
+            while True:
+                status = self._reap()
+                if status is not None:
+                    return status
+                self._pass_on(signal.sigwaitinfo(self._signals.taken))
+        finally:
+            self._end_children()
+
+    def _reap(self) -> int | None:
+        """Look after children that changed; the status, if the command ended."""
+        while True:
+            try:
+                pid, state = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+            except ChildProcessError:
+                pid, state = 0, 0
+            if pid == 0:
+                return None
+            if pid == self._command:
+                if os.WIFSTOPPED(state):
+                    self._stop_too(os.WSTOPSIG(state))
+                    continue
+                self._command = None
+                if self._command_says.error() is None:
+                    return 128 + os.WTERMSIG(state) if os.WIFSIGNALED(state) else os.WEXITSTATUS(state)
+                raise self._why(state)
+            if pid == self._engine and not os.WIFSTOPPED(state):
+                self._engine = None
+                raise self._why(state)
+
+    def _why(self, state: int) -> ConfineError:
+        """Find out what went wrong, of the child that ended or of the other, which does, too."""
+        begun = self._has_begun()
+        told = [self._command_says.error(), self._engine_says.error()]
+        if not begun and not any(told_by and str(told_by) for told_by in told):
+            _, state = os.waitpid(self._command or self._engine or -1, 0)
+            told = [self._command_says.error(), self._engine_says.error()]
+            self._command = self._engine = None
+        return next((error for error in told if error and str(error)), None) or _lost(state, begun=begun)
+
+    def _has_begun(self) -> bool:
+        return self._command_says.is_over() and self._command_says.error() is None
+
+    def _pass_on(self, sent: signal.struct_siginfo) -> None:
+        if sent.si_signo == signal.SIGCHLD or self._command is None:
+            return
+        if sent.si_signo in _FATAL and not self._has_begun():
+            # Those two would not notice yet.
+            raise SystemExit(128 + sent.si_signo)
+        if sent.si_code != _SYSTEM and sent.si_pid != self._command:
+            _send(self._command, sent.si_signo)
+
+    def _stop_too(self, number: int) -> None:
+        os.kill(os.getpid(), number)
+        # Here it stops, unless there is no shell that would continue it; and from here it goes on.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+        signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+        if self._command is not None:
+            _send(self._command, signal.SIGCONT)
+
+    def _end_children(self) -> None:
+        begun = self._has_begun()
+        if self._command is not None:
+            _send(self._command, signal.SIGKILL)
+            os.waitpid(self._command, 0)
+        os.close(self._stop)
+        if self._engine is None:
+            return
+        if begun:
+            # It wipes its keys as it ends.
+            self._await_engine()
+        if self._engine is not None:
+            _send(self._engine, signal.SIGKILL)
+            os.waitpid(self._engine, 0)
+
+    def _await_engine(self) -> None:
+        while self._engine is not None:
+            pid, _ = os.waitpid(self._engine, os.WNOHANG)
+            if pid:
+                self._engine = None
+            elif signal.sigtimedwait([signal.SIGCHLD], PATIENCE) is None:
+                return
+
+
+def _occupy_standard_descriptors() -> None:
+    """Open those that were closed, lest something of ours get their numbers; to the command they are closed."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) < 3:
+        pass
+    os.close(descriptor)
+
+
+def _fork(body: Callable[[], None], complaint: Complaint) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        body()
+    except BaseException as error:
+        # A child never returns into what its parent does.
+        _end(complaint, error)
+    os._exit(0)
+
+
+def _end(complaint: Complaint, error: BaseException) -> NoReturn:
+    try:
+        complaint.write(_explained(error))
+    finally:
+        os._exit(1)
+
+
+def _explained(error: BaseException) -> ConfineError | None:
+    from wirewright.config import ConfigError  # noqa: PLC0415 - only if something went wrong
+
+    if isinstance(error, inside.OtherEnded):
+        return None
+    if isinstance(error, ConfineError):
+        return error
+    if isinstance(error, ConfigError):
+        return ConfineError(str(error))
+    if isinstance(error, OSError):
+        text = error.strerror or str(error)
+        return ConfineError(f"{error.filename}: {text}" if error.filename else text)
+    return ConfineError(f"unexpected {type(error).__name__}: {error}")
+
+
+def _lost(state: int, *, begun: bool) -> ConfineError:
+    how = f"signal {os.WTERMSIG(state)}" if os.WIFSIGNALED(state) else f"status {os.WEXITSTATUS(state)}"
+    rest = "; the command was killed with it" if begun else ""
+    return ConfineError(f"the process behind the tunnel ended ({how}){rest}")
+
+
+def _close_others(*kept: int) -> None:
+    """Close what we were started with: a lock, or a pipe whose end somebody waits for."""
+    lowest = 3
+    for descriptor in sorted({1 << 20, *kept}):
+        os.closerange(lowest, descriptor)
+        lowest = descriptor + 1
+
+
+def _send(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
