@@ -6,12 +6,14 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.conftest import ROOT
 from tests.lab.nodes import INNER, OUTER, Node, cable, peer_section
 from wirewright.lab import Lab, Machine
 
@@ -59,7 +61,9 @@ class Desk:
         """Give the words of ``ww run`` as the user."""
         return (*WITHOUT_PRIVILEGES, *WW, "run", str(conf or self.conf), "--", *command)
 
-    def run(self, *command: str, conf: Path | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, conf: Path | None = None, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command in the tunnel; the status is not looked at."""
         return self.machine.run(*self.words(*command, conf=conf), check=False, **options)
 
@@ -78,23 +82,24 @@ class Desk:
     def tree(self) -> tuple[int, int, int]:
         """Give the processes of the one run that goes on: of ``ww``, of the engine and of the command."""
         parents = {pid: status(pid, "PPid") for pid in self.machine.processes()}
-        (ww,) = (pid for pid in parents if is_ww(pid) and not is_ww(parents[pid]))
+        (ww,) = (pid for pid, parent in parents.items() if is_ww(pid) and parent not in parents)
         (engine,) = (pid for pid, parent in parents.items() if parent == ww and is_ww(pid))
         (command,) = (pid for pid, parent in parents.items() if parent == ww and not is_ww(pid))
         return ww, engine, command
 
 
 @contextmanager
-def desk(folder: Path, *, more: str = "", **qualities: Any) -> Iterator[Desk]:
+def desk(*, more: str = "", **qualities: Any) -> Iterator[Desk]:
     """Open an office in host b, and give a desk in host a."""
-    os.chmod(folder, 0o755)
-    for parent in folder.parents[:3]:
-        parent.chmod(parent.stat().st_mode | 0o111)
-    with Lab(cable(**qualities)) as lab:
+    # pytest's own folders are closed to others.
+    with tempfile.TemporaryDirectory() as name, Lab(cable(**qualities)) as lab:
+        folder = Path(name)
+        folder.chmod(0o755)
         there = Node(lab["b"], INNER[1]).start()
         here = Node(lab["a"], INNER[0], "office")
         there.setconf(peer_section(here))
         give_tun(lab["a"], folder)
+        open_way(lab["a"], folder, Path(sys.base_prefix).resolve(), ROOT)
         found = Desk(lab, folder, here, there, folder / "office.conf")
         found.write(more=more)
         yield found
@@ -105,6 +110,21 @@ def give_tun(machine: Machine, folder: Path, mode: str = "666") -> None:
     device = folder / f"tun-{mode}"
     machine.run("mknod", "-m", mode, str(device), "c", "10", "200")
     machine.run("mount", "--bind", str(device), "/dev/net/tun")
+
+
+def open_way(machine: Machine, folder: Path, *paths: Path) -> None:
+    """Let everybody reach these paths in a host, also if they lie in a home that is closed."""
+    for number, path in enumerate(paths):
+        kept = folder / str(number)
+        kept.mkdir()
+        machine.run("mount", "--rbind", str(path), str(kept))
+    for number, path in enumerate(paths):
+        closed = next((each for each in reversed(path.parents) if not each.stat().st_mode & 0o001), None)
+        if closed is None:
+            continue
+        machine.run("sh", "-c", f"mountpoint -q {closed} || mount -t tmpfs -o mode=755 tmpfs {closed}")
+        machine.run("mkdir", "-p", str(path))
+        machine.run("mount", "--rbind", str(folder / str(number)), str(path))
 
 
 def owned(path: Path) -> Path:

@@ -77,11 +77,18 @@ def execute(command: Sequence[str], parent: int, restore_signals: Callable[[], N
             if error.errno != errno.ENOEXEC or not path:
                 raise
             os.execv("/bin/sh", ["/bin/sh", path, *arguments])  # noqa: S606
-    except FileNotFoundError as error:
-        raise ConfineError(f"{program}: {error.strerror}", NOT_FOUND) from None
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfineError(f"{program}: {why}", CANNOT_RUN) from None
+        raise _not_executed(program, error) from None
+
+
+def _not_executed(program: str, error: OSError | ValueError) -> ConfineError:
+    if "/" not in program and shutil.which(program, os.F_OK) is None:
+        # Not even if a folder of the PATH is closed, by which the system then goes.
+        return ConfineError(f"{program}: command not found", NOT_FOUND)
+    if isinstance(error, FileNotFoundError):
+        return ConfineError(f"{program}: {error.strerror}", NOT_FOUND)
+    why = error.strerror if isinstance(error, OSError) else str(error)
+    return ConfineError(f"{program}: {why}", CANNOT_RUN)
 
 
 def _keep_standard_descriptors() -> None:

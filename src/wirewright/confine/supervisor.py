@@ -186,7 +186,7 @@ class _Session:
 
 
 def _occupy_standard_descriptors() -> None:
-    """Open those that were closed, lest something of ours get their numbers; to the command they are closed."""
+    """Open those that were closed, lest ours get their numbers; they are closed again for the command."""
     while (descriptor := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) < 3:
         pass
     os.close(descriptor)
