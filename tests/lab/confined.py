@@ -82,9 +82,10 @@ class Desk:
     def tree(self) -> tuple[int, int, int]:
         """Give the processes of the one run that goes on: of ``ww``, of the engine and of the command."""
         parents = {pid: status(pid, "PPid") for pid in self.machine.processes()}
-        (ww,) = (pid for pid, parent in parents.items() if is_ww(pid) and parent not in parents)
-        (engine,) = (pid for pid, parent in parents.items() if parent == ww and is_ww(pid))
-        (command,) = (pid for pid, parent in parents.items() if parent == ww and not is_ww(pid))
+        ours = {pid for pid in parents if is_ww(pid)}
+        (ww,) = (pid for pid in ours if parents[pid] not in ours)
+        (engine,) = (pid for pid in ours if parents[pid] == ww)
+        (command,) = (pid for pid, parent in parents.items() if parent == ww and pid not in ours)
         return ww, engine, command
 
 
@@ -139,6 +140,11 @@ def status(pid: int, name: str) -> int:
     found = re.search(rf"^{name}:\t(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     assert found is not None
     return int(found.group(1))
+
+
+def state(pid: int) -> str:
+    """Give the letter of a process's state: T if it is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def is_ww(pid: int) -> bool:

@@ -154,6 +154,9 @@ class _Session:
             _send(self._command, sent.si_signo)
 
     def _stop_too(self, number: int) -> None:
+        if number == signal.SIGSTOP and not _has_terminal():
+            # Somebody examines the command, and may continue it alone: no shell waits for us to stop.
+            return
         os.kill(os.getpid(), number)
         # Here it stops, unless there is no shell that would continue it; and from here it goes on.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
@@ -238,6 +241,14 @@ def _close_others(*kept: int) -> None:
     for descriptor in sorted({1 << 20, *kept}):
         os.closerange(lowest, descriptor)
         lowest = descriptor + 1
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _send(pid: int, number: int) -> None:
