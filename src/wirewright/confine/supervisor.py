@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -26,7 +26,7 @@ from wirewright.confine.channel import Complaint
 from wirewright.confine.errors import ConfineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 PATIENCE: Final = 5.0
 """Seconds that the engine may take to end when the command did."""
@@ -154,14 +154,20 @@ class _Session:
             _send(self._command, sent.si_signo)
 
     def _stop_too(self, number: int) -> None:
-        if number == signal.SIGSTOP and not _has_terminal():
-            # Somebody examines the command, and may continue it alone: no shell waits for us to stop.
-            return
-        os.kill(os.getpid(), number)
-        # Here it stops, unless there is no shell that would continue it; and from here it goes on.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
-        signal.pthread_sigmask(signal.SIG_BLOCK, [number])
-        if self._command is not None:
+        with _terminal() as terminal:
+            if number == signal.SIGSTOP and terminal is None:
+                # Somebody examines the command, and may continue it alone: no shell waits for us to stop.
+                return
+            foreground = os.tcgetpgrp(terminal) if terminal is not None else 0
+            os.kill(os.getpid(), number)
+            # Here it stops, unless there is no shell that would continue it; and from here it goes on.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+            signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+            if self._command is None:
+                return
+            if terminal is not None and os.tcgetpgrp(terminal) == os.getpgrp():
+                # A command that has job control is a group of its own, of which the shell does not know.
+                _give_terminal(terminal, self._command, foreground)
             _send(self._command, signal.SIGCONT)
 
     def _end_children(self) -> None:
@@ -243,12 +249,25 @@ def _close_others(*kept: int) -> None:
         lowest = descriptor + 1
 
 
-def _has_terminal() -> bool:
+@contextmanager
+def _terminal() -> Iterator[int | None]:
+    """Open the terminal that controls us, if there is one."""
     try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY))
+        descriptor = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError:
-        return False
-    return True
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _give_terminal(terminal: int, command: int, foreground: int) -> None:
+    """Give a command the terminal back that it had before."""
+    with suppress(OSError):
+        if foreground == os.getpgid(command) != os.getpgrp():
+            os.tcsetpgrp(terminal, foreground)
 
 
 def _send(pid: int, number: int) -> None:
