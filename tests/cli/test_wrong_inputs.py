@@ -146,7 +146,7 @@ def test_a_port_in_use_is_named(conf: Path) -> None:
     assert f"UDP port {port} is in use by another program" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["genkey", "genpsk", "pubkey", "check", "ping", "demo"])
+@pytest.mark.parametrize("command", ["genkey", "genpsk", "pubkey", "check", "ping", "run", "demo"])
 def test_a_key_among_the_arguments_is_refused_and_not_repeated(command: str) -> None:
     for argument in (PRIVATE, f"--key={PRIVATE}"):
         done = ww(command, argument)
@@ -156,7 +156,16 @@ def test_a_key_among_the_arguments_is_refused_and_not_repeated(command: str) -> 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["genkey", "x"], ["genpsk", "x"], ["pubkey", "x"], ["ping", "x"], ["demo", "-m", "x"]]
+    "arguments",
+    [
+        ["genkey", "x"],
+        ["genpsk", "x"],
+        ["pubkey", "x"],
+        ["ping", "x"],
+        ["run", "x"],
+        ["run", "x", "--"],
+        ["demo", "-m", "x"],
+    ],
 )
 def test_mistaken_arguments_are_status_2_with_the_usage(arguments: list[str]) -> None:
     done = ww(*arguments)
@@ -165,9 +174,9 @@ def test_mistaken_arguments_are_status_2_with_the_usage(arguments: list[str]) ->
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["genkey", "genpsk", "pubkey", "check", "ping", "demo"])
+@pytest.mark.parametrize("command", ["genkey", "genpsk", "pubkey", "check", "ping", "run", "demo"])
 def test_without_a_standard_output_nothing_is_begun(conf: Path, command: str) -> None:
-    arguments = {"check": f'"{conf}"', "ping": f'"{conf}" 10.0.0.1'}.get(command, "")
+    arguments = {"check": f'"{conf}"', "ping": f'"{conf}" 10.0.0.1', "run": f'"{conf}" true'}.get(command, "")
     shell = f'exec "{sys.executable}" -m wirewright {command} {arguments} >&-'
     done = subprocess.run(["sh", "-c", shell], stderr=subprocess.PIPE, text=True, check=False, timeout=30)
     assert done.returncode == 1

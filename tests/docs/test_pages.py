@@ -70,6 +70,8 @@ def test_the_ww_commands_of_a_page_run(desk: Path, page: Path) -> None:
         for line in prompted or lines:
             if not re.search(r"\bww\b", line):
                 continue
+            if "ww run" in line and not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+                missing("/dev/net/tun", "open it to everybody, or run as root")
             # What goes on until it is interrupted is interrupted.
             done = run(desk, "timeout", "--signal=INT", "20" if "demo" in line else "3", "sh", "-ec", line)
             assert done.returncode in {0, 124}, f"{line}\n{done.stdout}{done.stderr}"

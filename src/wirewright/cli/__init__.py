@@ -1,7 +1,7 @@
 """``ww``, the command line: one file a command, no logic.
 
 Data goes to the standard output, everything else to the standard error. Exit status 0 is success, 1 failure,
-2 a mistake in the arguments, 130 an interrupt.
+2 a mistake in the arguments, 130 an interrupt; ``ww run`` gives its command's, and 125 to 127.
 """
 
 import sys

@@ -17,11 +17,11 @@ def run(
         typer.Argument(metavar="COMMAND", help="The command, with its arguments; -- before it, if you like."),
     ],
 ) -> None:
-    """Run a command inside the tunnel of a file; it has no other network.
+    """Run a command inside a tunnel, without root.
 
-    No root is needed, nothing of the host is changed, no hook is run. Exits as the command does, with 128 and
-    the number of a signal that ended it; with 127 if there is no such command, 126 if it cannot be executed,
-    and 125 if the tunnel cannot be had or is lost.
+    It has no other network, and it ends if the tunnel's process does. Nothing of the host is changed, no hook
+    is run. Exits as the command does, or with 128 and the number of the signal that ended it; with 127 if
+    there is no such command, 126 if it cannot be executed, and 125 if the tunnel cannot be had or is lost.
     """
     from wirewright.confine import ConfineError  # noqa: PLC0415 - loads more than other commands need
     from wirewright.confine import run as run_inside  # noqa: PLC0415
