@@ -155,6 +155,13 @@ def test_a_key_among_the_arguments_is_refused_and_not_repeated(command: str) -> 
         assert PRIVATE not in done.stderr
 
 
+def test_what_looks_like_a_key_is_no_matter_where_it_is_another_commands(conf: Path) -> None:
+    conf.unlink()
+    done = ww("run", str(conf), "--", "echo", PRIVATE)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr == f"ww: {conf}: No such file or directory\n"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import socket
 import sys
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
 
-from tests.lab.confined import Desk, desk, give_tun, owned, state
-from tests.lab.nodes import INNER, INSIDE, Node, answer, inside, peer_section, until
+from tests.lab.confined import WITHOUT_PRIVILEGES, Desk, desk, give_tun, owned, state
+from tests.lab.nodes import INSIDE, Node, answer, inside, peer_section, until
+from tests.memory import found
 from wirewright.keys import PresharedKey
 
 NAMES = """
@@ -29,6 +32,28 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         if question.name.to_text() == "intranet.example." and question.rdtype == 1:
             response.answer.append(dns.rrset.from_text(question.name, 60, "IN", "A", "10.7.0.2"))
         sock.sendto(response.to_wire(), source)
+"""
+
+DAEMON = """
+import os, socket, sys, threading
+def serve(path):
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(path)
+    sock.listen()
+    os.chmod(path, 0o666)
+    while True:
+        sock.accept()[0].close()
+for path in sys.argv[1:]:
+    threading.Thread(target=serve, args=[path], daemon=True).start()
+while not all(map(os.path.exists, sys.argv[1:])):
+    pass
+print("ready", flush=True)
+sys.stdin.read()
+"""
+CONNECT = """
+import socket, sys
+for path in sys.argv[1:]:
+    socket.socket(socket.AF_UNIX).connect(path)
 """
 
 
@@ -369,6 +394,86 @@ def test_the_outer_network_may_be_ipv6_and_the_inner_of_one_family() -> None:
         assert "unreachable" in at.run("ping", "-n", "-c1", "-w5", "10.7.0.2", conf=conf).stderr
 
 
+def test_one_may_run_in_another() -> None:
+    with desk() as at:
+        inner = Node(at.machine, ("10.8.0.1", "fd08::1"), "inner")
+        second = Node(at.lab["b"], ("10.8.0.2", "fd08::2"), "wg1", port=51821).start()
+        second.setconf(peer_section(inner))
+        at.here, at.there = inner, second
+        conf = at.write("inner.conf", endpoint="10.7.0.2", allowed=["10.8.0.0/24"])
+        # The second tunnel's datagrams go through the first; nothing else of that is seen inside.
+        words = at.words("sh", "-c", "ip -o link | wc -l; ping -n -c1 -w20 10.8.0.2", conf=conf)
+        said = at.sh(shlex.join(words[len(WITHOUT_PRIVILEGES) :]))
+        assert said.startswith("2\n")
+        assert "1 received" in said
+        assert second.endpoint_of(inner).startswith("10.7.0.1:")
+
+
+def test_programs_may_make_namespaces_of_their_own_and_are_no_nearer_to_the_tunnels() -> None:
+    with desk() as at:
+        assert at.sh("unshare --user --map-root-user --net ip -o link | wc -l") == "1\n"
+        done = at.run("unshare", "--user", "--map-root-user", "ip", "link", "set", "office", "down")
+        assert "Operation not permitted" in done.stderr
+
+
+def test_no_process_but_the_engine_holds_the_keys() -> None:
+    with desk() as at:
+        shared = PresharedKey.generate()
+        at.there.setconf(peer_section(at.here, preshared_key=shared))
+        at.write(preshared_key=shared)
+        script = "import subprocess; subprocess.run(['ping', '-c1', '10.7.0.2']); print('ready'); input()"
+        process = at.start(sys.executable, "-uc", script)
+        assert process.stdout is not None
+        until(lambda: process.stdout is not None and process.stdout.readline() == "ready\n", "it is reached")
+        secrets = {name: b64decode(key.expose()) for name, key in (("own", at.here.key), ("shared", shared))}
+        ww, engine, command = at.tree()
+        assert {name for name, forms in found(engine, secrets).items() if "raw" in forms} == {"own", "shared"}
+        assert found(ww, secrets) == found(command, secrets) == {}
+        process.communicate("\n", timeout=20)
+
+
+# Names, and what else resolves them on the host.
+
+
+def furnish(at: Desk, resolv: str) -> None:
+    """Give the host an /etc and a /run of its own, in which /etc/resolv.conf is a link."""
+    script = f"""
+        mount -t tmpfs tmpfs /mnt
+        for each in passwd group hosts ld.so.cache alternatives; do cp -a /etc/$each /mnt/; done
+        echo 'hosts: files resolve [!UNAVAIL=return] dns' > /mnt/nsswitch.conf
+        ln -s {resolv} /mnt/resolv.conf
+        mount --bind /mnt /etc
+        mount -t tmpfs tmpfs /run
+        mkdir -p /run/nscd /run/systemd/resolve
+        echo nameserver 127.0.0.53 > /run/systemd/resolve/stub-resolv.conf
+    """
+    at.machine.run("sh", "-ec", script)
+
+
+def test_daemons_that_resolve_names_on_the_host_are_out_of_reach() -> None:
+    with desk(more="DNS = 10.7.0.2\n") as at:
+        furnish(at, "/run/systemd/resolve/stub-resolv.conf")
+        paths = ["/run/nscd/socket", "/run/systemd/resolve/io.systemd.Resolve"]
+        daemon = at.machine.popen(sys.executable, "-uc", DAEMON, *paths, stdout=-1, stdin=-1, text=True)
+        assert daemon.stdout is not None
+        assert daemon.stdout.readline() == "ready\n"
+        at.machine.python(CONNECT, *paths)
+        for path in paths:
+            assert "ConnectionRefusedError" in at.run(sys.executable, "-c", CONNECT, path).stderr
+        said = at.sh("cat /etc/resolv.conf /run/systemd/resolve/stub-resolv.conf; cat /etc/nsswitch.conf")
+        assert said == "nameserver 10.7.0.2\n" * 2 + "hosts: files dns\n"
+        assert "127.0.0.53" in at.machine.run("cat", "/etc/resolv.conf").stdout
+        daemon.communicate()
+
+
+def test_a_link_that_leads_nowhere_is_told_if_there_are_servers_to_be_written() -> None:
+    with desk() as at:
+        furnish(at, "/run/nowhere")
+        assert at.sh("echo ran") == "ran\n"
+        at.write(more="DNS = 10.7.0.2\n")
+        refused(at, "/etc/resolv.conf leads to /run/nowhere, which is not there")
+
+
 # What cannot be.
 
 
@@ -443,6 +548,3 @@ def test_an_interrupt_while_a_name_is_looked_up_ends_all() -> None:
         said, errors = process.communicate(timeout=20)
         assert (process.returncode, said, errors) == (130, "", "")
         until(lambda: at.machine.processes() == [], "all processes are gone")
-
-
-_ = INNER

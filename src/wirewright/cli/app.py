@@ -92,9 +92,10 @@ def _check_start(arguments: Sequence[str]) -> None:
 
 
 def _unexpected(arguments: Sequence[str]) -> Iterator[str]:
-    """Leave out what is known to be a public key: `ww set` names peers by theirs."""
-    for index, argument in enumerate(arguments):
-        if not (arguments[0] == "set" and index > 1 and arguments[index - 1] == "peer"):
+    """Leave out the public keys by which `ww set` names peers, and what `ww run` has another command told."""
+    own = arguments[:2] if arguments[:1] == ["run"] else arguments
+    for index, argument in enumerate(own):
+        if not (own[0] == "set" and index > 1 and own[index - 1] == "peer"):
             yield argument
 
 
