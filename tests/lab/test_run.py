@@ -301,6 +301,14 @@ def test_setuid_programs_and_those_with_capabilities_gain_nothing() -> None:
             assert "Uid:\t65534\t0\t" in plain or "CapEff:\t0000000000001000" in plain
 
 
+def test_the_log_is_told_if_it_is_asked_for_and_the_commands_own_variable_is_its_own() -> None:
+    with desk() as at:
+        assert at.run("true", env={"LOG_LEVEL": "verbose"}).stderr == ""
+        done = at.run("sh", "-c", "echo $LOG_LEVEL", env={"WIREWRIGHT_LOG": "verbose", "LOG_LEVEL": "mine"})
+        assert "office: the UDP port is" in done.stderr
+        assert done.stdout == "mine\n"
+
+
 def test_keys_are_in_no_argument_and_no_environment() -> None:
     with desk() as at:
         shared = PresharedKey.generate()
@@ -532,7 +540,8 @@ def test_a_device_that_is_closed_or_not_there_is_told() -> None:
         refused(at, "there is no /dev/net/tun")
 
 
-def test_an_interrupt_while_a_name_is_looked_up_ends_all() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_what_ends_it_while_a_name_is_looked_up_ends_all(number: signal.Signals) -> None:
     with desk() as at:
         # A server that never answers.
         silent = at.folder / "resolv.conf"
@@ -544,7 +553,9 @@ def test_an_interrupt_while_a_name_is_looked_up_ends_all() -> None:
         process = at.machine.popen(*at.words("echo", "ran", conf=conf), stdout=-1, stderr=-1, text=True)
         until(lambda: ":53" in at.machine.run("ss", "-unH").stdout, "it asks for the name")
         ww = min(at.machine.processes("python"))
-        os.kill(ww, signal.SIGINT)
+        os.kill(ww, number)
         said, errors = process.communicate(timeout=20)
-        assert (process.returncode, said, errors) == (130, "", "")
+        assert (said, errors) == ("", "")
+        # nsenter dies as its child did.
+        assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
         until(lambda: at.machine.processes() == [], "all processes are gone")

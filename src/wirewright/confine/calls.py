@@ -27,10 +27,7 @@ _IFREQ: Final = "16sH22x"
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
-_PR_SET_SECUREBITS: Final = 28
 _PR_SET_NO_NEW_PRIVS: Final = 38
-# linux/securebits.h: NOROOT, NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE, each locked.
-_SECUREBITS: Final = 0b1100_1111
 _CAPABILITY_VERSION_3: Final = 0x2008_0522
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -81,11 +78,11 @@ def refuse_core_files() -> None:
 def give_up_privileges() -> None:
     """Give up all capabilities, for good: no program that is executed from here on gains any.
 
+    After ``no_new_privs``, executing a program gives no more than there was before, which is nothing.
     The bounding set stays. To empty it would add nothing to ``no_new_privs``, and a program whose file has
     capabilities that are not in it, as ping's often has, cannot be executed at all (capabilities(7)).
     """
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    _prctl(_PR_SET_SECUREBITS, _SECUREBITS)
     # The ambient ones go with the permitted ones.
     header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
     _check(_libc.capset(header, bytes(24)))

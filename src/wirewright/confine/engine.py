@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 PATIENCE: Final = 60.0
 """Seconds that the endpoints' names may take to resolve."""
-_LEVELS: Final = {"verbose": "verbose", "debug": "verbose", "error": "error"}
+LOG: Final = "WIREWRIGHT_LOG"
+"""The variable that names the level of the log. That of wirewright-tun, ``LOG_LEVEL``, may be the command's."""
+_LEVELS: Final = ("error", "verbose")
 
 
 def serve(conf: Path, inside: socket.socket, stop: int, fail: Callable[[Exception], None]) -> None:
@@ -70,7 +72,7 @@ def serve(conf: Path, inside: socket.socket, stop: int, fail: Callable[[Exceptio
         ready=ready,
         tun_descriptor=tun,
         uapi_descriptor=listener.detach(),
-        log=_LEVELS.get(os.environ.get("LOG_LEVEL", ""), "silent"),
+        log=_log_level() or "silent",
         mtu=plan.mtu,
     )
     if not _is_stopped(stop):
@@ -116,10 +118,14 @@ def _leave_terminal() -> None:
     """Keep what the command's standard descriptors are from staying open after it."""
     os.chdir("/")
     null = os.open(os.devnull, os.O_RDWR)
-    has_log = os.environ.get("LOG_LEVEL") in _LEVELS
-    for descriptor in (0, 1) if has_log else (0, 1, 2):
+    for descriptor in (0, 1) if _log_level() else (0, 1, 2):
         os.dup2(null, descriptor)
     os.close(null)
+
+
+def _log_level() -> str | None:
+    level = os.environ.get(LOG)
+    return level if level in _LEVELS else None
 
 
 def _private_listener() -> tuple[socket.socket, socket.socket]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 PATIENCE: Final = 5.0
-"""Seconds that the engine may take to end when the command did."""
+"""Seconds that a child may take to end when the other did."""
 _FATAL: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 # What tells of a mistake in this process is not for others.
 _OWN: Final = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP)
@@ -134,12 +134,29 @@ class _Session:
     def _why(self, state: int) -> ConfineError:
         """Find out what went wrong, of the child that ended or of the other, which does, too."""
         begun = self._has_begun()
-        told = [self._command_says.error(), self._engine_says.error()]
-        if not begun and not any(told_by and str(told_by) for told_by in told):
-            _, state = os.waitpid(self._command or self._engine or -1, 0)
-            told = [self._command_says.error(), self._engine_says.error()]
-            self._command = self._engine = None
-        return next((error for error in told if error and str(error)), None) or _lost(state, begun=begun)
+        if not begun and self._told() is None:
+            if self._engine is not None:
+                state = self._await(self._engine) or state
+            elif self._command is not None:
+                self._await(self._command)
+        return self._told() or _lost(state, begun=begun)
+
+    def _told(self) -> ConfineError | None:
+        errors = (self._command_says.error(), self._engine_says.error())
+        return next((error for error in errors if error and str(error)), None)
+
+    def _await(self, child: int) -> int | None:
+        """Wait for a child that is to end; its state, or None if it takes too long."""
+        while True:
+            pid, state = os.waitpid(child, os.WNOHANG)
+            if pid:
+                if pid == self._command:
+                    self._command = None
+                else:
+                    self._engine = None
+                return state
+            if signal.sigtimedwait([signal.SIGCHLD], PATIENCE) is None:
+                return None
 
     def _has_begun(self) -> bool:
         return self._command_says.is_over() and self._command_says.error() is None
@@ -158,14 +175,14 @@ class _Session:
             if number == signal.SIGSTOP and terminal is None:
                 # Somebody examines the command, and may continue it alone: no shell waits for us to stop.
                 return
-            foreground = os.tcgetpgrp(terminal) if terminal is not None else 0
+            foreground = _foreground(terminal)
             os.kill(os.getpid(), number)
             # Here it stops, unless there is no shell that would continue it; and from here it goes on.
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
             signal.pthread_sigmask(signal.SIG_BLOCK, [number])
             if self._command is None:
                 return
-            if terminal is not None and os.tcgetpgrp(terminal) == os.getpgrp():
+            if terminal is not None and _foreground(terminal) == os.getpgrp():
                 # A command that has job control is a group of its own, of which the shell does not know.
                 _give_terminal(terminal, self._command, foreground)
             _send(self._command, signal.SIGCONT)
@@ -180,18 +197,10 @@ class _Session:
             return
         if begun:
             # It wipes its keys as it ends.
-            self._await_engine()
+            self._await(self._engine)
         if self._engine is not None:
             _send(self._engine, signal.SIGKILL)
             os.waitpid(self._engine, 0)
-
-    def _await_engine(self) -> None:
-        while self._engine is not None:
-            pid, _ = os.waitpid(self._engine, os.WNOHANG)
-            if pid:
-                self._engine = None
-            elif signal.sigtimedwait([signal.SIGCHLD], PATIENCE) is None:
-                return
 
 
 def _occupy_standard_descriptors() -> None:
@@ -261,6 +270,13 @@ def _terminal() -> Iterator[int | None]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _foreground(terminal: int | None) -> int:
+    """Give the process group that has the terminal; 0 if there is none."""
+    with suppress(OSError):
+        return os.tcgetpgrp(terminal) if terminal is not None else 0
+    return 0
 
 
 def _give_terminal(terminal: int, command: int, foreground: int) -> None:

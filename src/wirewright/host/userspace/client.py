@@ -56,6 +56,7 @@ class UapiClient:
         """Speak over a connection that is there already; errors call the interface ``name``."""
         client = cls.__new__(cls)
         client._name = name
+        client._deadline = 0.0
         client._socket = connected
         connected.settimeout(PATIENCE)
         return client
