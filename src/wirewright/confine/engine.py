@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PATIENCE: Final = 60.0
 """Seconds that the endpoints' names may take to resolve."""
 LOG: Final = "WIREWRIGHT_LOG"
-"""The variable that names the level of the log. That of wirewright-tun, ``LOG_LEVEL``, may be the command's."""
+"""The variable that names the log's level: ``LOG_LEVEL``, as wirewright-tun has it, may be the command's."""
 _LEVELS: Final = ("error", "verbose")
 
 
