@@ -230,17 +230,17 @@ def _end(complaint: Complaint, error: BaseException) -> NoReturn:
 
 
 def _explained(error: BaseException) -> ConfineError | None:
-    from wirewright.config import ConfigError  # noqa: PLC0415 - only if something went wrong
-
     if isinstance(error, inside.OtherEnded):
         return None
     if isinstance(error, ConfineError):
         return error
-    if isinstance(error, ConfigError):
-        return ConfineError(str(error))
     if isinstance(error, OSError):
         text = error.strerror or str(error)
         return ConfineError(f"{error.filename}: {text}" if error.filename else text)
+    from wirewright.config import ConfigError  # noqa: PLC0415 - only if something went wrong
+
+    if isinstance(error, ConfigError):
+        return ConfineError(str(error))
     return ConfineError(f"unexpected {type(error).__name__}: {error}")
 
 
