@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import select
-import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,30 +78,6 @@ def test_an_interrupt_is_the_commands_and_its_end_is_told() -> None:
         terminal.read_until("caught")
         terminal.type("echo status $?\n")
         terminal.read_until("status 5")
-
-
-COUNT = """
-import signal
-signal.signal(signal.SIGINT, lambda *_: print("interrupt", flush=True))
-signal.signal(signal.SIGUSR1, lambda *_: print("user", flush=True))
-print("begins", flush=True)
-while True:
-    signal.pause()
-"""
-
-
-def test_an_interrupt_comes_once() -> None:
-    with desk() as at, shell(at) as terminal:
-        script = at.folder / "count.py"
-        script.write_text(COUNT)
-        terminal.type(f"$RUN {sys.executable} {script}\n")
-        terminal.read_until("begins")
-        ww, _, _ = at.tree()
-        terminal.type("\x03")
-        terminal.read_until("interrupt")
-        # It takes the lower number first: had it passed an interrupt on, that would have come before this.
-        os.kill(ww, signal.SIGUSR1)
-        assert "interrupt" not in terminal.read_until(".*user")
 
 
 def test_a_job_is_stopped_and_continued_while_the_tunnel_goes_on() -> None:
