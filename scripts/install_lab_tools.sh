@@ -16,6 +16,7 @@ need gdb gdb
 need sysctl procps
 need unshare util-linux
 need setpriv util-linux
+need setcap libcap2-bin
 need strace strace
 need qemu-system-x86_64 qemu-system-x86
 need busybox busybox-static

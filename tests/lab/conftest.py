@@ -16,6 +16,7 @@ TOOLS = (
     "unshare",
     "nsenter",
     "setpriv",
+    "setcap",
     "sysctl",
     "ip",
     "tc",

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from base64 import b64decode
 from pathlib import Path
@@ -150,6 +151,14 @@ def test_the_status_is_the_commands(command: tuple[str, ...], expected: int) -> 
         assert done.returncode == expected, done.stderr
         assert ("ww: " in done.stderr) == (expected in (126, 127))
         assert "Traceback" not in done.stderr
+
+
+def test_a_folder_of_the_path_that_is_closed_makes_no_difference() -> None:
+    with desk() as at:
+        closed = at.folder / "closed"
+        closed.mkdir(mode=0o700)
+        done = at.run("no-such-command", env={"PATH": f"{closed}:{os.environ['PATH']}"})
+        assert (done.returncode, done.stderr) == (127, "ww: no-such-command: command not found\n")
 
 
 def test_a_script_without_a_first_line_is_run_by_the_shell_and_options_are_the_commands() -> None:
@@ -322,11 +331,16 @@ def test_keys_are_in_no_argument_and_no_environment() -> None:
                 said = Path(f"/proc/{pid}/{name}").read_bytes()
                 for key in (at.here.key, shared):
                     assert key.expose().encode() not in said
-        # Nor may others look into the process that has them.
-        _, engine, command = at.tree()
-        maps = [f"/proc/{pid}/environ" for pid in (engine, command)]
-        looks = [at.machine.run(*at.words()[:6], "cat", path, check=False).returncode for path in maps]
-        assert looks != [0, 0]
+        # Nor may others of the user look into the process that has them.
+        ww, engine, _ = at.tree()
+        looks = [
+            subprocess.run(
+                [*WITHOUT_PRIVILEGES, "cat", f"/proc/{pid}/environ"], capture_output=True, check=False
+            )
+            for pid in (ww, engine)
+        ]
+        assert [look.returncode for look in looks] == [0, 1]
+        assert b"Permission denied" in looks[1].stderr
         process.communicate("\n", timeout=20)
         assert process.returncode == 0
 
