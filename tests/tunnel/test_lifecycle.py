@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 ACTIONS = {
-    *("open", "close", "from_file", "stats", "ping", "resolve"),
+    *("open", "close", "from_file", "stats", "ping", "resolve", "reachable", "forward"),
     *("connect", "call", "open_connection", "create_connection", "start_tls"),
     *("start_server", "create_server", "create_datagram_endpoint"),
     *("add_peer", "update_peer", "remove_peer", "wait_for_handshake"),
@@ -247,4 +247,4 @@ async def test_importing_the_package_imports_neither_the_core_nor_dnspython() ->
 @pytest.mark.parametrize("kind", [Tunnel, BlockingTunnel])
 async def test_only_what_a_user_may_call_is_public(kind: type) -> None:
     public = {name for name in dir(kind) if not name.startswith("_")}
-    assert public - ACTIONS <= {"addresses", "listen_port", "closed"}
+    assert public - ACTIONS <= {"addresses", "listen_port", "closed", "tunnel"}
