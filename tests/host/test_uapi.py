@@ -267,7 +267,7 @@ def test_an_engine_that_reads_nothing_is_given_up(monkeypatch: pytest.MonkeyPatc
     path = str(client_module.socket_of("wg0"))
     networks = tuple(ip_network((0x0A00_0000 + number, 32)) for number in range(100_000))
     change = DeviceChange(peers=(PeerChange(PUBLIC, allowed_ips=networks),))
-    with socket.create_server(path, family=socket.AF_UNIX), UapiClient("wg0") as client:  # noqa: SIM117
+    with socket.create_server(path, family=socket.AF_UNIX), UapiClient("wg0") as client:
         with pytest.raises(TimeoutError, match="takes too long"):
             client.set(change)
 

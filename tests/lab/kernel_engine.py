@@ -12,17 +12,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
 
+from wirewright._core import reveal_config
 from wirewright.host.device import NO_KEY, DeviceChange, DeviceState, PeerChange, SocketAddress
-from wirewright.host.dump import dump
 from wirewright.host.kernel import family as family_module
 from wirewright.host.kernel.decode import Dump
 from wirewright.host.kernel.engine import KernelEngine
 from wirewright.host.kernel.family import WireGuardFamily
 from wirewright.host.network import Network
 from wirewright.keys import PresharedKey, PublicKey, SecretKey
+from wirewright.tunnel.system.columns import columns
 
 ENGINE = KernelEngine()
 NAME = "wgtest"
+
+
+def dump(state: DeviceState) -> str:
+    """Write a state as ``wg show INTERFACE dump`` does, keys included."""
+    text = columns(state, "dump")
+    return reveal_config(text.encode(), text.secrets).decode()
 
 
 def wg(*words: str, text: str | None = None) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.lab.nodes import INNER, Node, cable, pair, peer_section, until
-from wirewright.host.userspace.text import Report, lines
+from wirewright.host.userspace.text import Report
 from wirewright.keys import PresharedKey, SecretKey
 from wirewright.lab import Lab, Machine
 from wirewright.tunnel.system.columns import WHAT, columns
@@ -62,8 +62,8 @@ def a_state(dice: random.Random, now: int) -> str:
 
 def read(name: str, text: str) -> DeviceState:
     report = Report(name)
-    for line in lines(memoryview(bytearray(text, "ascii"))):
-        report.add(line)
+    whole = bytearray(text, "ascii")
+    report.take(whole, len(whole))
     return report.state()
 
 

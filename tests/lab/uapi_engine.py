@@ -11,15 +11,22 @@ import sys
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address, ip_network
 
+from wirewright._core import reveal_config
 from wirewright.host.device import NO_KEY, DeviceChange, DeviceState, PeerChange, PeerState, SocketAddress
-from wirewright.host.dump import dump
 from wirewright.host.kernel.engine import KernelEngine
 from wirewright.host.network import Network
 from wirewright.host.userspace.engine import UserspaceEngine
 from wirewright.keys import PresharedKey, PublicKey, SecretKey
+from wirewright.tunnel.system.columns import columns
 
 ENGINE = UserspaceEngine()
 NAME = "wg0"
+
+
+def dump(state: DeviceState) -> str:
+    """Write a state as ``wg show INTERFACE dump`` does, keys included."""
+    text = columns(state, "dump")
+    return reveal_config(text.encode(), text.secrets).decode()
 
 
 def wg(*words: str, text: str | None = None) -> str:
