@@ -93,7 +93,12 @@ class Relay:
 
     def _pass_end(self, to: asyncio.Transport) -> None:
         if not to.is_closing():
-            to.write_eof()
+            try:
+                to.write_eof()
+            except OSError:
+                # It was reset, which its transport does not know yet, or never will if it is not read.
+                self.abort()
+                return
         if self._outer_ended and self._inner_ended:
             self.outer.close()
             self._inner().close()
