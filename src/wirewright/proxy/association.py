@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from wirewright.proxy.socks5_datagrams import DatagramError, FragmentError, unwrap, wrap
 from wirewright.tunnel.arguments import literal
@@ -49,14 +49,18 @@ class Association:
         loop = asyncio.get_running_loop()
         try:
             self._inner, _ = await self._door.tunnel.create_datagram_endpoint(lambda: _Inner(self))
-            self._outer, _ = await loop.create_datagram_endpoint(lambda: _Outer(self), (self._here, 0))
+            outer, _ = await loop.create_datagram_endpoint(lambda: _Outer(self), (self._here, 0))
         except BaseException:
             self.close()
             raise
-        if self._closed:
-            self.close()
-        name = self._outer.get_extra_info("sockname")
+        name = outer.get_extra_info("sockname")
         return name[0], name[1]
+
+    def outer_made(self, transport: asyncio.DatagramTransport) -> None:
+        """Own the client's socket, also if nobody waits for it any more."""
+        self._outer = transport
+        if self._closed:
+            transport.abort()
 
     def close(self) -> None:
         """Close both sockets."""
@@ -156,6 +160,10 @@ class Association:
 class _Outer(asyncio.DatagramProtocol):
     def __init__(self, association: Association) -> None:
         self._association = association
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are of no class of asyncio's.
+        self._association.outer_made(cast("asyncio.DatagramTransport", transport))
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self._association.from_client(data, addr)
