@@ -20,6 +20,7 @@ pub mod udp;
 
 mod delivery;
 mod device;
+mod ifreq;
 mod intake;
 mod journal;
 mod link;

@@ -17,8 +17,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
+use crate::ifreq;
 use crate::netlink::{self, Facts};
 use crate::sys;
 use crate::tun;
@@ -115,9 +115,9 @@ impl Link {
         if self.elsewhere()?.is_some() {
             return Ok(self.facts().map_or(mtu, |facts| facts.mtu));
         }
-        let mut request = tun::request_for(&tun::name_now(&self.tun)?)?;
+        let mut request = ifreq::request_for(&tun::name_now(&self.tun)?)?;
         request.ifr_ifru.ifru_mtu = i32::try_from(mtu).map_err(io::Error::other)?;
-        ask(libc::SIOCSIFMTU, request)?;
+        ifreq::ask(libc::SIOCSIFMTU, request)?;
         Ok(mtu)
     }
 
@@ -192,27 +192,6 @@ impl Link {
         let [tun] = fds;
         Some(tun.revents().contains(PollFlags::OUT)).filter(|_| !tun.revents().contains(PollFlags::ERR))
     }
-}
-
-/// The number of an interface of this network namespace.
-pub(crate) fn index(name: &str) -> io::Result<i32> {
-    let request = ask(libc::SIOCGIFINDEX, tun::request_for(name)?)?;
-    // SAFETY: the kernel filled in the index.
-    Ok(unsafe { request.ifr_ifru.ifru_ifindex })
-}
-
-/// The same, if there is one of the name.
-pub(crate) fn index_of(name: &str) -> Option<u32> {
-    u32::try_from(index(name).ok()?).ok()
-}
-
-/// Makes a request about an interface; returns it as the kernel filled it in.
-fn ask(code: libc::Ioctl, mut request: libc::ifreq) -> io::Result<libc::ifreq> {
-    let flags = SocketFlags::CLOEXEC;
-    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)?;
-    // SAFETY: all requests made here take a pointer to an ifreq, which lives through the call.
-    unsafe { sys::ioctl(socket, code, (&raw mut request) as libc::c_ulong)? };
-    Ok(request)
 }
 
 fn identity(namespace: &OwnedFd) -> io::Result<(u64, u64)> {

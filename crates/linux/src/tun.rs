@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 
-use crate::link;
+use crate::ifreq;
 use crate::sys;
 
 /// Which of a TUN's offloads are in use.
@@ -102,7 +102,7 @@ impl Tun {
     fn open_queue(name: &str, several: bool) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = File::from(rustix::fs::open("/dev/net/tun", flags, Mode::empty())?);
-        let mut request = request_for(name)?;
+        let mut request = ifreq::request_for(name)?;
         let mut wanted = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
         if several {
             wanted |= libc::IFF_MULTI_QUEUE;
@@ -111,7 +111,7 @@ impl Tun {
         // SAFETY: TUNSETIFF takes a pointer to an ifreq, which lives through the call.
         let made = unsafe { sys::ioctl(&file, TUNSETIFF, (&raw mut request) as libc::c_ulong) };
         match made {
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) && link::index_of(name).is_some() => {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) && ifreq::index_of(name).is_some() => {
                 Err(io::Error::new(
                     io::ErrorKind::AlreadyExists,
                     "an interface of this name is there already, and is not a TUN device that can be taken over",
@@ -244,30 +244,6 @@ fn get_interface(queue: impl AsFd) -> io::Result<libc::ifreq> {
     let mut request: libc::ifreq = unsafe { sys::zeroed() };
     // SAFETY: TUNGETIFF writes an ifreq to the pointer, which lives through the call.
     unsafe { sys::ioctl(queue, TUNGETIFF, (&raw mut request) as libc::c_ulong)? };
-    Ok(request)
-}
-
-/// A request with the name filled in.
-pub(crate) fn request_for(name: &str) -> io::Result<libc::ifreq> {
-    // SAFETY: an ifreq is made of numbers and arrays of them.
-    let mut request: libc::ifreq = unsafe { sys::zeroed() };
-    // The kernel's dev_valid_name: what may stand in a path.
-    let is_valid = !name.is_empty()
-        && name.len() < request.ifr_name.len()
-        && name != "."
-        && name != ".."
-        && name
-            .bytes()
-            .all(|byte| byte > b' ' && byte != b'/' && byte != b':' && byte != 0x7f);
-    if !is_valid {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("{name:?} cannot be the name of an interface: up to 15 bytes, no space, slash or colon"),
-        ));
-    }
-    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
-        *to = from as libc::c_char;
-    }
     Ok(request)
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 use super::line::BEFORE_PACKET;
-use crate::{link, sys};
+use crate::{ifreq, sys};
 
 /// Frames that one call moves.
 pub(super) const FRAMES: usize = 32;
@@ -25,7 +25,7 @@ pub(super) struct Port(OwnedFd);
 impl Port {
     /// Opens the interface `name` of this network namespace.
     pub(super) fn open(name: &str) -> io::Result<Self> {
-        let index = link::index(name)?;
+        let index = ifreq::index(name)?;
         let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
         // SAFETY: makes a descriptor, touches no memory. Protocol 0: nothing arrives before it is bound.
         let socket = sys::outcome(unsafe { libc::socket(libc::AF_PACKET, kind, 0) })?;

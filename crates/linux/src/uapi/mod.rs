@@ -231,7 +231,7 @@ impl Client {
     /// Takes bytes up to the end of a request, and carries it out.
     fn take(&mut self, bytes: &mut &[u8], server: &mut impl Serve) {
         while !bytes.is_empty() && !self.has_answer() {
-            match self.parser.read(bytes, &crate::link::index_of) {
+            match self.parser.read(bytes, &crate::ifreq::index_of) {
                 Ok(None) => (),
                 Ok(Some(request)) => {
                     let is_set = matches!(request, Request::Set(_));

@@ -13,7 +13,7 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
-from wirewright.tunnel.system.plan import InterfaceError
+from wirewright.tunnel.system.errors import InterfaceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

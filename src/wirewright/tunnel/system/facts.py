@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from wirewright.host.device import SocketAddress
-from wirewright.tunnel.system.plan import InterfaceError
+from wirewright.tunnel.system.errors import InterfaceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

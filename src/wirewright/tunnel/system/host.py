@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from wirewright.host.network import Network
-from wirewright.tunnel.system.plan import InterfaceError
+from wirewright.tunnel.system.errors import InterfaceError
 
 if TYPE_CHECKING:
     from wirewright._core import HiddenText

@@ -11,8 +11,9 @@ from wirewright.config import Config
 from wirewright.host.kernel.engine import KernelEngine
 from wirewright.host.userspace.engine import UserspaceEngine
 from wirewright.tunnel.system import changes, down, facts, saving, up
+from wirewright.tunnel.system.errors import InterfaceError, words
 from wirewright.tunnel.system.host import Host
-from wirewright.tunnel.system.plan import InterfaceError, carry_out, deferred_signals, words
+from wirewright.tunnel.system.plan import carry_out, deferred_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

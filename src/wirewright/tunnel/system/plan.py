@@ -12,6 +12,8 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Protocol
 
+from wirewright.tunnel.system.errors import InterfaceError, InterruptedPlanError, words
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -34,25 +36,6 @@ class Step(Protocol):
     def undo(self, host: Host) -> None:
         """Take it back, when later steps have been taken back already. Raises OSError."""
         ...
-
-
-class InterfaceError(OSError):
-    """An interface could not be set up, or not be taken down; the text is for a person."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-
-    def __str__(self) -> str:
-        return self.text
-
-
-class InterruptedPlanError(InterfaceError):
-    """A signal asked to end, and everything was undone."""
-
-    def __init__(self, number: int, text: str) -> None:
-        super().__init__(text)
-        self.number = number
 
 
 class Patience:
@@ -109,14 +92,6 @@ def undo(host: Host, steps: Sequence[Step], tell: Callable[[str], None]) -> list
             left.append(f"{step.describe()}: {words(error)}")
             tell(f"could not be undone: {left[-1]}")
     return left
-
-
-def words(error: OSError) -> str:
-    """Put an error into words."""
-    if isinstance(error, InterfaceError):
-        return error.text
-    what = error.strerror or str(error)
-    return f"{error.filename}: {what}" if error.filename is not None else what
 
 
 def _explained(error: BaseException, step: Step, left: list[str]) -> BaseException:

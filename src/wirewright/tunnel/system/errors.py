@@ -1,0 +1,28 @@
+"""Why an interface could not be set up, or not be taken down."""
+
+
+class InterfaceError(OSError):
+    """An interface could not be set up, or not be taken down; the text is for a person."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class InterruptedPlanError(InterfaceError):
+    """A signal asked to end, and everything was undone."""
+
+    def __init__(self, number: int, text: str) -> None:
+        super().__init__(text)
+        self.number = number
+
+
+def words(error: OSError) -> str:
+    """Put an error into words."""
+    if isinstance(error, InterfaceError):
+        return error.text
+    what = error.strerror or str(error)
+    return f"{error.filename}: {what}" if error.filename is not None else what
