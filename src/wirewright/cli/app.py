@@ -73,7 +73,8 @@ def run() -> int:
             raise
         if sys.stderr is not None:
             sys.stderr.write(f"{explain_error(error)}\n")
-        return error.status if isinstance(error, CommandError) else 1
+        status = getattr(error, "status", None)
+        return status if isinstance(status, int) else 1
     return 0
 
 

@@ -42,6 +42,7 @@ def serve(conf: Path, inside: socket.socket, stop: int, fail: Callable[[Exceptio
     """
     from wirewright._core import run_interface  # noqa: PLC0415 - after the fork
     from wirewright.config import Config  # noqa: PLC0415
+    from wirewright.tunnel.system.changes import addition  # noqa: PLC0415
 
     if os.environ.get("WIREWRIGHT_CORE_FILES") != "1":
         calls.refuse_core_files()
@@ -53,7 +54,7 @@ def serve(conf: Path, inside: socket.socket, stop: int, fail: Callable[[Exceptio
     _leave_terminal()
     tun = _exchange(inside, plan)
     listener, client = _private_listener()
-    change = _change(config, endpoints)
+    change = addition(config, endpoints)
     del config
 
     def configure() -> None:
@@ -139,29 +140,6 @@ def _private_listener() -> tuple[socket.socket, socket.socket]:
         client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         client.connect(path)
     return listener, client
-
-
-def _change(config: Config, endpoints: Mapping[Endpoint, SocketAddress]) -> DeviceChange:
-    from wirewright.host.device import DeviceChange, PeerChange  # noqa: PLC0415 - after the fork
-
-    interface = config.interface
-    peers = (
-        PeerChange(
-            peer.public_key,
-            preshared_key=peer.preshared_key,
-            endpoint=endpoints[peer.endpoint] if peer.endpoint else None,
-            persistent_keepalive=peer.persistent_keepalive,
-            replace_allowed_ips=True,
-            allowed_ips=peer.allowed_ips,
-        )
-        for peer in config.effective_peers()
-    )
-    return DeviceChange(
-        private_key=interface.private_key,
-        listen_port=interface.listen_port,
-        fwmark=interface.fwmark,
-        peers=tuple(peers),
-    )
 
 
 def _configure(client: socket.socket, change: DeviceChange) -> None:

@@ -18,6 +18,8 @@ class InterruptedPlanError(InterfaceError):
     def __init__(self, number: int, text: str) -> None:
         super().__init__(text)
         self.number = number
+        self.status = 128 + number
+        """That of a process which the signal ended, as a shell tells it."""
 
 
 def words(error: OSError) -> str:

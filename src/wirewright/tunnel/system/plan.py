@@ -72,14 +72,14 @@ def carry_out(host: Host, steps: Sequence[Step], tell: Callable[[str], None]) ->
     with deferred_signals() as patience:
         for step in steps:
             try:
-                if patience.number:
-                    raise InterruptedPlanError(patience.number, "interrupted")
                 tell(step.describe())
                 step.do(host)
             except BaseException as error:
-                left = undo(host, done, tell)
-                raise _explained(error, step, left) from error
+                raise _explained(error, step, undo(host, done, tell)) from error
             done.append(step)
+            if patience.number:
+                ending = _ending(undo(host, done, tell))
+                raise InterruptedPlanError(patience.number, f"interrupted{ending}")
 
 
 def undo(host: Host, steps: Sequence[Step], tell: Callable[[str], None]) -> list[str]:
@@ -95,9 +95,10 @@ def undo(host: Host, steps: Sequence[Step], tell: Callable[[str], None]) -> list
 
 
 def _explained(error: BaseException, step: Step, left: list[str]) -> BaseException:
-    ending = "; everything was undone" if not left else f"; this could not be undone: {'; '.join(left)}"
-    if isinstance(error, InterruptedPlanError):
-        return InterruptedPlanError(error.number, f"interrupted{ending}")
     if isinstance(error, OSError):
-        return InterfaceError(f"{step.describe()}: {words(error)}{ending}")
+        return InterfaceError(f"{step.describe()}: {words(error)}{_ending(left)}")
     return error
+
+
+def _ending(left: list[str]) -> str:
+    return "; everything was undone" if not left else f"; this could not be undone: {'; '.join(left)}"

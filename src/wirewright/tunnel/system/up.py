@@ -8,11 +8,12 @@ before it the main table is asked for all but its default route, so that what is
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wirewright.host.device import DeviceChange, PeerChange
 from wirewright.host.network import RT_TABLE_MAIN, Route, Rule
 from wirewright.tunnel.system import steps
+from wirewright.tunnel.system.changes import whole
 from wirewright.tunnel.system.facts import OVERHEAD
 
 if TYPE_CHECKING:
@@ -29,27 +30,6 @@ if TYPE_CHECKING:
 SMALLEST_MTU_OF_IPV6 = 1280
 
 
-def change_for(config: Config, facts: Facts, fwmark: int | None) -> DeviceChange:
-    """Give what the engine is told: all that the configuration says, and nothing that was there before."""
-    return DeviceChange(
-        private_key=config.interface.private_key,
-        listen_port=config.interface.listen_port,
-        fwmark=fwmark,
-        replace_peers=True,
-        peers=tuple(
-            PeerChange(
-                peer.public_key,
-                preshared_key=peer.preshared_key,
-                endpoint=facts.endpoints[peer.endpoint] if peer.endpoint else None,
-                persistent_keepalive=peer.persistent_keepalive,
-                replace_allowed_ips=True,
-                allowed_ips=peer.allowed_ips,
-            )
-            for peer in config.effective_peers()
-        ),
-    )
-
-
 def plan(
     name: str,
     config: Config,
@@ -64,7 +44,7 @@ def plan(
     row: list[Step] = [
         *hooks(name, interface.pre_up),
         steps.Create(name, engine),
-        steps.Configure(name, change_for(config, facts, mark or interface.fwmark)),
+        steps.Configure(name, replace(whole(config, facts.endpoints), fwmark=mark or interface.fwmark or 0)),
         *(steps.AddAddress(name, address) for address in interface.addresses),
         steps.BringUp(name, mtu),
     ]
