@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.lab.nodes import INNER, OURS, OUTER, Node, cable, peer_section
+from tests.lab.nodes import INNER, OURS, OUTER, Node, cable, peer_section, until
 from wirewright.keys import SecretKey
 from wirewright.lab import Lab, Machine, RunError
 
@@ -235,3 +237,87 @@ def test_what_one_set_up_the_other_takes_down(up: str, tmp_path: Path) -> None:
                 "sh", "-c", "nft delete table ip wirewright-wg0; nft delete table ip6 wirewright-wg0"
             )
         assert lab["a"].run("sh", "-c", look).stdout == before
+
+
+def test_the_environment_of_the_caller_does_not_reach_the_engine(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        a = Node(lab["a"])
+        file = file_for(a, tmp_path)
+        strange = {"LOG_LEVEL": "debug", "WG_PROCESS_FOREGROUND": "1", "WG_TUN_FD": "7"}
+        lab["a"].run(str(WW), "up", str(file), "--engine", "wirewright", env=strange)
+        ww(lab["a"], "down", str(file))
+        assert a.is_gone()
+
+
+def test_a_part_of_a_hook_that_fails_is_a_failure(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        a = Node(lab["a"])
+        for more in ("PostUp = false; true", "PostUp = false | true"):
+            file = file_for(a, tmp_path, more=more)
+            with pytest.raises(RunError, match="the hook failed, exit status 1; everything was undone"):
+                ww(lab["a"], "up", str(file), "--engine", "wirewright")
+            assert a.is_gone()
+
+
+def test_what_a_hook_starts_does_not_keep_its_text(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        a, said = Node(lab["a"]), tmp_path / "said"
+        more = f"PostUp = sh -c 'ls -l /proc/self/fd' > {said}"
+        file = file_for(a, tmp_path, more=more)
+        ww(lab["a"], "up", str(file), "--engine", "wirewright")
+        assert "memfd" not in said.read_text()
+        ww(lab["a"], "down", str(file))
+
+
+def test_rules_of_others_stay(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        a = Node(lab["a"])
+        peer = peer_section(Node(lab["b"]), endpoint=OUTER[4][1], allowed=("0.0.0.0/0",))
+        rules = "ip -4 rule; ip -6 rule"
+        for rule in (
+            "rule add from 10.0.0.5 table main suppress_prefixlength 0 pref 100",
+            "rule add iif lo not fwmark 51820 table 51820 pref 101",
+        ):
+            lab["a"].run("ip", *rule.split())
+        before = lab["a"].run("sh", "-c", rules).stdout
+        file = file_for(a, tmp_path, peer)
+        ww(lab["a"], "up", str(file), "--engine", "wirewright")
+        ww(lab["a"], "down", str(file))
+        assert lab["a"].run("sh", "-c", rules).stdout == before
+
+
+def test_rules_that_a_hook_made_for_a_table_of_its_own_stay_until_its_other_hook(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        a = Node(lab["a"])
+        peer = peer_section(Node(lab["b"]), endpoint=OUTER[4][1], allowed=("0.0.0.0/0",))
+        rule = "not fwmark 51820 table 51820"
+        more = f"Table = off\nFwMark = 51820\nPostUp = ip rule add {rule}\nPostDown = ip rule del {rule}"
+        file = file_for(a, tmp_path, peer, more=more)
+        ww(lab["a"], "up", str(file), "--engine", "wirewright")
+        ww(lab["a"], "down", str(file))
+        assert lab["a"].run("ip", "rule").stdout.count("\n") == 3
+
+
+def test_what_is_left_by_an_engine_that_died_is_taken_down(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        a = Node(lab["a"], program="/wirewright-tun")
+        peer = peer_section(Node(lab["b"]), endpoint=OUTER[4][1], allowed=("0.0.0.0/0", "::/0"))
+        file = file_for(a, tmp_path, peer)
+        look = "ip -4 rule; ip -6 rule; nft list ruleset; sysctl net.ipv4.conf.all.src_valid_mark"
+        before = lab["a"].run("sh", "-c", look).stdout
+        ww(lab["a"], "up", str(file), "--engine", "wirewright")
+        [engine] = lab["a"].processes("python3") or lab["a"].processes(Path(sys.executable).name)
+        os.kill(engine, signal.SIGKILL)
+        until(lambda: not a.is_there(), "the interface goes with its process")
+        assert lab["a"].run("sh", "-c", look).stdout != before
+        ww(lab["a"], "down", str(file))
+        assert lab["a"].run("sh", "-c", look).stdout == before
+
+
+def test_search_domains_alone_need_no_resolver(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        a = Node(lab["a"])
+        file = file_for(a, tmp_path, more="DNS = example.com")
+        ww(lab["a"], "up", str(file), "--engine", "wirewright")
+        ww(lab["a"], "down", str(file))
+        assert a.is_gone()

@@ -23,6 +23,7 @@ RT_TABLE_MAIN = 254
 FR_ACT_TO_TBL = 1
 FIB_RULE_INVERT = 2
 RTPROT_BOOT = 3
+RTN_UNICAST = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Route:
     """Number of the interface; 0 where there is none, as of a route that refuses."""
     table: int = RT_TABLE_MAIN
     mtu: int | None = None
+    is_way: bool = True
+    """Whether packets go there, rather than being refused or dropped."""
     gateway: IPAddress | None = None
     metric: int = 0
 
@@ -60,6 +63,8 @@ class Rule:
     """It holds for all packets but those with this mark."""
     suppress_prefix_length: int | None = None
     """Routes it finds that are no longer than that are passed over."""
+    is_narrower: bool = False
+    """Whether it holds for fewer packets than that, such as those from an address."""
     priority: int | None = None
     """Rules of lower numbers are asked first. None: before all but the rule of the local table."""
 
@@ -242,6 +247,7 @@ def _route(message: Any) -> Route:  # noqa: ANN401 - pyroute2's, untyped
         link=message.get_attr("RTA_OIF") or 0,
         table=message.get_attr("RTA_TABLE") or message["table"],
         mtu=metrics.get_attr("RTAX_MTU") if metrics else None,
+        is_way=message["type"] == RTN_UNICAST,
         gateway=ip_address(gateway) if gateway else None,
         metric=message.get_attr("RTA_PRIORITY") or 0,
     )
@@ -255,5 +261,23 @@ def _rule(version: int, message: Any) -> Rule:  # noqa: ANN401 - pyroute2's, unt
         table=message.get_attr("FRA_TABLE") or message["table"],
         unless_mark=message.get_attr("FRA_FWMARK") if inverted else None,
         suppress_prefix_length=None if length in (None, 0xFFFF_FFFF) else length,
+        is_narrower=_is_narrower(message),
         priority=message.get_attr("FRA_PRIORITY") or 0,
+    )
+
+
+_NARROWING = ("IIFNAME", "OIFNAME", "UID_RANGE", "IP_PROTO", "SPORT_RANGE", "DPORT_RANGE", "TUN_ID", "L3MDEV")
+
+
+def _is_narrower(message: Any) -> bool:  # noqa: ANN401 - pyroute2's, untyped
+    """Whether a rule has conditions that :class:`Rule` does not tell, or asks no table."""
+    marked = message.get_attr("FRA_FWMARK") is not None
+    return bool(
+        message["src_len"]
+        or message["dst_len"]
+        or message["tos"]
+        or message["action"] != FR_ACT_TO_TBL
+        or marked != bool(message["flags"] & FIB_RULE_INVERT)
+        or message.get_attr("FRA_FWMASK") not in (None, 0xFFFF_FFFF)
+        or any(message.get_attr(f"FRA_{name}") for name in _NARROWING)
     )

@@ -58,7 +58,7 @@ def asked(number: signal.Signals) -> Callable[[], bool]:
     return look
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_stays_until_it_is_asked_to_end(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     story = Story([alive, alive, asked(number)])
@@ -70,13 +70,19 @@ def test_an_interface_that_goes_away_ends_it_and_its_watchdog_is_fed_no_more() -
     story = Story([alive, lambda: False])
     with pytest.raises(InterfaceError, match="wg0 is gone"):
         story.run()
-    assert story.happened == ["up", "READY=1", "WATCHDOG=1"]
+    # What does not go with it, such as rules, is taken away.
+    assert story.happened == ["up", "READY=1", "WATCHDOG=1", "down"]
 
 
-def test_a_signal_while_it_is_set_up_is_not_lost() -> None:
+def test_a_signal_while_it_is_set_up_ends_it_at_once_and_it_is_never_ready() -> None:
     story = Story([])
-    story.during_up = asked(signal.SIGTERM)
-    assert story.run() == ["up", "READY=1", "STOPPING=1", "down"]
+
+    def wait() -> None:
+        asked(signal.SIGTERM)()
+        pytest.fail("the signal did not end what was waited for")
+
+    story.during_up = wait
+    assert story.run() == ["up", "down"]
 
 
 def test_what_cannot_be_set_up_is_never_ready() -> None:

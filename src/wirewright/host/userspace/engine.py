@@ -6,7 +6,9 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -58,19 +60,28 @@ class UserspaceEngine:
         with Network() as network:
             if network.link(interface) is not None:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), interface)
-        outcome = subprocess.run(  # noqa: S603 - our own program
-            [sys.executable, "-P", "-m", "wirewright.tun", interface],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            cwd="/",
-            timeout=PATIENCE,
-            check=False,
-        )
-        if outcome.returncode:
-            said = outcome.stderr.strip().removeprefix("wirewright-tun: ") or "wirewright-tun failed"
-            raise OSError(errno.EIO, said)
+        # A file, and not a pipe: the process in the background may keep it, and nobody waits for its end.
+        with tempfile.TemporaryFile() as said:
+            try:
+                outcome = subprocess.run(  # noqa: S603 - our own program
+                    [sys.executable, "-P", "-m", "wirewright.tun", interface],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=said,
+                    cwd="/",
+                    env=_environment(),
+                    timeout=PATIENCE,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                with suppress(OSError):
+                    self.delete(interface)
+                words = f"wirewright-tun did not begin within {PATIENCE:g} s"
+                raise OSError(errno.ETIMEDOUT, words, interface) from None
+            if outcome.returncode:
+                said.seek(0)
+                words = said.read().decode(errors="replace").strip().removeprefix("wirewright-tun: ")
+                raise OSError(errno.EIO, words or "wirewright-tun failed")
 
     def delete(self, interface: str) -> None:
         """Delete an interface, and wait for its process to clear up; what no process serves is left alone."""
@@ -93,3 +104,12 @@ class UserspaceEngine:
         """Change it."""
         with UapiClient(interface) as client:
             client.set(change)
+
+
+def _environment() -> dict[str, str]:
+    """Leave out what is meant for other programs, and would have it stay, or take descriptors over."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"LOG_LEVEL", "NOTIFY_SOCKET", "WATCHDOG_USEC"} and not name.startswith("WG_")
+    }

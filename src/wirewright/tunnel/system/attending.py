@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import select
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
-from wirewright.tunnel.system.errors import InterfaceError
+from wirewright.tunnel.system.errors import InterfaceError, InterruptedPlanError
+from wirewright.tunnel.system.plan import SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,31 +52,64 @@ def attend(interface: Attended, manager: ServiceManager, tell: Callable[[str], N
     """
     period = min(PERIOD, (manager.watchdog or PERIOD * LOOKS) / LOOKS)
     with _asked_to_end() as asked:
-        interface.up(tell)
+        try:
+            # What waits for names is ended at once; the plan itself heeds signals between its steps.
+            with asked.at_once():
+                interface.up(tell)
+        except InterruptedPlanError:
+            # It may have come when all was done.
+            with suppress(InterfaceError):
+                interface.down(tell)
+            return
         manager.ready(f"{interface.name} is up")
-        while not asked(period):
+        while not asked.within(period):
             if not interface.is_alive():
+                # Rules and the resolver's servers do not go with it.
+                with suppress(InterfaceError):
+                    interface.down(tell)
                 raise InterfaceError(f"{interface.name} is gone, or what serves it does not answer")
             manager.alive()
         manager.stopping(f"taking {interface.name} down")
         interface.down(tell)
 
 
+class _Asked:
+    """Hears of the signals that ask to end."""
+
+    def __init__(self, reading: int, writing: int) -> None:
+        self._reading, self._writing = reading, writing
+        self._at_once = False
+
+    def hear(self, number: int, _: object) -> None:
+        """Note a signal, or end what is waited for."""
+        if self._at_once:
+            raise InterruptedPlanError(number, "interrupted; nothing was done")
+        os.write(self._writing, b"!")
+
+    def within(self, seconds: float) -> bool:
+        """Wait so many seconds for a signal; tell whether one came."""
+        return bool(select.select([self._reading], [], [], seconds)[0])
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Have a signal raise InterruptedPlanError within this block."""
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+
+
 @contextmanager
-def _asked_to_end() -> Iterator[Callable[[float], bool]]:
-    """Give what waits so many seconds for a signal that asks to end, and tells whether one came."""
+def _asked_to_end() -> Iterator[_Asked]:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-
-    def hear(*_: object) -> None:
-        os.write(writing, b"!")
-
-    def wait(seconds: float) -> bool:
-        return bool(select.select([reading], [], [], seconds)[0])
-
-    before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
+    asked = _Asked(reading, writing)
+    # An ignored one, as under nohup, stays ignored.
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, asked.hear) for number in heard}
     try:
-        yield wait
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from wirewright.host import firewall
 from wirewright.host.network import RT_TABLE_MAIN, Rule
 from wirewright.tunnel.system import shared, steps
+from wirewright.tunnel.system.facts import FIRST_TABLE
 from wirewright.tunnel.system.up import hooks
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def plan(  # noqa: PLR0917
         row += hooks(name, config.interface.pre_down)
     if save is not None:
         row.append(save)
-    row += _rules(state, network)
+    row += _rules(name, config, state, network)
     row += [UnsetResolver(name, resolver) for resolver in resolvers]
     row.append(Delete(name))
     row += [Unguard(name, owner) for owner in firewall.OWNERS if firewall.guarded(name, owner)]
@@ -136,16 +137,34 @@ def plan(  # noqa: PLR0917
     return row
 
 
-def _rules(state: DeviceState | None, network: Network) -> list[Step]:
-    """Give the steps that remove the rules of a default route: with the mark, and as many others."""
-    if state is None or not state.fwmark:
+def has_traces(name: str) -> bool:
+    """Whether something is left of an interface that was set up, though it may have gone itself."""
+    is_guarded = any(firewall.guarded(name, owner) for owner in firewall.OWNERS)
+    return is_guarded or shared.is_needed_by(steps.SRC_VALID_MARK, name)
+
+
+def _rules(name: str, config: Config | None, state: DeviceState | None, network: Network) -> list[Step]:
+    """Give the steps that remove the rules of a default route: of its table, and one of the main table's.
+
+    They are the interface's if its default route is in the table. Where the interface has gone, with its
+    routes, those are to be removed whose table is empty, and of the numbers that we choose or the file tells.
+    """
+    if config is not None and config.interface.table not in (None, "auto"):
         return []
+    link = network.link(name)
+    mark = state.fwmark if state else config.interface.fwmark if config else None
     row: list[Step] = []
     for version in (4, 6):
         for rule in network.rules(version):
-            if rule.unless_mark == rule.table == state.fwmark:
-                row += [
-                    RemoveRule(rule),
-                    RemoveRule(Rule(version, RT_TABLE_MAIN, suppress_prefix_length=0)),
-                ]
+            if rule.is_narrower or rule.unless_mark != rule.table:
+                continue
+            routes = network.routes(version, table=rule.table)
+            if link is not None:
+                defaults = [route for route in routes if not route.network.prefixlen]
+                is_ours = rule.table == mark and any(route.link == link.index for route in defaults)
+            else:
+                is_ours = not routes and (rule.table >= FIRST_TABLE or rule.table == mark)
+            if is_ours:
+                suppress = Rule(version, RT_TABLE_MAIN, suppress_prefix_length=0)
+                row += [RemoveRule(rule), RemoveRule(suppress)]
     return row

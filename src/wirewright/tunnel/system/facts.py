@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from wirewright.host.device import SocketAddress
+from wirewright.host.network import RT_TABLE_MAIN
 from wirewright.tunnel.system.errors import InterfaceError
 
 if TYPE_CHECKING:
@@ -34,14 +35,23 @@ class Facts:
     endpoints: Mapping[Endpoint, SocketAddress]
     outer_mtu: int
     """Bytes of a packet that the way to the peers carries."""
-    free_table: int
+    free_table: int | None
+    """Where the default route of a full tunnel may go; None for another."""
 
 
 def gather(config: Config, network: Network, resolve: Callable[[Endpoint], SocketAddress]) -> Facts:
     """Look. Raises OSError and InterfaceError."""
     wanted = [peer.endpoint for peer in config.effective_peers() if peer.endpoint is not None]
     endpoints = {endpoint: resolve(endpoint) for endpoint in dict.fromkeys(wanted)}
-    return Facts(endpoints, _outer_mtu(network, endpoints.values()), _free_table(network))
+    # A router knows a million routes: it is asked for all only where that matters.
+    table = _free_table(network) if is_full(config) else None
+    return Facts(endpoints, _outer_mtu(network, endpoints.values()), table)
+
+
+def is_full(config: Config) -> bool:
+    """Whether all packets of a family go into the tunnel, by a table of their own."""
+    networks = (network for peer in config.effective_peers() for network in peer.allowed_ips)
+    return config.interface.table in (None, "auto") and any(not network.prefixlen for network in networks)
 
 
 def resolve(endpoint: Endpoint, *, pause: float = 1.0) -> SocketAddress:
@@ -75,8 +85,8 @@ def _outer_mtu(network: Network, endpoints: Iterable[SocketAddress]) -> int:
 
     ways = [of(network.route_to(endpoint.address)) for endpoint in endpoints]
     if not any(ways):
-        defaults = [route for route in network.routes(4) + network.routes(6) if not route.network.prefixlen]
-        ways = [of(route) for route in defaults]
+        main = network.routes(4, table=RT_TABLE_MAIN) + network.routes(6, table=RT_TABLE_MAIN)
+        ways = [of(route) for route in main if route.is_way and not route.network.prefixlen]
     return max(ways, default=0) or DEFAULT_OUTER_MTU
 
 

@@ -38,15 +38,22 @@ class Host:
 
         The shell reads it from a file in memory: there may be a key in it, and arguments are for all to see.
         """
-        shell = shutil.which("bash") or "/bin/sh"
+        bash = shutil.which("bash")
+        # As in wg-quick, a part that fails ends the whole.
+        shell = [bash, "-e", "-o", "pipefail", "-O", "extglob"] if bash else ["/bin/sh", "-e"]
         script = os.memfd_create("hook")
         try:
+            # The shell reads from a descriptor of its own; what it starts shall not keep this one.
+            os.write(script, f"exec {script}<&-\n".encode())
             for part in hook.parts:
                 os.write(script, _text(part, interface))
             os.write(script, b"\n")
             os.lseek(script, 0, os.SEEK_SET)
             outcome = subprocess.run(  # noqa: S603 - the file's own hook
-                [shell, f"/dev/fd/{script}"], pass_fds=(script,), check=False
+                [*shell, f"/dev/fd/{script}"],
+                pass_fds=(script,),
+                env=os.environ | {"LC_ALL": "C"},
+                check=False,
             )
         finally:
             os.close(script)

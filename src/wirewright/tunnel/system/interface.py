@@ -102,12 +102,12 @@ class Interface:
 
     def down(self, tell: Callable[[str], None] = _silent) -> None:
         """Delete the interface and all that belongs to it; what cannot be is told at the end."""
-        with Host(self._existing()) as host:
+        with Host(self._left()) as host:
             self._take_down(host, self._steps_down(host), tell)
 
     def steps_down(self) -> list[str]:
         """Give what :meth:`down` would do, as commands that people know."""
-        with Host(self._existing()) as host:
+        with Host(self._left()) as host:
             return [step.describe() for step in self._steps_down(host)]
 
     def state(self) -> DeviceState:
@@ -172,6 +172,10 @@ class Interface:
             raise InterfaceError(f"{self.name} is not a WireGuard interface")
         return self.engine()
 
+    def _left(self) -> Engine:
+        """Give the engine of what is to be taken down: the interface may have gone, and left traces."""
+        return self.engine() if down.has_traces(self.name) else self._existing()
+
     def _configured(self) -> Config:
         if self.config is None:
             raise InterfaceError(f"{self.name}: there is no configuration to set it up from")
@@ -186,17 +190,18 @@ class Interface:
 
     def _steps_down(self, host: Host) -> Sequence[Step]:
         resolvers: Sequence[Resolver] = ()
-        if self.config is None or self.config.interface.dns:
+        if self.config is None or self.config.interface.dns_servers:
             from wirewright.host.resolver import present  # noqa: PLC0415 - loads D-Bus
 
             # Which one was told, may have changed since.
             resolvers = present()
         save = self._saving() if self.config and self.config.interface.save_config else None
-        return down.plan(self.name, self.config, self.state(), host.network, resolvers, save)
+        state = self.state() if self.exists else None
+        return down.plan(self.name, self.config, state, host.network, resolvers, save if state else None)
 
     @staticmethod
     def _resolver(config: Config) -> Resolver | None:
-        if not config.interface.dns:
+        if not config.interface.dns_servers:
             return None
         from wirewright.host.resolver import choose  # noqa: PLC0415 - loads D-Bus
 
@@ -209,7 +214,7 @@ class Interface:
                 tell(step.describe())
                 try:
                     step.do(host)
-                except OSError as error:
+                except Exception as error:
                     left.append(f"{step.describe()}: {words(error)}")
         if left:
             raise InterfaceError(f"{self.name} was taken down, but: {'; '.join(left)}")

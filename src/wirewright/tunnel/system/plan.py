@@ -88,7 +88,7 @@ def undo(host: Host, steps: Sequence[Step], tell: Callable[[str], None]) -> list
     for step in reversed(steps):
         try:
             step.undo(host)
-        except OSError as error:
+        except Exception as error:
             left.append(f"{step.describe()}: {words(error)}")
             tell(f"could not be undone: {left[-1]}")
     return left

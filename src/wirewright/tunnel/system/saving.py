@@ -14,6 +14,7 @@ from wirewright.config import Document, Endpoint
 from wirewright.config.model import Peer
 from wirewright.tunnel.system import steps
 from wirewright.tunnel.system.columns import host as written
+from wirewright.tunnel.system.facts import is_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -59,7 +60,7 @@ def saved(
     own = [each for each in addresses if each in interface.addresses or not each.ip.is_link_local]
     if set(own) == set(interface.addresses):
         own = list(interface.addresses)
-    chosen = interface.fwmark is None and _is_full(config)
+    chosen = interface.fwmark is None and is_full(config)
     before = {peer.public_key: peer for peer in config.effective_peers()}
     return replace(
         config,
@@ -112,9 +113,3 @@ def _endpoint(
         return before
     scope = getattr(now.address, "scope_id", None)
     return Endpoint(written(now.address) + (f"%{scope}" if scope else ""), now.port)
-
-
-def _is_full(config: Config) -> bool:
-    if config.interface.table not in (None, "auto"):
-        return False
-    return any(network.prefixlen == 0 for peer in config.effective_peers() for network in peer.allowed_ips)

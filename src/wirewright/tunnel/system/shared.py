@@ -8,36 +8,48 @@ which such numbers belong to.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wirewright.host import sysctl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
 RUN: Final = Path("/run/wirewright")
 _BEFORE: Final = "before"
 
 
-def need(name: str, value: str, interface: str, existing: Iterable[str]) -> None:
+def need(name: str, value: str, interface: str) -> None:
     """Set a sysctl for an interface, and note what it was unless one that exists needs it. Raises OSError."""
-    folder = _folder(name)
-    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if not _needed(folder, existing):
-        folder.joinpath(_BEFORE).write_text(sysctl.read(name))
-    _note(folder, interface).touch()
-    sysctl.write(name, value)
+    with _alone():
+        folder = _folder(name)
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        try:
+            if not _needed(folder):
+                folder.joinpath(_BEFORE).write_text(sysctl.read(name))
+            _note(folder, interface).touch()
+            sysctl.write(name, value)
+        except BaseException:
+            _release(name, interface)
+            raise
 
 
-def release(name: str, interface: str, existing: Iterable[str]) -> None:
+def release(name: str, interface: str) -> None:
     """Take back what was set for an interface, unless another one that exists needs it too.
 
     Raises OSError.
     """
+    with _alone():
+        _release(name, interface)
+
+
+def _release(name: str, interface: str) -> None:
     folder = _folder(name)
     _note(folder, interface).unlink(missing_ok=True)
-    if _needed(folder, existing):
+    if _needed(folder):
         return
     with contextlib.suppress(FileNotFoundError):
         before = folder.joinpath(_BEFORE).read_text()
@@ -55,15 +67,25 @@ def is_needed_by(name: str, interface: str) -> bool:
     return _note(_folder(name), interface).exists()
 
 
-def _needed(folder: Path, existing: Iterable[str]) -> bool:
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Have others who need or release something wait: two interfaces may be set up at once."""
+    # Beside the folder, which is removed when it is empty.
+    with RUN.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _needed(folder: Path) -> bool:
     """Whether an interface needs it; of those that went without a word, the notes are removed."""
-    known = set(existing)
     needed = False
     for note in list(folder.glob("for-*")):
-        if note.name.removeprefix("for-") in known:
-            needed = True
-        else:
+        try:
+            socket.if_nametoindex(note.name.removeprefix("for-"))
+        except OSError:
             note.unlink(missing_ok=True)
+        else:
+            needed = True
     return needed
 
 

@@ -221,12 +221,8 @@ class NeedSysctl(Step):
 
     def do(self, host: Host) -> None:
         """Set it, and note what it was."""
-        shared.need(self.name, self.value, self.interface, _links(host))
+        shared.need(self.name, self.value, self.interface)
 
     def undo(self, host: Host) -> None:
         """Set it as it was, unless others need it."""
-        shared.release(self.name, self.interface, _links(host))
-
-
-def _links(host: Host) -> list[str]:
-    return [link.name for link in host.network.links()]
+        shared.release(self.name, self.interface)

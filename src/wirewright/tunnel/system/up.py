@@ -39,7 +39,7 @@ def plan(
 ) -> list[Step]:
     """Give the steps; `resolver` is that of the host, where the configuration names servers."""
     interface = config.interface
-    mark = interface.fwmark or (facts.free_table if _whole_families(config) else None)
+    mark = interface.fwmark or facts.free_table
     mtu = interface.mtu or max(facts.outer_mtu - OVERHEAD, SMALLEST_MTU_OF_IPV6)
     row: list[Step] = [
         *hooks(name, interface.pre_up),
@@ -48,7 +48,7 @@ def plan(
         *(steps.AddAddress(name, address) for address in interface.addresses),
         steps.BringUp(name, mtu),
     ]
-    if interface.dns and resolver is not None:
+    if interface.dns_servers and resolver is not None:
         row.append(steps.SetResolver(name, resolver, interface.dns_servers, interface.search_domains))
     row += _routes(name, config, mark)
     return [*row, *hooks(name, interface.post_up)]
@@ -63,12 +63,6 @@ def routed(config: Config) -> list[IPNetwork]:
     """Give the networks that peers are reached by, the longest prefixes first."""
     networks = {network for peer in config.effective_peers() for network in peer.allowed_ips}
     return sorted(networks, key=lambda network: (-network.prefixlen, network.version, network))
-
-
-def _whole_families(config: Config) -> list[IPNetwork]:
-    if config.interface.table not in (None, "auto"):
-        return []
-    return [network for network in routed(config) if network.prefixlen == 0]
 
 
 def _routes(name: str, config: Config, mark: int | None) -> Iterator[Step]:
