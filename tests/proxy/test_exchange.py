@@ -366,6 +366,48 @@ def test_an_idle_origin_that_closes_is_let_go_and_the_next_request_connects_agai
     assert connects(exchange.from_client(GET)) == [("web.internal", 80)]
 
 
+UNASKED = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+    b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\n",
+    b"HTTP/1.1 20",
+    b"\r\n",
+]
+OTHER = b"GET http://bank/ HTTP/1.1\r\nHost: bank\r\n\r\n"
+
+
+@pytest.mark.parametrize("unasked", UNASKED)
+def test_what_an_idle_origin_says_is_dropped_with_its_connection(unasked: bytes) -> None:
+    exchange, _ = asked(GET)
+    exchange.from_origin(b"HTTP/1.1 204 No Content\r\n\r\n")
+    assert exchange.from_origin(unasked) == [CloseOrigin()]
+    assert exchange.from_origin(b"") == []
+    assert exchange.idle
+    assert connects(exchange.from_client(GET)) == [("web.internal", 80)]
+    exchange.connected()
+    assert to_client(exchange.from_origin(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nours")).endswith(
+        b"ours"
+    )
+
+
+@pytest.mark.parametrize("unasked", UNASKED)
+@pytest.mark.parametrize("following", [GET, OTHER])
+def test_what_follows_an_answer_in_the_same_bytes_answers_no_other_request(
+    unasked: bytes, following: bytes
+) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmine"
+    for pipelined in (True, False):
+        exchange, _ = asked(GET + following if pipelined else GET)
+        actions = exchange.from_origin(answer + unasked)
+        assert to_client(actions).count(b"HTTP/1.1") == 1
+        assert to_client(actions).endswith(b"mine")
+        assert CloseOrigin() in actions
+        if not pipelined:
+            actions = exchange.from_client(following)
+        assert len(connects(actions)) == 1
+        assert to_origin(actions) == b""
+
+
 def test_a_client_that_goes_between_requests_is_let_go() -> None:
     assert Exchange().from_client(b"") == [CloseClient()]
 

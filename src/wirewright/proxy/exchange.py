@@ -7,6 +7,9 @@ other gets through: the client's is a server connection of h11, the origin's a c
     idle --CONNECT--> connecting --connected--> switched (nothing is parsed any more)
     any state --a mistake, an origin that cannot be reached--> answered by us, over
 
+An origin is kept between requests only while it is silent. What it says unasked (a 408, or worse) would be
+taken for the answer to the next request, which may be for somebody else: it is dropped with its connection.
+
 Bytes of either side, and whether a connection was made, come in; actions go out. While `reading_client` is
 false, the client is not to be read: what it sends early waits in its socket.
 """
@@ -124,6 +127,10 @@ class Exchange:
     def from_origin(self, data: bytes) -> list[Action]:
         """Take what the origin sent; nothing is its end."""
         if self._origin is not None and not self._over:
+            if self._origin.their_state is h11.IDLE:
+                # Nothing was asked: h11 would take an answer all the same.
+                self._close_origin()
+                return self._take()
             try:
                 self._origin.receive_data(data)
                 self._pump_origin(self._origin)
@@ -255,7 +262,8 @@ class Exchange:
             )
 
     def _finish(self, origin: h11.Connection) -> None:
-        if origin.our_state is h11.DONE and origin.their_state is h11.DONE:
+        whole = origin.our_state is h11.DONE and origin.their_state is h11.DONE
+        if whole and origin.trailing_data == (b"", False):
             origin.start_next_cycle()
         else:
             self._close_origin()
