@@ -131,6 +131,43 @@ async def test_a_connection_that_the_server_closed_is_not_used_again(pair: Pair)
                 await pair.client.ping(SERVER_V4)
 
 
+@pytest.mark.parametrize("ends", [False, True])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_connection_on_which_the_server_spoke_unasked_is_not_used_again(
+    pair: Pair, scheme: str, *, ends: bool
+) -> None:
+    serving, trusting = contexts()
+    idle, spoken = asyncio.Event(), asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await idle.wait()
+        writer.write(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+        if ends:
+            writer.close()
+        spoken.set()
+        await reader.read()
+        writer.close()
+
+    tls = serving if scheme == "https" else None
+    async with await pair.server.start_server(talk, port=80, ssl=tls):
+        transport = TunnelTransport(pair.client, verify=trusting)
+        async with httpx2.AsyncClient(transport=transport) as client:
+            extensions = {"sni_hostname": SECURE_NAME}
+            for _ in range(3):
+                idle.clear()
+                spoken.clear()
+                answer = await client.get(f"{scheme}://{SERVER_V4}:80/", extensions=extensions)
+                assert (answer.status_code, answer.text) == (200, "ok")
+                idle.set()
+                await spoken.wait()
+                # Comes back behind what was said.
+                await pair.client.ping(SERVER_V4)
+                await pair.client.ping(SERVER_V4)
+    await nothing_held(pair.client)
+
+
 async def test_a_blocking_client_asks_through_a_blocking_tunnel(pair: Pair) -> None:
     serving, trusting = contexts()
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpcore2
 
+from wirewright.tunnel.tls import LoopWithTls
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -18,10 +20,33 @@ if TYPE_CHECKING:
 READ_LIMIT = 256 * 1024
 
 
+class Reader(asyncio.StreamReader):
+    """A reader that tells whether `read` would return at once."""
+
+    # Bytes that were fed and not read.
+    waiting = 0
+
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]
+        """Take what came."""
+        self.waiting += len(data)
+        super().feed_data(data)
+
+    async def take(self, max_bytes: int) -> bytes:
+        """Read up to so many bytes, of which there is at least one; nothing at the end."""
+        data = await self.read(max_bytes)
+        self.waiting -= len(data)
+        return data
+
+    @property
+    def readable(self) -> bool:
+        """Whether there are bytes, the end or an error."""
+        return self.waiting > 0 or self.at_eof() or self.exception() is not None
+
+
 class TunnelStream(httpcore2.AsyncNetworkStream):
     """One connection."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: Reader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
 
@@ -29,7 +54,7 @@ class TunnelStream(httpcore2.AsyncNetworkStream):
         """Return what there is, as soon as there is anything; nothing at the end."""
         with _translated(httpcore2.ReadTimeout, httpcore2.ReadError):
             async with asyncio.timeout(timeout):
-                return await self._reader.read(max_bytes)
+                return await self._reader.take(max_bytes)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 (httpcore2's)
         """Send all of it."""
@@ -66,8 +91,9 @@ class TunnelStream(httpcore2.AsyncNetworkStream):
             case "server_addr":
                 return self._writer.get_extra_info("peername")
             case "is_readable":
-                # Of an idle connection: whether it has ended.
-                return self._reader.at_eof() or self._reader.exception() is not None
+                # Asked of an idle connection, which is used again only if not: bytes there are as bad as the
+                # end, since they would be taken for the answer to the next request.
+                return self._reader.readable
             case _:
                 return self._writer.get_extra_info(info)
 
@@ -91,8 +117,12 @@ class TunnelBackend(httpcore2.AsyncNetworkBackend):
             raise httpcore2.ConnectError(f"{local_address} is not an address of this tunnel.")
         with _translated(httpcore2.ConnectTimeout, httpcore2.ConnectError):
             async with asyncio.timeout(timeout):
-                streams = await self._tunnel.open_connection(host, port, limit=READ_LIMIT)
-        return TunnelStream(*streams)
+                loop = asyncio.get_running_loop()
+                reader = Reader(limit=READ_LIMIT, loop=loop)
+                with_tls = LoopWithTls.over(loop)
+                protocol = asyncio.StreamReaderProtocol(reader, loop=with_tls)
+                transport, _ = await self._tunnel.create_connection(lambda: protocol, host, port)
+        return TunnelStream(reader, asyncio.StreamWriter(transport, protocol, reader, with_tls))
 
     async def connect_unix_socket(
         self,
