@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -57,6 +58,7 @@ class Client(asyncio.Protocol):
         # uvloop's transports are of no class of asyncio's.
         self.transport = cast("asyncio.Transport", transport)
         if self.door.crowd.admit(self):
+            _keep_alive(self.transport)
             self.expect(self.door.limits.patience)
         else:
             reset(self.transport)
@@ -81,11 +83,21 @@ class Client(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         if seconds is not None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._late)
+            left = self.transport.get_write_buffer_size()
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._late, seconds, left)
 
-    def _late(self) -> None:
+    def _late(self, seconds: float, before: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if 0 < left < before:
+            # Slow to take its answer, and not late.
+            self.expect(seconds)
+            return
         self.door.counters.late += 1
-        self.transport.close()
+        if left:
+            # Closing would wait for who does not read.
+            reset(self.transport)
+        else:
+            self.transport.close()
 
     async def connect(self, host: str, port: int) -> Relay:
         """Connect through the tunnel, in a relay that is to be started."""
@@ -97,7 +109,22 @@ class Client(asyncio.Protocol):
             raise
         return relay
 
-    def hand_over(self, relay: Relay, early: bytes, *, ended: bool) -> None:
+    def hand_over(self, relay: Relay, early: bytes, *, ended: bool, full: bool = False) -> None:
         """Let the relay do the rest."""
         self.relay = relay
-        relay.start(early, ended=ended)
+        relay.start(early, ended=ended, full=full)
+
+
+# The kernel asks who was silent for so long, so often, and gives up after so many questions: a client that
+# vanished off the network holds its place for some minutes, and not for ever.
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 120, "TCP_KEEPINTVL": 30, "TCP_KEEPCNT": 4}
+
+
+def _keep_alive(transport: asyncio.Transport) -> None:
+    held = transport.get_extra_info("socket")
+    if held is not None:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEP_ALIVE.items():
+            # Not every system has each of them.
+            if (option := getattr(socket, name, None)) is not None:
+                held.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import TYPE_CHECKING, cast
 
 from wirewright.proxy.client import Client
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from wirewright.proxy.client import Door
     from wirewright.proxy.exchange import Action
+    from wirewright.tunnel.relay import Relay
 
 
 class HttpClient(Client):
@@ -36,6 +38,8 @@ class HttpClient(Client):
         # Why the client is not read: the exchange needs nothing, the origin takes nothing.
         self._unwanted = False
         self._origin_full = False
+        # Why an origin is not read; a connection that is made meanwhile is not told.
+        self._client_full = False
         self._resting = True
 
     def data_received(self, data: bytes) -> None:
@@ -61,11 +65,13 @@ class HttpClient(Client):
 
     def pause_writing(self) -> None:
         """Read no more of the origin until the client takes what there is."""
+        self._client_full = True
         if self._origin is not None:
             self._origin.transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Read on."""
+        self._client_full = False
         if self._origin is not None:
             self._origin.transport.resume_reading()
 
@@ -95,7 +101,7 @@ class HttpClient(Client):
 
     # Actions.
 
-    def _do(self, actions: Iterable[Action]) -> None:
+    def _do(self, actions: Iterable[Action], relay: Relay | None = None) -> None:
         for action in actions:
             match action:
                 case ToClient(data):
@@ -111,12 +117,14 @@ class HttpClient(Client):
                         self._origin = None
                 case CloseClient(cut):
                     self._close(cut=cut)
-                case Switch():
-                    raise RuntimeError("only CONNECT switches, and it is answered elsewhere")
+                case Switch(rest):
+                    assert relay is not None
+                    early = rest + self._early
+                    self.hand_over(relay, early, ended=self._ended, full=self._client_full)
         self._after()
 
     def _after(self) -> None:
-        if self.transport.is_closing():
+        if self.relay is not None or self.transport.is_closing():
             return
         if not self._exchange.reading_client:
             self._unwanted = True
@@ -159,6 +167,8 @@ class HttpClient(Client):
         origin = _Origin(self)
         try:
             await self.door.tunnel.create_connection(lambda: origin, host, port)
+            if origin.transport.is_closing():
+                raise ConnectionResetError(errno.ECONNRESET, f"{host} port {port} reset the connection")
         except OSError as error:
             self.door.counters.unreachable += 1
             self._do(self._exchange.unreachable(error))
@@ -166,6 +176,8 @@ class HttpClient(Client):
         self._origin_full = False
         self._origin = origin
         self._do(self._exchange.connected())
+        if not self._client_full:
+            origin.transport.resume_reading()
 
     async def _switch(self, host: str, port: int) -> None:
         try:
@@ -173,12 +185,7 @@ class HttpClient(Client):
         except OSError as error:
             self._do(self._exchange.unreachable(error))
             return
-        for action in self._exchange.connected():
-            match action:
-                case ToClient(data):
-                    self.transport.write(data)
-                case Switch(rest):
-                    self.hand_over(relay, rest + self._early, ended=self._ended)
+        self._do(self._exchange.connected(), relay)
 
 
 class _Origin(asyncio.Protocol):
@@ -188,6 +195,8 @@ class _Origin(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        # Until the client knows of it: what came before would be lost.
+        self.transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
         self._client.origin_received(self, data)

@@ -51,11 +51,12 @@ class Relay:
         self._outer_ended = self._inner_ended = False
         self._outer_lost = self._inner_lost = False
 
-    def start(self, early: bytes = b"", *, ended: bool = False) -> None:
-        """Take over both: ``early`` is what came from outside already, ``ended`` whether that is all."""
+    def start(self, early: bytes = b"", *, ended: bool = False, full: bool = False) -> None:
+        """Take over both: ``early`` is what came from outside already, ``ended`` whether that is all.
+
+        ``full`` is whether the outer transport said to its former protocol that it takes no more.
+        """
         inner = self._inner()
-        if early:
-            inner.write(early)
         if self.outer.is_closing():
             # It ended while we connected, and told a protocol that is no more.
             self.outer_lost(ConnectionAbortedError())
@@ -64,11 +65,15 @@ class Relay:
         self.outer.pause_reading()
         kind = BufferedOuterEnd if isinstance(inner, StreamTransport) else PlainOuterEnd
         self.outer.set_protocol(kind(self, inner))
+        if not ended:
+            self.outer.resume_reading()
+        if early:
+            # If that is too much, reading pauses again: so not before.
+            inner.write(early)
         if ended:
             self.outer_eof()
-        else:
-            self.outer.resume_reading()
-        self.resume_inner()
+        if not full:
+            self.resume_inner()
 
     def abort(self) -> None:
         """Reset both connections."""
