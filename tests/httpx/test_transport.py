@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -165,6 +166,24 @@ async def test_a_connection_on_which_the_server_spoke_unasked_is_not_used_again(
                 # Comes back behind what was said.
                 await pair.client.ping(SERVER_V4)
                 await pair.client.ping(SERVER_V4)
+    await nothing_held(pair.client)
+
+
+async def test_bytes_from_before_tls_are_not_taken_for_what_it_brought(pair: Pair) -> None:
+    _, trusting = contexts()
+
+    async def inject(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+    async with await pair.server.start_server(inject, port=443):
+        stream = await TunnelBackend(pair.client).connect_tcp(SERVER_V4, 443, timeout=10)
+        await pair.client.ping(SERVER_V4)
+        await pair.client.ping(SERVER_V4)
+        with pytest.raises(httpcore2.ConnectError, match="before TLS"):
+            await stream.start_tls(trusting, SECURE_NAME, timeout=1)
     await nothing_held(pair.client)
 
 

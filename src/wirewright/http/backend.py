@@ -74,6 +74,10 @@ class TunnelStream(httpcore2.AsyncNetworkStream):
         timeout: float | None = None,  # noqa: ASYNC109 (httpcore2's)
     ) -> TunnelStream:
         """Speak TLS from now on."""
+        if self._reader.waiting:
+            # They would be read as if TLS had brought them, and anybody on the way may have put them there.
+            self._writer.transport.abort()
+            raise httpcore2.ConnectError("The server sent bytes before TLS began.")
         with _translated(httpcore2.ConnectTimeout, httpcore2.ConnectError):
             async with asyncio.timeout(timeout):
                 try:
