@@ -66,7 +66,8 @@ def proxy(  # noqa: PLR0917 - Typer's way to say what the arguments are
     """Let programs reach the network behind a tunnel through proxies and ports of this machine.
 
     Each option may be given several times. Names are asked of the tunnel's DNS servers, never of this
-    machine's. Proxies listen off the loopback only with credentials, forwards never do.
+    machine's. Proxies listen off the loopback only with credentials, forwards never do. Every user of
+    this machine can connect to a forward, and to a proxy without credentials.
 
     Runs until it is interrupted. Says where it listens on the standard error.
     """
