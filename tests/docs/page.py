@@ -28,8 +28,8 @@ def main(page: Path) -> None:
             else:
                 exec(code, module.__dict__)
             sys.stdout.write(f"ran {name}\n")
-            # A responder takes one initiation of a peer in 20 ms, and a timestamp counts once in 17 ms: who opens a
-            # tunnel anew faster than that is answered 5 s later.
+            # A responder takes one initiation of a peer in 20 ms, and a timestamp counts once in 17 ms: who
+            # opens a tunnel anew faster than that is answered 5 s later.
             time.sleep(0.1)
 
 
