@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -55,12 +56,14 @@ class SharedFolder:
 
     def mounts(self, root: str) -> list[str]:
         """Return the guest's commands that make it a root to run programs in."""
+        # Empty and writable, but for one that our own programs lie in.
+        empty = [each for each in ("run", "tmp") if not Path(sys.prefix).is_relative_to(f"/{each}")]
         return [
             f"mkdir -p {root} && mount -t virtiofs -o ro {TAG} {root}",
             # As programs expect them; the kernel's own /dev has no such links.
             "ln -s /proc/self/fd /dev/fd && ln -s fd/0 /dev/stdin && ln -s fd/1 /dev/stdout",
             f"for each in proc sys dev; do mount -o bind /$each {root}/$each || exit 1; done",
-            f"for each in run tmp; do mount -t tmpfs none {root}/$each || exit 1; done",
+            f"for each in {' '.join(empty)}; do mount -t tmpfs none {root}/$each || exit 1; done",
         ]
 
     def close(self) -> None:
