@@ -26,7 +26,7 @@ def strip(
     """
     from wirewright.config import Document  # noqa: PLC0415 - loads the core
     from wirewright.config.strip import stripped  # noqa: PLC0415
-    from wirewright.tunnel.system.interface import find_file  # noqa: PLC0415
+    from wirewright.tunnel.system.files import find_file  # noqa: PLC0415
 
     if interface in ("-", "/dev/stdin"):
         document = Document.from_file("/dev/stdin", "-")

@@ -28,7 +28,7 @@ def syncconf(
     """
     from wirewright.cli.system import part  # noqa: PLC0415 - loads the core
     from wirewright.tunnel.system import Interface  # noqa: PLC0415
-    from wirewright.tunnel.system.interface import find_file  # noqa: PLC0415
+    from wirewright.tunnel.system.files import find_file  # noqa: PLC0415
 
     own = find_file(interface)
     name = own.name.removesuffix(".conf")

@@ -41,11 +41,18 @@ class Facts:
 
 def gather(config: Config, network: Network, resolve: Callable[[Endpoint], SocketAddress]) -> Facts:
     """Look. Raises OSError and InterfaceError."""
-    wanted = [peer.endpoint for peer in config.effective_peers() if peer.endpoint is not None]
-    endpoints = {endpoint: resolve(endpoint) for endpoint in dict.fromkeys(wanted)}
+    found = endpoints(config, resolve)
     # A router knows a million routes: it is asked for all only where that matters.
     table = _free_table(network) if is_full(config) else None
-    return Facts(endpoints, _outer_mtu(network, endpoints.values()), table)
+    return Facts(found, _outer_mtu(network, found.values()), table)
+
+
+def endpoints(
+    config: Config, resolve: Callable[[Endpoint], SocketAddress]
+) -> Mapping[Endpoint, SocketAddress]:
+    """Find where the peers are, each endpoint once. Raises what ``resolve`` raises."""
+    wanted = [peer.endpoint for peer in config.effective_peers() if peer.endpoint is not None]
+    return {endpoint: resolve(endpoint) for endpoint in dict.fromkeys(wanted)}
 
 
 def is_full(config: Config) -> bool:

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import os
-import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from wirewright.config import Config
 from wirewright.host.kernel.engine import KernelEngine
 from wirewright.host.userspace.engine import UserspaceEngine
 from wirewright.tunnel.system import changes, down, facts, saving, up
 from wirewright.tunnel.system.errors import InterfaceError, words
+from wirewright.tunnel.system.files import DIRECTORY, check_name, find_file
 from wirewright.tunnel.system.host import Host
 from wirewright.tunnel.system.plan import carry_out, deferred_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from wirewright.host.device import DeviceChange, DeviceState
     from wirewright.host.engine import Engine, EngineChoice
     from wirewright.host.resolver import Resolver
     from wirewright.tunnel.system.plan import Step
-
-DIRECTORY: Final = Path("/etc/wireguard")
-"""Where the file of an interface is looked for that is named without a directory."""
-NAME: Final = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}", re.ASCII)
 
 
 def _silent(_: str) -> None:
@@ -144,15 +140,15 @@ class Interface:
 
     def setconf(self, config: Config) -> None:
         """Have it say what a configuration says, and nothing else: peers begin anew."""
-        self.set(changes.whole(config, _resolved(config)))
+        self.set(changes.whole(config, facts.endpoints(config, facts.resolve)))
 
     def addconf(self, config: Config) -> None:
         """Add to it what a configuration says."""
-        self.set(changes.addition(config, _resolved(config)))
+        self.set(changes.addition(config, facts.endpoints(config, facts.resolve)))
 
     def syncconf(self, config: Config) -> DeviceChange:
         """Have it say what a configuration says, changing only what differs; return what did."""
-        change = changes.difference(self.state(), config, _resolved(config))
+        change = changes.difference(self.state(), config, facts.endpoints(config, facts.resolve))
         if not changes.says_nothing(change):
             self.set(change)
         return change
@@ -220,33 +216,7 @@ class Interface:
             raise InterfaceError(f"{self.name} was taken down, but: {'; '.join(left)}")
 
 
-def _resolved(config: Config) -> changes.Endpoints:
-    wanted = [peer.endpoint for peer in config.effective_peers() if peer.endpoint is not None]
-    return {endpoint: facts.resolve(endpoint) for endpoint in dict.fromkeys(wanted)}
-
-
 def interfaces() -> list[str]:
     """Give the names of all WireGuard interfaces of this network namespace."""
     found = UserspaceEngine().interfaces()
     return sorted({*found, *KernelEngine().interfaces()})
-
-
-def check_name(name: str) -> None:
-    """Raise InterfaceError unless `name` may be the name of an interface, as ``wg-quick`` has it."""
-    if not NAME.fullmatch(name) or name in (".", ".."):
-        raise InterfaceError(
-            f"{name!r} cannot be the name of an interface: that has 1 to 15 letters, digits and _=+.-"
-        )
-
-
-def find_file(path: str | os.PathLike[str]) -> Path:
-    """Find the file of a name such as ``wg0``, or of a path that ends in ``.conf``. Raises InterfaceError."""
-    text = os.fspath(path)
-    if NAME.fullmatch(text) and not text.endswith(".conf"):
-        check_name(text)
-        return DIRECTORY / f"{text}.conf"
-    file = Path(text)
-    if file.suffix != ".conf":
-        raise InterfaceError(f"{text}: neither the name of an interface nor a file that ends in .conf")
-    check_name(file.name.removesuffix(".conf"))
-    return file
