@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 FAMILY = 0x1C
 
@@ -38,32 +39,57 @@ ACK = error(0)
 
 
 class FakeSocket:
-    """Takes requests, and gives an answer a read."""
+    """Takes requests, and gives an answer a read; where that tells no sequence number, it is the request's."""
 
-    def __init__(self, answers: Iterable[Answer]) -> None:
+    def __init__(self, answers: Iterable[Answer], *, before: Iterable[Answer] = (FAMILY_ANSWER + ACK,)) -> None:
         self.requests: list[bytes] = []
-        self._answers = iter((FAMILY_ANSWER + ACK, *answers))
+        self._answers = iter((*before, *answers))
+        self._sequence = bytes(4)
         self.closed = False
 
     def answer_first(self, answer: Answer) -> None:
         """Answer the question for the family otherwise."""
         self._answers = iter((answer,))
 
-    def send(self, message: memoryview) -> None:
+    def send(self, message: bytes | memoryview) -> None:
+        self.heed(message)
         self.requests.append(bytes(message))
+
+    def heed(self, message: bytes | memoryview) -> None:
+        """Note what the next answers are to."""
+        self._sequence = bytes(message[8:12])
 
     def recv_into(self, buffer: bytearray) -> int:
         answer = next(self._answers, None)
         if answer is None:
             raise TimeoutError
-        if callable(answer):
-            with memoryview(buffer) as place:
-                return answer(place)
-        length = min(len(answer), len(buffer))
-        buffer[:length] = answer[:length]
+        with memoryview(buffer) as place:
+            if callable(answer):
+                length = answer(place)
+            else:
+                length = min(len(answer), len(buffer))
+                place[:length] = answer[:length]
+            with place[:length] as written_part:
+                self._stamp(written_part)
         return length
 
+    def _stamp(self, answer: memoryview) -> None:
+        at = 0
+        while at + 16 <= len(answer):
+            length, sequence = struct.unpack_from("=I4xI", answer, at)
+            if not sequence:
+                answer[at + 8 : at + 12] = self._sequence
+            at += max(16, length + -length % 4)
+
+    def recv(self, size: int) -> bytes:
+        buffer = bytearray(size)
+        length = self.recv_into(buffer)
+        return bytes(buffer[:length])
+
     def settimeout(self, seconds: float) -> None:
+        pass
+
+    def setsockopt(self, *option: int) -> None:
         pass
 
     def bind(self, address: object) -> None:
@@ -72,6 +98,13 @@ class FakeSocket:
     def close(self) -> None:
         self.closed = True
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def module(self) -> Any:
         """Return what stands for the module `socket` where a socket is opened."""
-        return SimpleNamespace(socket=lambda *_: self, AF_NETLINK=16, SOCK_RAW=3, SOCK_CLOEXEC=0)
+        names = {"AF_NETLINK": 16, "SOCK_RAW": 3, "SOCK_CLOEXEC": 0, "NETLINK_ROUTE": 0}
+        return SimpleNamespace(socket=lambda *_: self, **names)

@@ -160,6 +160,14 @@ def test_a_dump_that_never_succeeds_is_given_up(monkeypatch: pytest.MonkeyPatch)
         state_of(*broken * ATTEMPTS, part(FIRST), DONE, monkeypatch=monkeypatch)
 
 
+def test_what_answers_another_request_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = error(errno.EINVAL)
+    late = late[:8] + b"\7" + late[9:]
+    stale = part(FIRST, INTERRUPTED)
+    stale = stale[:8] + b"\7" + stale[9:]
+    assert state_of(late, stale + part(FIRST), part(SECOND) + late, DONE, monkeypatch=monkeypatch) == WHOLE
+
+
 @pytest.mark.parametrize("number", [errno.ENODEV, errno.EOPNOTSUPP, errno.EPERM])
 def test_a_refusal_is_an_error_of_the_system(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError) as caught:  # noqa: PT011 - its number is compared

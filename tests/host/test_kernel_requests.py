@@ -203,14 +203,14 @@ def test_the_family_is_asked_for_and_a_dump_by_name(monkeypatch: pytest.MonkeyPa
     assert kernel.closed
     assert kernel.requests == [
         written("""
-            24 00 00 00  10 00  05 00  00 00 00 00  00 00 00 00  # GENL_ID_CTRL
+            24 00 00 00  10 00  05 00  01 00 00 00  00 00 00 00  # GENL_ID_CTRL, numbered
             03 01 00 00                                          # CTRL_CMD_GETFAMILY
             0e 00 02 00  77 69 72 65 67 75 61 72 64 00  00 00    # CTRL_ATTR_FAMILY_NAME: "wireguard"
         """),
         written("""
-            1c 00 00 00  1c 00  01 03  00 00 00 00  00 00 00 00  # NLM_F_REQUEST | NLM_F_DUMP
+            1c 00 00 00  1c 00  01 03  02 00 00 00  00 00 00 00  # NLM_F_REQUEST | NLM_F_DUMP
             00 01 00 00                                          # WG_CMD_GET_DEVICE, version 1
             08 00 02 00  77 67 30 00
         """),
-        written(f"1c 00 00 00 {HEADER}  01 01 00 00  08 00 02 00 77 67 30 00"),
+        written("1c 00 00 00  1c 00  05 00  03 00 00 00  00 00 00 00  01 01 00 00  08 00 02 00 77 67 30 00"),
     ]

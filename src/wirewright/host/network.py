@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pyroute2 import IPRoute, NetlinkError
 from pyroute2.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST
-from pyroute2.netlink.rtnl import RTM_NEWRULE
+from pyroute2.netlink.rtnl import RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE, RTM_GETRULE, RTM_NEWRULE
+from pyroute2.netlink.rtnl.fibmsg import fibmsg
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+from wirewright.host.dumps import dump
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +30,8 @@ FR_ACT_TO_TBL = 1
 FIB_RULE_INVERT = 2
 RTPROT_BOOT = 3
 RTN_UNICAST = 1
+RTM_F_CLONED = 0x200
+"""What the kernel noted of a way, such as its MTU; it is no route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +92,13 @@ class Network:
     def links(self) -> list[Link]:
         """Give all interfaces."""
         with _errors("the interfaces"):
-            return [_link(message) for message in self._socket.get_links()]
+            return [_link(message) for message in dump(ifinfmsg, RTM_GETLINK)]
 
     def link(self, name: str) -> Link | None:
         """Find an interface."""
         try:
             with _errors(name):
-                return next((_link(message) for message in self._socket.get_links(ifname=name)), None)
+                return next((_link(message) for message in self._socket.link("get", ifname=name)), None)
         except OSError as error:
             if error.errno == errno.ENODEV:
                 return None
@@ -114,11 +122,13 @@ class Network:
     def addresses(self, name: str) -> list[IPInterface]:
         """Give the addresses of an interface."""
         with _errors(name):
-            found = self._socket.get_addr(index=self._index(name))
+            index = self._index(name)
             return [
-                ip_interface((message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS"), length))
-                for message in found
-                if (length := message["prefixlen"]) is not None
+                ip_interface(
+                    (message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS"), message["prefixlen"])
+                )
+                for message in dump(ifaddrmsg, RTM_GETADDR, index=index)
+                if message["index"] == index
             ]
 
     def add_address(self, name: str, address: IPInterface) -> None:
@@ -130,13 +140,18 @@ class Network:
 
     def routes(self, version: int, *, table: int | None = None, link: int | None = None) -> list[Route]:
         """Give the routes of a family, of one table or of all, to one interface or to all."""
-        options: dict[str, Any] = {"family": _family(version)}
-        if table is not None:
-            options["table"] = table
-        if link is not None:
-            options["oif"] = link
+        wanted = [("RTA_TABLE", table), ("RTA_OIF", link)]
+        attributes = [(name, value) for name, value in wanted if value is not None]
+        # A table is there as long as there is something in it.
+        absent = (errno.ENOENT, errno.ENODEV) if attributes else ()
         with _errors("the routes"):
-            return [_route(message) for message in self._socket.get_routes(**options)]
+            found = dump(rtmsg, RTM_GETROUTE, attributes=attributes, absent=absent, family=_family(version))
+        routes = [_route(message) for message in found if not message["flags"] & RTM_F_CLONED]
+        return [
+            route
+            for route in routes
+            if table in (None, route.table) and link in (None, route.link)
+        ]
 
     def route_to(self, address: IPAddress) -> Route | None:
         """Give the route that a packet to an address takes now; None where there is none."""
@@ -160,7 +175,8 @@ class Network:
     def rules(self, version: int) -> list[Rule]:
         """Give the rules of a family, as far as :class:`Rule` tells what they say."""
         with _errors("the rules"):
-            return [_rule(version, message) for message in self._socket.get_rules(family=_family(version))]
+            found = dump(fibmsg, RTM_GETRULE, family=_family(version))
+        return [_rule(version, message) for message in found]
 
     def add_rule(self, rule: Rule) -> None:
         """Add a rule, also where there is the same already."""
@@ -219,11 +235,15 @@ def _family(version: int) -> int:
 
 @contextmanager
 def _errors(what: str) -> Iterator[None]:
-    """Turn what pyroute2 raises into OSError with the system's words."""
+    """Turn what pyroute2 raises into OSError with the system's words, and say of what it is."""
     try:
         yield
     except NetlinkError as error:
         raise OSError(error.code, os.strerror(error.code), what) from None
+    except OSError as error:
+        if error.filename is None and error.strerror:
+            error.filename = what
+        raise
 
 
 def _link(message: Any) -> Link:  # noqa: ANN401 - pyroute2's, untyped

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 HEADER = struct.Struct("=IHHII")
 """nlmsghdr: length, type, flags, sequence number, port."""
+_SEQUENCE, _SEQUENCE_AT = struct.Struct("=I"), 8
 GENERIC = struct.Struct("=BBH")
 """genlmsghdr: command, version, reserved."""
 ATTRIBUTE = struct.Struct("=HH")
@@ -44,9 +45,9 @@ class Writer:
         self.length = HEADER.size
         self.put(GENERIC.pack(command, version, 0))
 
-    def finish(self, family: int, flags: int, sequence: int) -> memoryview:
-        """Complete the header; return the message, which lies in the buffer."""
-        HEADER.pack_into(self._buffer, 0, self.length, family, flags, sequence, 0)
+    def finish(self, family: int, flags: int) -> memoryview:
+        """Complete the header but for its number; return the message, which lies in the buffer."""
+        HEADER.pack_into(self._buffer, 0, self.length, family, flags, 0, 0)
         return memoryview(self._buffer)[: self.length]
 
     def room(self) -> int:
@@ -87,8 +88,13 @@ class Writer:
         ATTRIBUTE.pack_into(self._buffer, start, self.length - start, kind | NESTED)
 
 
-def messages(buffer: memoryview) -> Iterator[tuple[int, int, memoryview]]:
-    """Walk over the messages of one read: type, flags and what follows the header, in place.
+def number_message(message: memoryview, sequence: int) -> None:
+    """Give a message a sequence number, by which its answers are known."""
+    _SEQUENCE.pack_into(message, _SEQUENCE_AT, sequence)
+
+
+def messages(buffer: memoryview) -> Iterator[tuple[int, int, int, memoryview]]:
+    """Walk over the messages of one read: type, flags, sequence number and what follows the header, in place.
 
     Raises ValueError where a length is impossible.
     """
@@ -96,10 +102,10 @@ def messages(buffer: memoryview) -> Iterator[tuple[int, int, memoryview]]:
     while at < len(buffer):
         if len(buffer) - at < HEADER.size:
             raise ValueError("a netlink message is cut off")
-        length, kind, flags, _, _ = HEADER.unpack_from(buffer, at)
+        length, kind, flags, sequence, _ = HEADER.unpack_from(buffer, at)
         if not HEADER.size <= length <= len(buffer) - at:
             raise ValueError("a netlink message has an impossible length")
-        yield kind, flags, buffer[at + HEADER.size : at + length]
+        yield kind, flags, sequence, buffer[at + HEADER.size : at + length]
         at += length + -length % 4
 
 

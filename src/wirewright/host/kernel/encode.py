@@ -71,7 +71,7 @@ def set_messages(
                             break
                         position, taken = position + 1, 0
             first = False
-            message = writer.finish(family, flags, 0)
+            message = writer.finish(family, flags)
             try:
                 yield message
             finally:

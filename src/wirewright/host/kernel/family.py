@@ -7,7 +7,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, Final, Self
 
-from wirewright.host.kernel.attributes import GENERIC, Writer, attributes, messages
+from wirewright.host.kernel.attributes import GENERIC, Writer, attributes, messages, number_message
 from wirewright.host.kernel.decode import Dump, number
 from wirewright.host.kernel.encode import VERSION, set_messages
 from wirewright.host.kernel.numbers import FAMILY, Command, DeviceAttribute
@@ -41,6 +41,7 @@ class WireGuardFamily:
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_GENERIC
         )
+        self._sequence = 0
         try:
             self._socket.settimeout(PATIENCE)
             self._socket.bind((0, 0))
@@ -67,7 +68,7 @@ class WireGuardFamily:
                 writer = Writer(buffer)
                 writer.begin(Command.GET_DEVICE, VERSION)
                 writer.attribute(DeviceAttribute.IFNAME, _name(name))
-                whole = self._call(writer.finish(self._family, NLM_F_REQUEST | NLM_F_DUMP, 0), dump.add)
+                whole = self._call(writer.finish(self._family, NLM_F_REQUEST | NLM_F_DUMP), dump.add)
             if whole:
                 return dump.state()
         raise OSError(errno.EINTR, f"{name} changes faster than it can be read")
@@ -90,7 +91,7 @@ class WireGuardFamily:
             writer = Writer(buffer)
             writer.begin(CTRL_CMD_GETFAMILY, 1)
             writer.attribute(CTRL_ATTR_FAMILY_NAME, FAMILY.encode() + b"\0")
-            self._call(writer.finish(GENL_ID_CTRL, NLM_F_REQUEST | NLM_F_ACK, 0), take)
+            self._call(writer.finish(GENL_ID_CTRL, NLM_F_REQUEST | NLM_F_ACK), take)
         if not found:
             raise OSError(errno.EBADMSG, "the kernel does not tell the number of its WireGuard")
         return found[0]
@@ -98,12 +99,17 @@ class WireGuardFamily:
     def _call(self, message: memoryview, take: Callable[[memoryview], None]) -> bool:
         """Send a request and take its answers. False: what was told changed while it was told."""
         whole = True
+        self._sequence += 1
+        number_message(message, self._sequence)
         self._socket.send(message)
         with Wiped(RECEIVED) as buffer, memoryview(buffer) as view:
             while True:
                 length = self._socket.recv_into(buffer)
                 try:
-                    for kind, flags, body in messages(view[:length]):
+                    for kind, flags, sequence, body in messages(view[:length]):
+                        if sequence != self._sequence:
+                            # What is left of an answer that was given up.
+                            continue
                         whole = whole and not flags & NLM_F_DUMP_INTR
                         if kind in (NLMSG_ERROR, NLMSG_DONE):
                             _check(number("=i", body[:4]))
