@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from wirewright.host import firewall
 from wirewright.host.network import RT_TABLE_MAIN, Rule
 from wirewright.tunnel.system import shared, steps
-from wirewright.tunnel.system.facts import FIRST_TABLE
+from wirewright.tunnel.system.tables import FIRST_TABLE
 from wirewright.tunnel.system.up import hooks
 
 if TYPE_CHECKING:

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from wirewright.config import Config
     from wirewright.config.values import Endpoint
     from wirewright.host.network import Network, Route
+    from wirewright.tunnel.system.host import Host
 
-FIRST_TABLE: Final = 51820
-"""The first table for the default route of a tunnel; its number is the mark of outer packets, too."""
 DEFAULT_OUTER_MTU: Final = 1500
 OVERHEAD: Final = 80
 """Bytes around an inner packet over IPv6, the wider of the two families."""
@@ -35,16 +34,15 @@ class Facts:
     endpoints: Mapping[Endpoint, SocketAddress]
     outer_mtu: int
     """Bytes of a packet that the way to the peers carries."""
-    free_table: int | None
-    """Where the default route of a full tunnel may go; None for another."""
+    table: int | None
+    """Where the default route of a full tunnel goes, and the mark of its datagrams; None for another."""
 
 
-def gather(config: Config, network: Network, resolve: Callable[[Endpoint], SocketAddress]) -> Facts:
-    """Look. Raises OSError and InterfaceError."""
+def gather(config: Config, host: Host, resolve: Callable[[Endpoint], SocketAddress]) -> Facts:
+    """Look, and claim a table if one is needed. Raises OSError and InterfaceError."""
     found = endpoints(config, resolve)
-    # A router knows a million routes: it is asked for all only where that matters.
-    table = _free_table(network) if is_full(config) else None
-    return Facts(found, _outer_mtu(network, found.values()), table)
+    table = host.claim_table(config.interface.fwmark) if is_full(config) else None
+    return Facts(found, _outer_mtu(host.network, found.values()), table)
 
 
 def endpoints(
@@ -96,10 +94,3 @@ def _outer_mtu(network: Network, endpoints: Iterable[SocketAddress]) -> int:
         ways = [of(route) for route in main if route.is_way and not route.network.prefixlen]
     return max(ways, default=0) or DEFAULT_OUTER_MTU
 
-
-def _free_table(network: Network) -> int:
-    used = {route.table for version in (4, 6) for route in network.routes(version)}
-    table = FIRST_TABLE
-    while table in used:
-        table += 1
-    return table

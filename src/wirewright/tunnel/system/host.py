@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from wirewright.host.network import Network
 from wirewright.tunnel.system.errors import InterfaceError
+from wirewright.tunnel.system.tables import claimed, free_table
 
 if TYPE_CHECKING:
     from wirewright._core import HiddenText
@@ -32,6 +33,13 @@ class Host:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def claim_table(self, wanted: int | None) -> int:
+        """Give the number of a table, the one that is wanted or a free one; nobody else chooses it meanwhile."""
+        if wanted:
+            self._stack.enter_context(claimed(wanted))
+            return wanted
+        return self._stack.enter_context(free_table(self.network))
 
     def run_hook(self, hook: Hook, interface: str) -> None:
         """Run a command of a configuration file by a shell, as ``wg-quick`` does. Raises InterfaceError.

@@ -39,7 +39,7 @@ def plan(
 ) -> list[Step]:
     """Give the steps; `resolver` is that of the host, where the configuration names servers."""
     interface = config.interface
-    mark = interface.fwmark or facts.free_table
+    mark = interface.fwmark or facts.table
     mtu = interface.mtu or max(facts.outer_mtu - OVERHEAD, SMALLEST_MTU_OF_IPV6)
     row: list[Step] = [
         *hooks(name, interface.pre_up),
