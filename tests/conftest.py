@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import shutil
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import NoReturn
@@ -27,6 +28,15 @@ def anyio_backend() -> str:
 def root() -> Path:
     """Return the root of the repository."""
     return ROOT
+
+
+@pytest.fixture
+def open_folder() -> Generator[Path, None, None]:
+    """Return a folder that other users can enter; those of `tmp_path` are closed to them."""
+    with tempfile.TemporaryDirectory(prefix="wirewright-") as folder:
+        path = Path(folder)
+        path.chmod(0o755)
+        yield path
 
 
 @pytest.fixture(scope="session")

@@ -47,9 +47,9 @@ def test_pubkey_refuses_what_is_no_key_without_showing_it(text: str) -> None:
 @pytest.mark.parametrize("command", ["genkey", "genpsk"])
 @pytest.mark.parametrize(("mode", "warns"), [(0o600, False), (0o644, True), (0o602, True)])
 def test_a_key_in_a_file_that_others_may_use_is_warned_of(
-    tmp_path: Path, command: str, mode: int, warns: bool
+    open_folder: Path, command: str, mode: int, warns: bool
 ) -> None:
-    path = tmp_path / "key"
+    path = open_folder / "key"
     path.touch()
     path.chmod(mode)
     with path.open("w") as file:

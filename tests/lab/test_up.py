@@ -209,9 +209,9 @@ def test_wrong_words_are_told(tmp_path: Path) -> None:
             assert "Traceback" not in outcome.stderr
 
 
-def test_a_file_that_others_can_read_is_warned_of(tmp_path: Path) -> None:
+def test_a_file_that_others_can_read_is_warned_of(open_folder: Path) -> None:
     with Lab(cable()) as lab:
-        file = file_for(Node(lab["a"]), tmp_path)
+        file = file_for(Node(lab["a"]), open_folder)
         assert "Warning" not in ww(lab["a"], "up", str(file), "--dry-run")
         file.chmod(0o644)
         assert f"other users may read or write {file}" in ww(lab["a"], "up", str(file), "--dry-run")
@@ -321,3 +321,42 @@ def test_search_domains_alone_need_no_resolver(tmp_path: Path) -> None:
         ww(lab["a"], "up", str(file), "--engine", "wirewright")
         ww(lab["a"], "down", str(file))
         assert a.is_gone()
+
+
+def test_two_full_tunnels_that_are_planned_at_once_get_two_tables(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        first, second = Node(lab["a"]), Node(lab["a"], name="wg1")
+        b = Node(lab["b"])
+        peer = peer_section(b, endpoint=OUTER[4][1], allowed=("::/0",))
+        other = file_for(second, tmp_path, peer, port=51821, addresses="fd08::1/64")
+        # When this runs, the first is planned, and nothing of it is done.
+        more = f"PreUp = {WW} up {other} --engine wirewright"
+        peer = peer_section(b, endpoint=OUTER[4][1], allowed=("0.0.0.0/0",))
+        file = file_for(first, tmp_path, peer, more=more, addresses="10.7.0.1/24")
+        ww(lab["a"], "up", str(file), "--engine", "wirewright")
+        assert [node.wg("show", "fwmark").strip() for node in (first, second)] == ["0xca6c", "0xca6d"]
+        for node in (first, second):
+            ww(lab["a"], "down", str(tmp_path / f"{node.name}.conf"))
+        for family in "46":
+            assert lab["a"].run("ip", f"-{family}", "rule").stdout.count("\n") == 3 - (family == "6")
+
+
+def test_a_file_that_got_a_mistake_is_no_reason_to_stay_up(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        a = Node(lab["a"])
+        peer = peer_section(Node(lab["b"]), endpoint=OUTER[4][1], allowed=("0.0.0.0/0", "::/0"))
+        file = file_for(a, tmp_path, peer, more=f"PostDown = touch {tmp_path}/ran")
+        look = "ip -4 rule; ip -6 rule; nft list ruleset; sysctl net.ipv4.conf.all.src_valid_mark"
+        before = lab["a"].run("sh", "-c", look).stdout
+        ww(lab["a"], "up", str(file), "--engine", "wirewright")
+        file.write_text(file.read_text().replace("ListenPort = 51820", "ListenPort = many"))
+        with pytest.raises(RunError, match="ListenPort"):
+            ww(lab["a"], "save", str(file))
+        for words in (("--dry-run",), ()):
+            assert not a.is_gone()
+            said = ww(lab["a"], "down", str(file), *words)
+            assert "ListenPort" in said
+            assert "its commands (PreDown, PostDown) are not run" in said
+        assert a.is_gone()
+        assert lab["a"].run("sh", "-c", look).stdout == before
+        assert not (tmp_path / "ran").exists()

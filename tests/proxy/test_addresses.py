@@ -73,8 +73,8 @@ def test_credentials_come_from_a_file_before_the_environment(tmp_path: Path) -> 
     assert find_credentials(None, {}).credentials is None
 
 
-def test_a_file_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
-    path = tmp_path / "proxy.credentials"
+def test_a_file_that_others_may_read_is_warned_of(open_folder: Path) -> None:
+    path = open_folder / "proxy.credentials"
     path.write_text("ann:secret")
     path.chmod(0o644)
     assert "chmod 600" in (find_credentials(path, {}).warning or "")

@@ -1,8 +1,6 @@
 """What commands share: care with secrets on the standard output, and JSON."""
 
 import json
-import os
-import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,9 +12,10 @@ from wirewright.cli.app import explain_error, explained
 
 def descriptor_for_secret(remedy: str = "make the key again") -> int:
     """Give the standard output's descriptor; warn if it is a file that other users have a right to."""
+    from wirewright.host.exposure import is_exposed  # noqa: PLC0415
+
     descriptor = sys.stdout.fileno()
-    status = os.fstat(descriptor)
-    if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IRWXO:
+    if is_exposed(descriptor):
         typer.echo("Warning: other users may read or write the file that a key goes to.", err=True)
         typer.echo(f"Run 'umask 077' first, and {remedy}.", err=True)
     return descriptor

@@ -1,13 +1,10 @@
 """``ww up``."""
 
-import os
-import stat
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from wirewright.cli.app import CommandError
 from wirewright.cli.completing import configurations
 
 
@@ -61,13 +58,9 @@ def up(
 
 def warn_of_readers(file: Path | None) -> None:
     """Warn of a file with keys that other users have a right to."""
-    if file is None:
-        return
-    try:
-        mode = os.stat(file).st_mode  # noqa: PTH116 - a question about one file
-    except OSError as error:
-        raise CommandError(f"{file}: {error.strerror}") from None
-    if mode & (stat.S_IRWXO | stat.S_IRWXG) & ~stat.S_IXGRP & ~stat.S_IXOTH:
+    from wirewright.host.exposure import is_exposed  # noqa: PLC0415
+
+    if file is not None and is_exposed(file):
         typer.echo(
             f"Warning: other users may read or write {file}, which holds a key: chmod 600 it.", err=True
         )

@@ -10,6 +10,8 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from wirewright.host.exposure import is_exposed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -75,6 +77,6 @@ def find_credentials(path: Path | None, environment: Mapping[str, str]) -> Found
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode)):
             raise CredentialsError(f"{path} is neither a file nor a pipe.")
         line = file.readline(_FILE_BYTES).rstrip(b"\r\n")
-    readable = stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IRWXO
-    warning = f"Warning: other users may read {path}; chmod 600 prevents it." if readable else None
+        exposed = is_exposed(file.fileno())
+    warning = f"Warning: other users may read or write {path}; chmod 600 prevents it." if exposed else None
     return Found(Credentials.parse(line, str(path)), warning)

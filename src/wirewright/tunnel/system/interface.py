@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Self
 
-from wirewright.config import Config
+from wirewright.config import Config, ConfigError
 from wirewright.host.kernel.engine import KernelEngine
 from wirewright.host.userspace.engine import UserspaceEngine
 from wirewright.tunnel.system import changes, down, facts, saving, up
@@ -43,6 +43,8 @@ class Interface:
         self.config = config
         self.file: Path | None = None
         """Where the configuration was read from."""
+        self.problem: ConfigError | None = None
+        """Why there is no configuration, though there is a file."""
         self._choice: EngineChoice = engine
 
     @classmethod
@@ -55,11 +57,20 @@ class Interface:
 
     @classmethod
     def existing(cls, name: str | os.PathLike[str]) -> Self:
-        """Give an interface that is there, by its name or its file; it may have come without a file."""
+        """Give an interface that is there, by its name or its file; it may have come without a file.
+
+        A file that is not understood is no reason to leave it up: its hooks are then not known, and
+        :attr:`problem` says why.
+        """
         file = find_file(name)
+        interface = cls(file.name.removesuffix(".conf"))
         if file.is_file():
-            return cls.from_file(name)
-        return cls(file.name.removesuffix(".conf"))
+            interface.file = file
+            try:
+                interface.config = Config.from_file(file)
+            except ConfigError as error:
+                interface.problem = error
+        return interface
 
     def engine(self) -> Engine:
         """Give the engine behind it, or that which would make it. Raises InterfaceError if there is none."""
@@ -154,7 +165,12 @@ class Interface:
         return change
 
     def save(self) -> None:
-        """Write its state into its file, keeping comments and what is not of the interface itself."""
+        """Write its state into its file, keeping comments and what is not of the interface itself.
+
+        Raises also ConfigError: the file is not understood.
+        """
+        if self.problem is not None:
+            raise self.problem
         with Host(self._existing()) as host:
             self._saving().do(host)
 
@@ -181,7 +197,7 @@ class Interface:
         config = self._configured()
         if host.network.link(self.name) is not None:
             raise InterfaceError(f"an interface called {self.name} exists already")
-        known = facts.gather(config, host.network, facts.resolve)
+        known = facts.gather(config, host, facts.resolve)
         return up.plan(self.name, config, known, host.engine.name, self._resolver(config))
 
     def _steps_down(self, host: Host) -> Sequence[Step]:
