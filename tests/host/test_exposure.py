@@ -46,13 +46,11 @@ def test_a_closed_folder_on_the_way_protects(open_folder: Path) -> None:
     assert is_exposed(file)
 
 
-def test_of_a_pipe_nothing_is_said() -> None:
-    reading, writing = os.pipe()
-    try:
-        assert not is_exposed(writing)
-    finally:
-        os.close(reading)
-        os.close(writing)
+def test_of_a_pipe_nothing_is_said(open_folder: Path) -> None:
+    pipe = open_folder / "pipe"
+    os.mkfifo(pipe)
+    pipe.chmod(0o666)
+    assert not is_exposed(pipe)
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:

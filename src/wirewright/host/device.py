@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from wirewright.keys import PresharedKey, PublicKey, SecretKey
 
 
+PORTS: Final = range(1 << 16)
+MARKS: Final = range(1 << 32)
+SECONDS: Final = range(1 << 16)
+
+
 class Nothing(Enum):
     """What stands for a key that is to be taken away, since ``None`` leaves one as it is."""
 
@@ -26,10 +31,16 @@ NO_KEY: Final = Nothing.KEY
 
 @dataclass(frozen=True, slots=True)
 class SocketAddress:
-    """Where datagrams go: an address of either family, perhaps with a scope, and a UDP port."""
+    """Where datagrams go: an address of either family, perhaps with a scope, and a UDP port.
+
+    ValueError: that is no port.
+    """
 
     address: IPAddress
     port: int
+
+    def __post_init__(self) -> None:
+        _check("the port of an endpoint", self.port, PORTS)
 
     def __str__(self) -> str:
         return f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"
@@ -37,7 +48,10 @@ class SocketAddress:
 
 @dataclass(frozen=True, slots=True)
 class PeerChange:
-    """What is to differ of one peer. Absent (``None``): as it is, or the default of a new one."""
+    """What is to differ of one peer. Absent (``None``): as it is, or the default of a new one.
+
+    ValueError: a number is out of its range.
+    """
 
     public_key: PublicKey
     remove: bool = False
@@ -53,10 +67,16 @@ class PeerChange:
     removed_allowed_ips: tuple[IPNetwork, ...] = ()
     """Networks that the peer shall have no more; those of others stay."""
 
+    def __post_init__(self) -> None:
+        _check("persistent_keepalive", self.persistent_keepalive, SECONDS)
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceChange:
-    """What is to differ of an interface and its peers. Absent (``None``): as it is."""
+    """What is to differ of an interface and its peers. Absent (``None``): as it is.
+
+    ValueError: a number is out of its range.
+    """
 
     private_key: SecretKey | Nothing | None = None
     listen_port: int | None = None
@@ -66,6 +86,10 @@ class DeviceChange:
     replace_peers: bool = False
     """Whether ``peers`` are all that the interface shall have."""
     peers: tuple[PeerChange, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check("listen_port", self.listen_port, PORTS)
+        _check("fwmark", self.fwmark, MARKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +125,8 @@ class DeviceState:
     def public_key(self) -> PublicKey | None:
         """The public half of its key."""
         return self.private_key.public_key if self.private_key else None
+
+
+def _check(name: str, number: int | None, possible: range) -> None:
+    if number is not None and number not in possible:
+        raise ValueError(f"{name} is a number from 0 to {possible[-1]}, not {number!r}")

@@ -51,5 +51,5 @@ class Engine(Protocol):
         ...
 
     def set(self, interface: str, change: DeviceChange) -> None:
-        """Change it."""
+        """Change it, wholly or not at all, as far as the engine lets us."""
         ...

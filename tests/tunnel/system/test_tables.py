@@ -38,6 +38,9 @@ class Known:
 def test_it_is_the_first_that_is_used_in_neither_family(first: int) -> None:
     with free_table(Known((4, first), (6, first + 1), (4, first + 3))) as table:
         assert table == first + 2
+        # What was passed over is left to others.
+        with claimed(first) as ours:
+            assert ours
 
 
 def test_two_that_plan_at_once_get_two(first: int) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final, Literal
 
+from wirewright.host.device import DeviceChange
 from wirewright.host.kernel.family import WireGuardFamily
 from wirewright.host.kernel.removals import any_left, own_removals, without_removals
+from wirewright.host.kernel.restoring import back
 from wirewright.host.network import Network
 
 if TYPE_CHECKING:
-    from wirewright.host.device import DeviceChange, DeviceState
+    from wirewright.host.device import DeviceState
 
 KIND: Final = "wireguard"
 
@@ -65,15 +67,22 @@ class KernelEngine:
             return family.get(interface)
 
     def set(self, interface: str, change: DeviceChange) -> None:
-        """Change it."""
+        """Change it; what was done of a change that is refused on the way is taken back."""
         with WireGuardFamily() as family:
-            if not any(peer.removed_allowed_ips for peer in change.peers):
-                family.set(interface, change)
-            else:
-                self._set_with_removals(family, interface, change)
+            before = family.get(interface)
+            try:
+                if not any(peer.removed_allowed_ips for peer in change.peers):
+                    family.set(interface, change)
+                else:
+                    self._set_with_removals(family, interface, change, before)
+            except OSError as error:
+                _take_back(family, interface, change, before, error)
+                raise
 
-    def _set_with_removals(self, family: WireGuardFamily, interface: str, change: DeviceChange) -> None:
-        change, gone = own_removals(change, family.get(interface))
+    def _set_with_removals(
+        self, family: WireGuardFamily, interface: str, change: DeviceChange, before: DeviceState
+    ) -> None:
+        change, gone = own_removals(change, before)
         # Where nothing is gone in the end, nothing would be learnt.
         if self._removes or (self._removes is None and gone):
             try:
@@ -89,3 +98,19 @@ class KernelEngine:
         family.set(interface, without_removals(change))
         if gone:
             self._removes = False
+
+
+def _take_back(
+    family: WireGuardFamily, interface: str, change: DeviceChange, before: DeviceState, error: OSError
+) -> None:
+    """Restore what was before an error. Raises OSError: that could not be."""
+    try:
+        remedy = back(change, before, family.get(interface))
+        if remedy != DeviceChange():
+            family.set(interface, remedy)
+    except OSError as another:
+        words = (
+            f"{error.strerror or error}; the change is done in part, which could not be taken back: "
+            f"{another.strerror or another}"
+        )
+        raise OSError(error.errno or errno.EIO, words, interface) from error

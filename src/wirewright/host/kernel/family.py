@@ -104,7 +104,7 @@ class WireGuardFamily:
         self._socket.send(message)
         with Wiped(RECEIVED) as buffer, memoryview(buffer) as view:
             while True:
-                length = self._socket.recv_into(buffer)
+                length = self._received(buffer)
                 try:
                     for kind, flags, sequence, body in messages(view[:length]):
                         if sequence != self._sequence:
@@ -118,6 +118,12 @@ class WireGuardFamily:
                 except ValueError as error:
                     raise OSError(errno.EBADMSG, f"the kernel's answer is not understood: {error}") from None
                 wipe(view[:length])
+
+    def _received(self, buffer: bytearray) -> int:
+        try:
+            return self._socket.recv_into(buffer)
+        except TimeoutError:
+            raise TimeoutError(errno.ETIMEDOUT, "the kernel takes too long to answer") from None
 
 
 def _check(code: int) -> None:

@@ -169,8 +169,6 @@ class Interface:
 
         Raises also ConfigError: the file is not understood.
         """
-        if self.problem is not None:
-            raise self.problem
         with Host(self._existing()) as host:
             self._saving().do(host)
 
