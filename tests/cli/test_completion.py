@@ -13,8 +13,10 @@ import pytest
 from tests.cli.running import ww
 from tests.conftest import missing
 from wirewright.cli.app import COMMANDS
-from wirewright.cli.completing import OF_INTERFACE, OF_PEER, WHAT
+from wirewright.cli.completing import DIRECTORY, OF_INTERFACE, OF_PEER, WHAT
 from wirewright.cli.completion import SHELLS
+from wirewright.tunnel.system import files
+from wirewright.tunnel.system.words import DEVICE_WORDS, PEER_WORDS
 
 PROGRAMS = Path(sys.executable).parent
 ENVIRONMENT = os.environ | {"PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
@@ -63,6 +65,13 @@ def test_arguments_are_completed() -> None:
     assert complete("set", "wg-none", "") == list(OF_INTERFACE)
     assert complete("set", "wg-none", "peer", "x", "") == list(OF_PEER)
     assert complete("completion", "z") == ["zsh"]
+
+
+def test_what_is_completed_is_what_commands_take() -> None:
+    # It is written twice, so that a shell need not wait for the core.
+    assert (*DEVICE_WORDS, "peer") == OF_INTERFACE
+    assert (*PEER_WORDS, "peer") == OF_PEER
+    assert DIRECTORY == files.DIRECTORY
 
 
 @pytest.mark.parametrize("words", [("strip", "/etc/ho"), ("set", "wg-none", "private-key", "")])

@@ -39,9 +39,11 @@ ACK = error(0)
 
 
 class FakeSocket:
-    """Takes requests, and gives an answer a read; where that tells no sequence number, it is the request's."""
+    """Takes requests, and gives an answer a read; one without a sequence number has the request's."""
 
-    def __init__(self, answers: Iterable[Answer], *, before: Iterable[Answer] = (FAMILY_ANSWER + ACK,)) -> None:
+    def __init__(
+        self, answers: Iterable[Answer], *, before: Iterable[Answer] = (FAMILY_ANSWER + ACK,)
+    ) -> None:
         self.requests: list[bytes] = []
         self._answers = iter((*before, *answers))
         self._sequence = bytes(4)

@@ -77,7 +77,7 @@ def test_a_dump_during_which_something_changed_is_taken_again(monkeypatch: pytes
 
 def test_what_always_changes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = link("a", 1, INTERRUPTED) + end()
-    with pytest.raises(InterruptedError, match="faster than it can be read.*the interfaces"):
+    with pytest.raises(InterruptedError, match=r"faster than it can be read.*the interfaces"):
         names(*[broken] * ATTEMPTS, link("a", 1), end(), monkeypatch=monkeypatch)
 
 
@@ -130,7 +130,7 @@ def test_rules_are_told_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_kernel_that_is_silent_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TimeoutError, match="takes too long.*the interfaces"):
+    with pytest.raises(TimeoutError, match=r"takes too long.*the interfaces"):
         names(link("a", 1), monkeypatch=monkeypatch)
 
 
@@ -138,5 +138,5 @@ def test_a_kernel_that_is_silent_is_not_waited_for_without_end(monkeypatch: pyte
     "answer", [bytes(15), bytes(16), written("11 00 00 00  10 00  02 00  01 00 00 00  00 00 00 00")]
 )
 def test_what_is_no_answer_is_refused(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(OSError, match="cut off|impossible length"):
+    with pytest.raises(OSError, match=r"cut off|impossible length"):
         names(answer, monkeypatch=monkeypatch)

@@ -10,8 +10,8 @@ from typing import Any
 from tests.interop.relay import Relay
 from tests.interop.remote import Remote
 from tests.interop.wireguard_go import WireGuardGo
+from wirewright.config.values import host_and_port
 from wirewright.keys import PresharedKey, PublicKey, SecretKey
-from wirewright.tunnel.peers import format_endpoint
 
 OURS = ("10.77.0.1", "fd77::1")
 
@@ -64,7 +64,7 @@ def peer_section(
     """Write a ``[Peer]`` section."""
     lines = ["[Peer]", f"PublicKey = {public_key}", f"AllowedIPs = {', '.join(addresses)}"]
     if endpoint is not None:
-        lines.append(f"Endpoint = {format_endpoint(*endpoint)}")
+        lines.append(f"Endpoint = {host_and_port(*endpoint)}")
     if preshared_key is not None:
         lines.append(f"PresharedKey = {preshared_key.expose()}")
     if keepalive is not None:
@@ -145,7 +145,7 @@ class Lab:
             relay.us = (outer, us.port)
         if they_know_where:
             here = relay.right if relay else (outer, us.port)
-            them.add_peer(us.public_key, *us.addresses, endpoint=format_endpoint(*here), **theirs)
+            them.add_peer(us.public_key, *us.addresses, endpoint=host_and_port(*here), **theirs)
         return us, them
 
     def close(self) -> None:

@@ -6,13 +6,14 @@ Each function that is a test is asked for by `test_kernel_engine.py`.
 from __future__ import annotations
 
 import errno
-import subprocess
+import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
+from typing import Any
 
-from wirewright._core import reveal_config
+from tests.lab.engines import dump, public, refused, wg
 from wirewright.host.device import NO_KEY, DeviceChange, DeviceState, PeerChange, SocketAddress
 from wirewright.host.kernel import family as family_module
 from wirewright.host.kernel.decode import Dump
@@ -20,22 +21,9 @@ from wirewright.host.kernel.engine import KernelEngine
 from wirewright.host.kernel.family import WireGuardFamily
 from wirewright.host.network import Network
 from wirewright.keys import PresharedKey, PublicKey, SecretKey
-from wirewright.tunnel.system.columns import columns
 
 ENGINE = KernelEngine()
 NAME = "wgtest"
-
-
-def dump(state: DeviceState) -> str:
-    """Write a state as ``wg show INTERFACE dump`` does, keys included."""
-    text = columns(state, "dump")
-    return reveal_config(text.encode(), text.secrets).decode()
-
-
-def wg(*words: str, text: str | None = None) -> str:
-    done = subprocess.run(("wg", *words), input=text, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @contextmanager
@@ -48,15 +36,6 @@ def interface() -> Iterator[KernelEngine]:
         engine.delete(NAME)
 
 
-def refused(call: Callable[[], object]) -> int | None:
-    """Return the error number with which a call is refused."""
-    try:
-        call()
-    except OSError as error:
-        return error.errno
-    raise AssertionError("it was not refused")
-
-
 def equal_dumps() -> None:
     """Compare what we read with what `wg` does, to the byte."""
     ours, theirs = dump(ENGINE.get(NAME)), wg("show", NAME, "dump")
@@ -64,10 +43,6 @@ def equal_dumps() -> None:
         for mine, its in zip(ours.splitlines(), theirs.splitlines(), strict=False):
             assert mine == its, (mine[:2000], its[:2000])
         raise AssertionError((len(ours), len(theirs)))
-
-
-def public(number: int) -> PublicKey:
-    return PublicKey.from_hex(f"{number + 1:064x}")
 
 
 def test_an_interface_is_made_found_and_deleted() -> None:
@@ -214,6 +189,47 @@ def test_hundreds_of_allowed_ips_are_removed_at_once() -> None:
         going, kept = networks[:1000], networks[1000:]
         engine.set(NAME, DeviceChange(peers=(PeerChange(public(0), removed_allowed_ips=going),)))
         assert networks_of(engine) == {public(0): set(map(str, kept))}
+
+
+def test_what_is_refused_on_the_way_changes_nothing() -> None:
+    with (
+        interface() as engine,
+        Network() as network,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder,
+    ):
+        holder.bind(("0.0.0.0", 0))
+        port = holder.getsockname()[1]
+        first = PeerChange(public(0), allowed_ips=(ip_network("10.0.0.0/24"),))
+        engine.set(NAME, DeviceChange(SecretKey.generate(), peers=(first,)))
+        network.bring_up(NAME, 1420)
+        before = engine.get(NAME)
+        # The kernel sets the mark before it finds that the port is taken.
+        assert refused(lambda: engine.set(NAME, DeviceChange(None, port, 0x77))) == errno.EADDRINUSE
+        assert engine.get(NAME) == before
+        # Many messages, of which a later one is refused.
+        taken = tuple(PeerChange(public(number), allowed_ips=first.allowed_ips) for number in range(1, 500))
+        change = DeviceChange(None, None, 0x77, replace_peers=True, peers=taken)
+        last_is_refused(engine, change)
+        assert engine.get(NAME) == before
+
+
+def last_is_refused(engine: KernelEngine, change: DeviceChange) -> None:
+    """Ask for a change, the last message of which the kernel does not understand."""
+    made: Any = vars(family_module)["set_messages"]
+
+    def damaged(*arguments: Any, **options: Any) -> Iterator[memoryview]:
+        vars(family_module)["set_messages"] = made
+        messages = 0
+        for message in made(*arguments, **options):
+            messages += 1
+            if messages == 2:
+                # The length of the attribute behind the header: WGDEVICE_A_IFNAME.
+                message[20:22] = b"\xff\xff"
+            yield message
+        assert messages > 1
+
+    vars(family_module)["set_messages"] = damaged
+    assert refused(lambda: engine.set(NAME, change)) == errno.EINVAL
 
 
 def test_an_interface_that_changes_while_it_is_read_is_read_again() -> None:

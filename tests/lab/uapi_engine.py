@@ -6,50 +6,23 @@
 from __future__ import annotations
 
 import errno
-import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 
-from wirewright._core import reveal_config
+from tests.lab.engines import dump, public, refused, wg
 from wirewright.host.device import NO_KEY, DeviceChange, DeviceState, PeerChange, PeerState, SocketAddress
 from wirewright.host.kernel.engine import KernelEngine
 from wirewright.host.network import Network
 from wirewright.host.userspace.engine import UserspaceEngine
 from wirewright.keys import PresharedKey, PublicKey, SecretKey
-from wirewright.tunnel.system.columns import columns
 
 ENGINE = UserspaceEngine()
 NAME = "wg0"
 
 
-def dump(state: DeviceState) -> str:
-    """Write a state as ``wg show INTERFACE dump`` does, keys included."""
-    text = columns(state, "dump")
-    return reveal_config(text.encode(), text.secrets).decode()
-
-
-def wg(*words: str, text: str | None = None) -> str:
-    done = subprocess.run(("wg", *words), input=text, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def public(number: int) -> PublicKey:
-    return PublicKey.from_hex(f"{number + 1:064x}")
-
-
 def by_key(peers: Iterable[PeerState]) -> dict[PublicKey, PeerState]:
     return {peer.public_key: peer for peer in peers}
-
-
-def refused(call: Callable[[], object]) -> int | None:
-    """Return the error number with which a call is refused."""
-    try:
-        call()
-    except OSError as error:
-        return error.errno
-    raise AssertionError("it was not refused")
 
 
 def test_every_setting_is_told_as_it_was_set(*differences: str) -> None:

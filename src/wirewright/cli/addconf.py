@@ -1,24 +1,9 @@
 """``ww addconf``."""
 
-from typing import Annotated
-
-import typer
-
-from wirewright.cli.completing import interfaces
+from wirewright.cli.arguments import Existing, Part
 
 
-def addconf(
-    interface: Annotated[
-        str, typer.Argument(metavar="INTERFACE", help="The interface.", autocompletion=interfaces)
-    ],
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE",
-            help="A configuration file, or - for the standard input. What only wg-quick knows is ignored.",
-        ),
-    ],
-) -> None:
+def addconf(interface: Existing, file: Part) -> None:
     """Add what a file says to what an interface says, as wg does.
 
     The file need not have an [Interface] section. A peer that the interface has already gets the allowed IPs

@@ -110,16 +110,15 @@ def explained(error: Exception) -> bool:
 def explain_error(error: Exception) -> str:
     """Put an error that ended a command into words."""
     from wirewright.config import ConfigError  # noqa: PLC0415 - only if something went wrong
+    from wirewright.host.errors import words  # noqa: PLC0415
 
     if isinstance(error, ConfigError):
         return str(error)
     if isinstance(error, CommandError):
         return f"ww: {error}"
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"ww: {error.filename}: {error.strerror}"
     if isinstance(error, OSError):
-        return f"ww: {error.strerror or error}"
-    return f"ww: unexpected {type(error).__name__}: {error} (set {TRACEBACK}=1 to see where)"
+        return f"ww: {words(error)}"
+    return f"ww: {words(error)} (set {TRACEBACK}=1 to see where)"
 
 
 class _Commands(MutableMapping[str, Any]):

@@ -5,13 +5,12 @@ from typing import Annotated
 import typer
 
 from wirewright.cli.app import CommandError
-from wirewright.cli.completing import interfaces, words_of_set
+from wirewright.cli.arguments import Existing
+from wirewright.cli.completing import words_of_set
 
 
 def set(  # noqa: A001 - the command's name
-    interface: Annotated[
-        str, typer.Argument(metavar="INTERFACE", help="The interface.", autocompletion=interfaces)
-    ],
+    interface: Existing,
     words: Annotated[
         list[str] | None,
         typer.Argument(

@@ -1,24 +1,9 @@
 """``ww setconf``."""
 
-from typing import Annotated
-
-import typer
-
-from wirewright.cli.completing import interfaces
+from wirewright.cli.arguments import Existing, Part
 
 
-def setconf(
-    interface: Annotated[
-        str, typer.Argument(metavar="INTERFACE", help="The interface.", autocompletion=interfaces)
-    ],
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE",
-            help="A configuration file, or - for the standard input. What only wg-quick knows is ignored.",
-        ),
-    ],
-) -> None:
+def setconf(interface: Existing, file: Part) -> None:
     """Have an interface say what a file says, and nothing else, as wg does.
 
     What does not stand in the file is unset, and all sessions end. To disturb no peer that stays as it is,

@@ -56,12 +56,17 @@ class Endpoint:
         object.__setattr__(self, "host", read_host(self.host))
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_and_port(self.host, self.port)
 
     @property
     def is_name(self) -> bool:
         """Whether the host is a name that has yet to be resolved."""
         return _address(self.host) is None
+
+
+def host_and_port(host: str, port: int) -> str:
+    """Write where something is; an address of IPv6 stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def read_number(text: str, numbers: range, expected: str) -> int:

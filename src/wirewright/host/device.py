@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from wirewright.config.values import host_and_port
+
 if TYPE_CHECKING:
     from wirewright.config.values import IPAddress, IPNetwork
     from wirewright.keys import PresharedKey, PublicKey, SecretKey
@@ -43,7 +45,7 @@ class SocketAddress:
         _check("the port of an endpoint", self.port, PORTS)
 
     def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"
+        return host_and_port(str(self.address), self.port)
 
 
 @dataclass(frozen=True, slots=True)

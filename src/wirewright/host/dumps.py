@@ -48,10 +48,10 @@ def dump(
 ) -> list[Any]:
     """Ask for all of a kind (RTM_GET...); give messages of one of pyroute2's classes.
 
-    Fields of its header and attributes narrow the answer where the kernel heeds them (since Linux 4.20); else
-    all comes, and the caller passes over the rest. There is nothing where the kernel lacks the address family,
-    or refuses with a number that is named ``absent``. Raises OSError: what the kernel says; EINTR if what is
-    told changed during each of 20 dumps.
+    Fields of its header and attributes narrow the answer where the kernel heeds them (since Linux 4.20);
+    else all comes, and the caller passes over the rest. There is nothing where the kernel lacks the address
+    family, or refuses with a number that is named ``absent``. Raises OSError: what the kernel says; EINTR if
+    what is told changed during each of 20 dumps.
     """
     for _ in range(ATTEMPTS):
         try:
@@ -70,7 +70,7 @@ def dump(
 def _attempt(message: type[Any], request: bytes) -> list[Any] | None:
     """Dump once; None if something changed meanwhile."""
     whole = True
-    found = []
+    found: list[Any] = []
     with socket.socket(
         socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
     ) as link:

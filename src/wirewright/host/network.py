@@ -147,11 +147,7 @@ class Network:
         with _errors("the routes"):
             found = dump(rtmsg, RTM_GETROUTE, attributes=attributes, absent=absent, family=_family(version))
         routes = [_route(message) for message in found if not message["flags"] & RTM_F_CLONED]
-        return [
-            route
-            for route in routes
-            if table in (None, route.table) and link in (None, route.link)
-        ]
+        return [route for route in routes if table in (None, route.table) and link in (None, route.link)]
 
     def route_to(self, address: IPAddress) -> Route | None:
         """Give the route that a packet to an address takes now; None where there is none."""

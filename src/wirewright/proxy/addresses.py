@@ -5,6 +5,8 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import NamedTuple
 
+from wirewright.config.values import host_and_port
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -15,7 +17,7 @@ class Place(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_and_port(self.host, self.port)
 
 
 class Pair(NamedTuple):

@@ -11,8 +11,8 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING
 
+from wirewright.config.values import host_and_port
 from wirewright.tunnel.errors import EndpointError
-from wirewright.tunnel.peers import format_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -82,7 +82,7 @@ def endpoint_family(listen_address: str | None) -> socket.AddressFamily:
 def _checked(host: str, port: int, address: str) -> tuple[str, int]:
     if "%" in address:
         raise EndpointError(
-            f"Endpoint {format_endpoint(host, port)} is link-local ({address}), which a rootless tunnel "
+            f"Endpoint {host_and_port(host, port)} is link-local ({address}), which a rootless tunnel "
             "cannot reach: give the peer an address with a wider scope."
         )
     return address, port
@@ -99,7 +99,7 @@ def is_literal(host: str) -> bool:
 
 def _unresolved(host: str, port: int, why: str, code: int | None = None) -> EndpointError:
     return EndpointError(
-        f"Endpoint {format_endpoint(host, port)} does not resolve: {why}. Endpoints are looked up outside "
+        f"Endpoint {host_and_port(host, port)} does not resolve: {why}. Endpoints are looked up outside "
         "the tunnel: check the name and this machine's DNS, or write the peer's IP address.",
         errno=code,
     )

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from wirewright.config.values import host_and_port
 from wirewright.tunnel.arguments import check_number, check_port, literal, parse_endpoint
 from wirewright.tunnel.crowd import Crowd, Passage
 
@@ -27,7 +28,7 @@ class LocalAddress(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_and_port(self.host, self.port)
 
 
 class Forward:

@@ -12,6 +12,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from wirewright.config.values import host_and_port
 from wirewright.tunnel.errors import HandshakeTimeoutError, ImpossiblePeerError, NoEndpointError, NoRouteError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Peer:
     awaited: asyncio.Future[None] | None = None
 
     def __str__(self) -> str:
-        where = f" at {format_endpoint(*self.endpoint)}" if self.endpoint else ""
+        where = f" at {host_and_port(*self.endpoint)}" if self.endpoint else ""
         return f"peer {self.public_key}{where}"
 
 
@@ -199,8 +200,3 @@ def silence(peer: Peer, heard: bool, question: str) -> str:
         f"and nothing else came from {peer} in that time. Is the peer still there, is the host behind it up, "
         f"and {question}?"
     )
-
-
-def format_endpoint(host: str, port: int) -> str:
-    """Write host and port as configuration files do."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

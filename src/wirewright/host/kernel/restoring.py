@@ -32,10 +32,12 @@ def back(change: DeviceChange, before: DeviceState, now: DeviceState) -> DeviceC
         for peer in before.peers
     ]
     key = _unless_equal(before.private_key or NO_KEY, now.private_key or NO_KEY)
+    port = _unless_equal(before.listen_port, now.listen_port)
+    mark = _unless_equal(before.fwmark, now.fwmark)
     return DeviceChange(
         private_key=None if change.private_key is None else key,
-        listen_port=None if change.listen_port is None else _unless_equal(before.listen_port, now.listen_port),
-        fwmark=None if change.fwmark is None else _unless_equal(before.fwmark, now.fwmark),
+        listen_port=None if change.listen_port is None else port,
+        fwmark=None if change.fwmark is None else mark,
         peers=(*added, *(peer for peer in changed if peer is not None)),
     )
 

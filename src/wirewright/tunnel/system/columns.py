@@ -9,6 +9,7 @@ import socket
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from wirewright.config.parts import RedactedText, placeholder
+from wirewright.config.values import host_and_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +74,7 @@ def endpoint(address: SocketAddress | None) -> str:
         return NONE
     scope = getattr(address.address, "scope_id", None)
     text = host(address.address) + (f"%{scope}" if scope else "")
-    return f"[{text}]:{address.port}" if address.address.version == 6 else f"{text}:{address.port}"
+    return host_and_port(text, address.port)
 
 
 def network(network: IPNetwork) -> str:

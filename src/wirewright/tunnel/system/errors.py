@@ -20,13 +20,3 @@ class InterruptedPlanError(InterfaceError):
         self.number = number
         self.status = 128 + number
         """That of a process which the signal ended, as a shell tells it."""
-
-
-def words(error: Exception) -> str:
-    """Put an error into words."""
-    if isinstance(error, InterfaceError):
-        return error.text
-    if not isinstance(error, OSError):
-        return f"unexpected {type(error).__name__}: {error}"
-    what = error.strerror or str(error)
-    return f"{error.filename}: {what}" if error.filename is not None else what

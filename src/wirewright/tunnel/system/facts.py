@@ -93,4 +93,3 @@ def _outer_mtu(network: Network, endpoints: Iterable[SocketAddress]) -> int:
         main = network.routes(4, table=RT_TABLE_MAIN) + network.routes(6, table=RT_TABLE_MAIN)
         ways = [of(route) for route in main if route.is_way and not route.network.prefixlen]
     return max(ways, default=0) or DEFAULT_OUTER_MTU
-

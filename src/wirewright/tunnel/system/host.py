@@ -35,7 +35,7 @@ class Host:
         self._stack.close()
 
     def claim_table(self, wanted: int | None) -> int:
-        """Give the number of a table, the one that is wanted or a free one; nobody else chooses it meanwhile."""
+        """Give the number of a table, a wanted or a free one, and keep others from choosing it."""
         if wanted:
             self._stack.enter_context(claimed(wanted))
             return wanted

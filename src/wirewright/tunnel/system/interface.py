@@ -6,10 +6,11 @@ import os
 from typing import TYPE_CHECKING, Self
 
 from wirewright.config import Config, ConfigError
+from wirewright.host.errors import words
 from wirewright.host.kernel.engine import KernelEngine
 from wirewright.host.userspace.engine import UserspaceEngine
 from wirewright.tunnel.system import changes, down, facts, saving, up
-from wirewright.tunnel.system.errors import InterfaceError, words
+from wirewright.tunnel.system.errors import InterfaceError
 from wirewright.tunnel.system.files import DIRECTORY, check_name, find_file
 from wirewright.tunnel.system.host import Host
 from wirewright.tunnel.system.plan import carry_out, deferred_signals

@@ -12,7 +12,8 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Protocol
 
-from wirewright.tunnel.system.errors import InterfaceError, InterruptedPlanError, words
+from wirewright.host.errors import words
+from wirewright.tunnel.system.errors import InterfaceError, InterruptedPlanError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

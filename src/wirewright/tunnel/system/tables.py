@@ -35,7 +35,10 @@ class Routes(Protocol):
 
 @contextmanager
 def free_table(network: Routes) -> Iterator[int]:
-    """Choose a number; as long as the block runs, nobody else chooses it. Raises OSError and InterfaceError."""
+    """Choose a number, which nobody else chooses as long as the block runs.
+
+    Raises OSError and InterfaceError.
+    """
     with ExitStack() as claim:
         for table in range(FIRST_TABLE, FIRST_TABLE + MOST):
             # In this order: whoever gave it up meanwhile has its routes by now.
