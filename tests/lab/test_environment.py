@@ -139,8 +139,8 @@ def test_a_verbose_log_tells_what_happens_and_no_key(tmp_path: Path) -> None:
     text = path.read_text()
     short = f"{str(b.public_key)[:4]}…{str(b.public_key)[39:43]}"
     for words in (
-        "served at /var/run/wireguard/wg0.sock, threads for packets: 1",
-        "the UDP port is 51820",
+        "served at /var/run/wireguard/wg0.sock, threads for packets: 1; super-packets of TCP",
+        "the UDP port is 51820; trains of datagrams go out and come in\n",
         "the interface is up",
         f"peer {short}: handshake completed",
         "the MTU is 1300",

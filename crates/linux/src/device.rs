@@ -100,7 +100,9 @@ impl Device {
         let socket = file
             .path()
             .map_or_else(|| "a socket that was given".into(), Path::to_string_lossy);
-        journal.verbose(format_args!("served at {socket}, threads for packets: {count}"));
+        journal.verbose(format_args!(
+            "served at {socket}, threads for packets: {count}; {offloads}"
+        ));
         let mut device = Self {
             link,
             mtu,

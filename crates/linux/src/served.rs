@@ -14,7 +14,7 @@ use crate::journal::Journal;
 use crate::mailbox::{Letter, Mailbox};
 use crate::sys;
 use crate::uapi::Serve;
-use crate::udp::{self, Sockets, UdpConfig, UdpOffloads};
+use crate::udp::{self, Found, Sockets, UdpConfig, UdpOffloads};
 
 /// Peers that a shard tells of in one letter.
 const PORTION: u32 = 256;
@@ -89,7 +89,7 @@ impl Served {
             return;
         }
         match self.bind(self.port, self.mark) {
-            Ok((sockets, port)) => self.replace_sockets(sockets, port),
+            Ok((sockets, port, found)) => self.replace_sockets(sockets, port, found),
             Err(error) => {
                 let (port, why) = (self.port, sys::told(&error));
                 self.journal.error(format_args!(
@@ -161,6 +161,7 @@ impl Served {
             handed_over.merge(its_handed_over);
         }
         reply.counters(&counters, handed_over);
+        reply.silence(self.up && self.sockets.is_empty());
         Errno::NONE
     }
 
@@ -191,7 +192,7 @@ impl Served {
         }
         self.mark = mark;
         match fresh {
-            Some((sockets, port)) => self.replace_sockets(sockets, port),
+            Some((sockets, port, found)) => self.replace_sockets(sockets, port, found),
             None => self.port = port,
         }
         self.tell_unlocked();
@@ -245,7 +246,7 @@ impl Served {
         }
     }
 
-    fn bind(&self, port: u16, mark: u32) -> io::Result<(Vec<Sockets>, u16)> {
+    fn bind(&self, port: u16, mark: u32) -> io::Result<(Vec<Sockets>, u16, Found)> {
         let config = UdpConfig {
             port,
             mark,
@@ -254,11 +255,12 @@ impl Served {
         udp::bind(config, self.mailboxes.len())
     }
 
-    fn replace_sockets(&mut self, sockets: Vec<Sockets>, port: u16) {
+    fn replace_sockets(&mut self, sockets: Vec<Sockets>, port: u16, found: Found) {
         self.port = port;
         self.sockets = sockets.into_iter().map(Arc::new).collect();
         self.post_sockets();
-        self.journal.verbose(format_args!("the UDP port is {port}"));
+        self.journal
+            .verbose(format_args!("the UDP port is {port}; {found}"));
     }
 
     /// Gives each shard its sockets, or none, and waits until the old ones are given up: whoever is told of success may give

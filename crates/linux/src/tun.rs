@@ -5,6 +5,7 @@
 //! takes is found out here, step by step: UDP offload is newer (6.2) than TCP's.
 
 use std::ffi::CStr;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -31,6 +32,17 @@ impl TunOffloads {
         tcp: false,
         udp: false,
     };
+}
+
+impl fmt::Display for TunOffloads {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match (self.tcp, self.udp) {
+            (true, true) => "super-packets of TCP and UDP",
+            (true, false) => "super-packets of TCP, none of UDP",
+            (false, true) => "super-packets of UDP, none of TCP",
+            (false, false) => "no super-packets",
+        })
+    }
 }
 
 /// A TUN device with its queues.

@@ -87,6 +87,11 @@ impl Reply {
         self.line("handed_over_packets", handed_over.packets);
     }
 
+    /// Whether the interface is up and could not have its port; told with the counters, though it is none.
+    pub fn silence(&mut self, is_silent: bool) {
+        self.line("silent", u8::from(is_silent));
+    }
+
     /// The end of an answer to a get (whose number is positive) or to a set (whose number is negative).
     pub fn end(&mut self, errno: Errno, to_set: bool) {
         let number = if to_set { -errno.0 } else { errno.0 };

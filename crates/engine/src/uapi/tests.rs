@@ -57,11 +57,12 @@ fn counters_are_asked_for_as_everything_is_and_told_by_name() {
         packets: 3,
     };
     reply.counters(&counters, handed_over);
+    reply.silence(true);
     reply.end(Errno::NONE, false);
     let text = String::from_utf8(reply.bytes().to_vec()).unwrap();
     assert!(text.contains("\nrouting_loop=7\n") && text.starts_with("bad_length=0\n"));
-    assert!(text.ends_with("\nhanded_over_datagrams=2\nhanded_over_packets=3\nerrno=0\n\n"));
-    assert_eq!(text.lines().count(), Event::ALL.len() + 4);
+    assert!(text.ends_with("\nhanded_over_datagrams=2\nhanded_over_packets=3\nsilent=1\nerrno=0\n\n"));
+    assert_eq!(text.lines().count(), Event::ALL.len() + 5);
 }
 
 #[test]

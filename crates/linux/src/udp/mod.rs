@@ -10,6 +10,7 @@ mod receive;
 mod send;
 mod steering;
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -52,6 +53,33 @@ struct Bound {
     socket: OwnedFd,
     /// Whether it takes trains.
     trains: bool,
+    /// Whether it gives trains.
+    joins: bool,
+}
+
+/// What the kernel was found to do for an interface's sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Whether trains go out, and whether they come in.
+    trains: UdpOffloads,
+    /// Whether datagrams come to their own shard; `None` where there is one only.
+    steered: Option<bool>,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match (self.trains.send, self.trains.receive) {
+            (true, true) => "trains of datagrams go out and come in",
+            (true, false) => "trains of datagrams go out, none come in",
+            (false, true) => "no trains of datagrams go out, some come in",
+            (false, false) => "no trains of datagrams",
+        })?;
+        formatter.write_str(match self.steered {
+            None => "",
+            Some(true) => ", each to the thread of its peer",
+            Some(false) => ", to any thread: the kernel takes no filter",
+        })
+    }
 }
 
 /// A socket's place in the group of those that share a port.
@@ -70,11 +98,11 @@ const BUFFER: i32 = 7 << 20;
 /// A port that is free for IPv4 may be taken for IPv6, so a free one takes a few tries.
 const ATTEMPTS: usize = 16;
 
-/// Opens the sockets of `shards` shards. Returns them with the port.
+/// Opens the sockets of `shards` shards. Returns them with the port, and what they can.
 ///
 /// # Errors
 /// What the operating system says, such as that the port is in use. A family that the machine has not is left out.
-pub fn bind(config: UdpConfig, shards: usize) -> io::Result<(Vec<Sockets>, u16)> {
+pub fn bind(config: UdpConfig, shards: usize) -> io::Result<(Vec<Sockets>, u16, Found)> {
     let mut attempts = if config.port == 0 { ATTEMPTS } else { 1 };
     loop {
         attempts -= 1;
@@ -85,8 +113,10 @@ pub fn bind(config: UdpConfig, shards: usize) -> io::Result<(Vec<Sockets>, u16)>
     }
 }
 
-fn bind_once(config: UdpConfig, shards: usize) -> io::Result<(Vec<Sockets>, u16)> {
+fn bind_once(config: UdpConfig, shards: usize) -> io::Result<(Vec<Sockets>, u16, Found)> {
     let mut port = config.port;
+    let mut steered = true;
+    let mut trains = config.offloads;
     let mut families: [Vec<Option<Bound>>; 2] = [Vec::new(), Vec::new()];
     for (family, is_ipv6) in families.iter_mut().zip([false, true]) {
         for shard in 0..shards {
@@ -101,8 +131,10 @@ fn bind_once(config: UdpConfig, shards: usize) -> io::Result<(Vec<Sockets>, u16)
                     // There is a group from its second socket on.
                     if shard == 1 {
                         // Without it the kernel spreads by addresses, and shards hand over.
-                        let _ = steering::attach(&bound.socket, shards);
+                        steered &= steering::attach(&bound.socket, shards).is_ok();
                     }
+                    trains.send &= bound.trains;
+                    trains.receive &= bound.joins;
                     family.push(Some(bound));
                 }
                 Err(error) if is_absent(&error) => family.push(None),
@@ -122,7 +154,11 @@ fn bind_once(config: UdpConfig, shards: usize) -> io::Result<(Vec<Sockets>, u16)
     {
         return Err(ErrorKind::AddrNotAvailable.into());
     }
-    Ok((sockets, port))
+    let found = Found {
+        trains,
+        steered: (shards > 1).then_some(steered),
+    };
+    Ok((sockets, port, found))
 }
 
 /// A machine without one of the families is no error.
@@ -187,10 +223,9 @@ impl Bound {
             .local_addr()?
             .as_socket()
             .map_or(port, |address| address.port());
-        if config.offloads.receive {
-            // An older kernel has none; each datagram then comes alone.
-            let _ = sys::set_option(&socket, libc::SOL_UDP, libc::UDP_GRO, 1_i32);
-        }
+        // An older kernel has none; each datagram then comes alone.
+        let joins =
+            config.offloads.receive && sys::set_option(&socket, libc::SOL_UDP, libc::UDP_GRO, 1_i32).is_ok();
         // A kernel that does not know the option does not know trains.
         let trains =
             config.offloads.send && sys::set_option(&socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0_i32).is_ok();
@@ -198,6 +233,7 @@ impl Bound {
             Self {
                 socket: socket.into(),
                 trains,
+                joins,
             },
             bound,
         ))
@@ -229,7 +265,7 @@ mod tests {
     #[test]
     fn a_port_is_one_groups_alone_until_it_is_left() {
         for ours in [1, 2, 4] {
-            let (sockets, port) = bind(at(0), ours).unwrap();
+            let (sockets, port, _) = bind(at(0), ours).unwrap();
             for theirs in [1, 2, 4] {
                 let refused = bind(at(port), theirs).map(drop).unwrap_err();
                 assert_eq!(refused.kind(), ErrorKind::AddrInUse, "{theirs} beside {ours}");
@@ -237,6 +273,20 @@ mod tests {
             drop(sockets);
             assert_eq!(bind(at(port), ours).unwrap().1, port);
         }
+    }
+
+    #[test]
+    fn what_was_found_is_told_in_words() {
+        let mut without = at(0);
+        without.offloads.send = false;
+        without.offloads.receive = false;
+        assert_eq!(bind(without, 1).unwrap().2.to_string(), "no trains of datagrams");
+        without.offloads.receive = true;
+        let found = bind(without, 2).unwrap().2.to_string();
+        assert_eq!(
+            found,
+            "no trains of datagrams go out, some come in, each to the thread of its peer"
+        );
     }
 
     #[test]

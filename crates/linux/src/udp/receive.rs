@@ -279,7 +279,7 @@ mod tests {
                 receive: false,
             },
         };
-        let (sockets, port) = bind(config, 1).unwrap();
+        let (sockets, port, _) = bind(config, 1).unwrap();
         let sockets = &sockets[0];
         let (v4, v6) = (
             UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(),

@@ -93,7 +93,7 @@ mod tests {
             mark: 0,
             offloads,
         };
-        let (sockets, port) = bind(config, SHARDS).unwrap();
+        let (sockets, port, _) = bind(config, SHARDS).unwrap();
         let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         client.connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         (sockets, client)

@@ -112,7 +112,7 @@ fn datagrams_leave_from_elsewhere_where_their_source_is_gone_and_go_on_in_trains
             receive: true,
         },
     };
-    let (sockets, _) = bind(config, 1).unwrap();
+    let (sockets, ..) = bind(config, 1).unwrap();
     let there = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let mut to = Endpoint::new(there.local_addr().unwrap());
     to.source = Some(NOT_OURS);
