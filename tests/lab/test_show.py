@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.nodes import INNER, Node, cable, pair, peer_section, until
+from tests.lab.nodes import INNER, Node, answer, cable, inside, pair, peer_section, until
 from wirewright.host.userspace.text import Report
 from wirewright.keys import PresharedKey, SecretKey
 from wirewright.lab import Lab, Machine
@@ -175,3 +175,26 @@ def test_what_is_not_there_is_told() -> None:
         done = lab["a"].run(*WW, "show", "wg0", "mtu", check=False)
         assert done.returncode == 2
         assert "latest-handshakes" in done.stderr
+
+
+def test_an_interface_without_its_port_is_told() -> None:
+    with Lab(cable()) as lab:
+        a = Node(lab["a"], INNER[0]).start()
+
+        def told() -> tuple[str, bool]:
+            text = a.machine.run(*WW, "show", "wg0").stderr
+            return text, json.loads(ww(a.machine, "show", "wg0", "--json"))["interfaces"][0]["silent"]
+
+        assert told() == ("", False)
+        a.machine.run("ip", "link", "set", "wg0", "down")
+        assert told() == ("", False)
+        holder = inside(a.machine, "hold", "AF_INET", "0.0.0.0", "51820")
+        a.machine.run("ip", "link", "set", "wg0", "up")
+        text, is_silent = told()
+        assert "Warning: wg0 is up, but silent: another program has UDP port 51820" in text
+        assert is_silent
+        # Columns are for scripts.
+        assert a.machine.run(*WW, "show", "wg0", "listen-port").stderr == ""
+        ww(a.machine, "set", "wg0", "listen-port", "51821")
+        assert told() == ("", False)
+        answer(holder)

@@ -360,3 +360,28 @@ def test_a_file_that_got_a_mistake_is_no_reason_to_stay_up(tmp_path: Path) -> No
         assert a.is_gone()
         assert lab["a"].run("sh", "-c", look).stdout == before
         assert not (tmp_path / "ran").exists()
+
+
+TAKEN = """
+import socket, sys
+from wirewright.tunnel.system import Interface, steps
+
+holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+do = steps.BringUp.do
+
+def late(self, host):
+    holder.bind(("0.0.0.0", 51820))
+    do(self, host)
+
+steps.BringUp.do = late
+Interface.from_file(sys.argv[1], engine="wirewright").up()
+"""
+
+
+def test_a_port_that_is_taken_on_the_way_is_told_and_undoes_all(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        a = Node(lab["a"])
+        file = file_for(a, tmp_path)
+        with pytest.raises(RunError, match="another program has UDP port 51820; everything was undone"):
+            lab["a"].python(TAKEN, str(file))
+        assert a.is_gone()

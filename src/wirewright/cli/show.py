@@ -67,6 +67,8 @@ def show(
         _write_columns([state for _, state in found], what, with_name=interface == "all")
     else:
         _write_text(found, counters=counters)
+    if what is None and not as_json:
+        _tell_silent(found)
     if failed:
         raise typer.Exit(1)
 
@@ -116,11 +118,25 @@ def _write_json(found: "list[tuple[Interface, DeviceState]]", *, counters: bool)
     write_json(
         {
             "interfaces": [
-                as_data(state, interface.engine().name, interface.counters() if counters else None)
+                as_data(
+                    state,
+                    interface.engine().name,
+                    interface.counters() if counters else None,
+                    is_silent=interface.is_silent(),
+                )
                 for interface, state in found
             ]
         }
     )
+
+
+def _tell_silent(found: "list[tuple[Interface, DeviceState]]") -> None:
+    """Tell, beside what wg would write, of interfaces that nothing comes from."""
+    from wirewright.tunnel.system.showing import silence  # noqa: PLC0415
+
+    for interface, state in found:
+        if interface.is_silent():
+            typer.echo(f"Warning: {silence(state)}", err=True)
 
 
 def _colours() -> bool:

@@ -50,6 +50,13 @@ class Engine(Protocol):
         """Tell its state."""
         ...
 
+    def is_silent(self, interface: str) -> bool:
+        """Whether it is up, and nothing comes or goes since another has its UDP port.
+
+        Raises OSError also where the process behind it, which may be another's, does not know the question.
+        """
+        ...
+
     def set(self, interface: str, change: DeviceChange) -> None:
         """Change it, wholly or not at all, as far as the engine lets us."""
         ...

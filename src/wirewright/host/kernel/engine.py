@@ -66,6 +66,10 @@ class KernelEngine:
         with WireGuardFamily() as family:
             return family.get(interface)
 
+    def is_silent(self, interface: str) -> bool:
+        """Never: the kernel does not set an interface up without its port."""
+        return False
+
     def set(self, interface: str, change: DeviceChange) -> None:
         """Change it; what was done of a change that is refused on the way is taken back."""
         with WireGuardFamily() as family:

@@ -27,6 +27,8 @@ LONGEST_ANSWER: Final = 1 << 27
 """Bytes: two million allowed IPs."""
 _RECEIVED: Final = 65_536
 _MAX_ERRNO: Final = 4095
+_SILENT: Final = "silent"
+"""What our engine tells with the counters."""
 
 
 def socket_of(name: str) -> Path:
@@ -80,6 +82,15 @@ class UapiClient:
 
     def counters(self) -> dict[str, int]:
         """Tell what was dropped and why, by the names of the engine's events; only our engine answers."""
+        counters = self._counters()
+        counters.pop(_SILENT, None)
+        return counters
+
+    def is_silent(self) -> bool:
+        """Whether the interface is up and could not have its UDP port; only our engine answers."""
+        return bool(self._counters().get(_SILENT))
+
+    def _counters(self) -> dict[str, int]:
         report = Report(self._name)
         self._ask(b"counters=1\n\n", report)
         return report.counters

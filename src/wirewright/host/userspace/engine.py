@@ -100,6 +100,11 @@ class UserspaceEngine:
         with UapiClient(interface) as client:
             return client.get()
 
+    def is_silent(self, interface: str) -> bool:
+        """Whether it is up, and nothing comes or goes since another has its UDP port; only ours tells."""
+        with UapiClient(interface) as client:
+            return client.is_silent()
+
     def set(self, interface: str, change: DeviceChange) -> None:
         """Change it."""
         with UapiClient(interface) as client:

@@ -137,6 +137,15 @@ class Interface:
             # Another implementation's.
             return None
 
+    def is_silent(self) -> bool:
+        """Whether it is up, and nothing comes or goes since another program has its UDP port."""
+        engine = self._existing()
+        try:
+            return engine.is_silent(self.name)
+        except OSError:
+            # Another implementation's.
+            return False
+
     def is_alive(self) -> bool:
         """Whether it is there, and its engine answers."""
         if not UserspaceEngine().has(self.name):

@@ -85,13 +85,24 @@ def counters_text(counters: Mapping[str, int] | None) -> str:
     return "  counters:\n" + "".join(lines)
 
 
-def as_data(state: DeviceState, engine: str, counters: Mapping[str, int] | None = None) -> dict[str, object]:
+def silence(state: DeviceState) -> str:
+    """Say of an interface that is up without its port what is amiss, and what to do."""
+    return (
+        f"{state.name} is up, but silent: another program has UDP port {state.listen_port}. End that, then "
+        f"set the interface down and up; or choose another port: ww set {state.name} listen-port PORT"
+    )
+
+
+def as_data(
+    state: DeviceState, engine: str, counters: Mapping[str, int] | None = None, *, is_silent: bool = False
+) -> dict[str, object]:
     """Give an interface as data for JSON; keys that are secret are not in it."""
     data: dict[str, object] = {
         "name": state.name,
         "engine": engine,
         "public_key": str(state.public_key) if state.public_key else None,
         "listen_port": state.listen_port,
+        "silent": is_silent,
         "fwmark": state.fwmark,
         "peers": [_peer(peer) for peer in state.peers],
     }

@@ -6,6 +6,7 @@ What goes with the interface itself (its addresses, its routes, its settings) is
 from __future__ import annotations
 
 import contextlib
+import errno
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -113,8 +114,12 @@ class BringUp(Step):
         return f"ip link set mtu {self.mtu} up dev {self.interface}"
 
     def do(self, host: Host) -> None:
-        """Set it up."""
+        """Set it up, with its port."""
         host.network.bring_up(self.interface, self.mtu)
+        if host.engine.is_silent(self.interface):
+            # When it was set, the port was free; a process in user space has it only now.
+            port = host.engine.get(self.interface).listen_port
+            raise OSError(errno.EADDRINUSE, f"another program has UDP port {port}")
 
 
 @dataclass(frozen=True)
