@@ -61,6 +61,11 @@ def test_what_was_set_is_unset(service: Fake) -> None:
     assert service.calls == [REVERT]
 
 
+def test_of_an_interface_that_is_gone_nothing_is_asked(service: Fake) -> None:
+    Resolved().unset("wg0", 0)
+    assert service.calls == []
+
+
 def test_without_servers_nothing_is_asked(service: Fake) -> None:
     Resolved().set("wg0", 7, [], DOMAINS)
     assert service.calls == []

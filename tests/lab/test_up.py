@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.nodes import INNER, OURS, OUTER, Node, cable, peer_section, until
+from tests.lab.resolvers import install, read, write
 from wirewright.keys import SecretKey
 from wirewright.lab import Lab, Machine, RunError
 
@@ -312,6 +313,25 @@ def test_what_is_left_by_an_engine_that_died_is_taken_down(tmp_path: Path) -> No
         assert lab["a"].run("sh", "-c", look).stdout != before
         ww(lab["a"], "down", str(file))
         assert lab["a"].run("sh", "-c", look).stdout == before
+
+
+def test_servers_of_names_go_with_an_engine_that_died(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        a = Node(lab["a"], program="/wirewright-tun")
+        install(lab["a"], "openresolv")
+        before = "nameserver 192.0.2.53\n"
+        write(lab["a"], "/etc/resolv.conf", before)
+        file = file_for(a, tmp_path, more="DNS = 9.9.9.9")
+        ww(lab["a"], "up", str(file), "--engine", "wirewright")
+        assert "9.9.9.9" in read(lab["a"], "/etc/resolv.conf")
+        [engine] = lab["a"].processes("python3") or lab["a"].processes(Path(sys.executable).name)
+        os.kill(engine, signal.SIGKILL)
+        until(lambda: not a.is_there(), "the interface goes with its process")
+        # Also if the file says no more that there were some.
+        file.write_text(file.read_text().replace("DNS = 9.9.9.9", ""))
+        ww(lab["a"], "down", str(file))
+        assert read(lab["a"], "/etc/resolv.conf") == before
+        assert lab["a"].run("sh", "-c", "ls /run/wirewright", check=False).stdout == ""
 
 
 def test_search_domains_alone_need_no_resolver(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ class Resolver(Protocol):
         ...
 
     def unset(self, interface: str, index: int) -> None:
-        """Forget what the interface brought; silently if there is nothing, or the interface is gone."""
+        """Forget what the interface brought; silently if there is nothing, or the interface is gone (0)."""
         ...
 
     def describe(self, interface: str, servers: Sequence[IPAddress], domains: Sequence[str]) -> list[str]:

@@ -71,8 +71,9 @@ class Resolved:
             _run(lambda: _set(interface, index, servers, domains))
 
     def unset(self, interface: str, index: int) -> None:
-        """Forget all that the interface was given."""
-        _run(lambda: _unset(interface, index))
+        """Forget all that the interface was given; systemd-resolved has, of one that is gone (0)."""
+        if index:
+            _run(lambda: _unset(interface, index))
 
     def describe(self, interface: str, servers: Sequence[IPAddress], domains: Sequence[str]) -> list[str]:
         """Give the command lines that set."""

@@ -78,6 +78,7 @@ class UnsetResolver(steps.Step):
         """Tell the resolver."""
         link = host.network.link(self.interface)
         self.resolver.unset(self.interface, link.index if link else 0)
+        shared.forget(shared.RESOLVER, self.interface)
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,8 @@ def plan(  # noqa: PLR0917
 def has_traces(name: str) -> bool:
     """Whether something is left of an interface that was set up, though it may have gone itself."""
     is_guarded = any(firewall.guarded(name, owner) for owner in firewall.OWNERS)
-    return is_guarded or shared.is_needed_by(steps.SRC_VALID_MARK, name)
+    noted = (steps.SRC_VALID_MARK, shared.RESOLVER)
+    return is_guarded or any(shared.is_needed_by(what, name) for what in noted)
 
 
 def _rules(name: str, config: Config | None, state: DeviceState | None, network: Network) -> list[Step]:

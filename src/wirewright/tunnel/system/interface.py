@@ -9,7 +9,7 @@ from wirewright.config import Config, ConfigError
 from wirewright.host.errors import words
 from wirewright.host.kernel.engine import KernelEngine
 from wirewright.host.userspace.engine import UserspaceEngine
-from wirewright.tunnel.system import changes, down, facts, saving, up
+from wirewright.tunnel.system import changes, down, facts, saving, shared, up
 from wirewright.tunnel.system.errors import InterfaceError
 from wirewright.tunnel.system.files import DIRECTORY, check_name, find_file
 from wirewright.tunnel.system.host import Host
@@ -210,7 +210,8 @@ class Interface:
 
     def _steps_down(self, host: Host) -> Sequence[Step]:
         resolvers: Sequence[Resolver] = ()
-        if self.config is None or self.config.interface.dns_servers:
+        told = shared.is_needed_by(shared.RESOLVER, self.name)
+        if told or self.config is None or self.config.interface.dns_servers:
             from wirewright.host.resolver import present  # noqa: PLC0415 - loads D-Bus
 
             # Which one was told, may have changed since.

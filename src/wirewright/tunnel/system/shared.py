@@ -1,8 +1,9 @@
-"""A number of the kernel's that several interfaces may need, and nobody when the last one is gone.
+"""What outlives an interface that ends without a word: notes under ``/run`` of who needs it.
 
-Who needs it is noted in files under ``/run``, beside what it was before the first of them: an interface may
-be set up by one process and taken down by another. The folder bears the number of the network namespace,
-which such numbers belong to.
+One such thing is a number of the kernel's that several interfaces may need, and nobody when the last one is
+gone; beside the notes lies what it was before the first of them. Another is what the resolver was told. An
+interface may be set up by one process and taken down by another. The folder bears the number of the network
+namespace, which interfaces belong to.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RUN: Final = Path("/run/wirewright")
+RESOLVER: Final = "resolver"
+"""Stands for what the resolver was told."""
 _BEFORE: Final = "before"
 
 
@@ -56,6 +59,24 @@ def _release(name: str, interface: str) -> None:
         if sysctl.read(name) != before:
             sysctl.write(name, before)
         folder.joinpath(_BEFORE).unlink()
+    _tidy(folder)
+
+
+def note(what: str, interface: str) -> None:
+    """Note that an interface left something. Raises OSError."""
+    with _alone():
+        _folder(what).mkdir(mode=0o755, parents=True, exist_ok=True)
+        _note(_folder(what), interface).touch()
+
+
+def forget(what: str, interface: str) -> None:
+    """Remove a note, if there is one. Raises OSError."""
+    with _alone():
+        _note(_folder(what), interface).unlink(missing_ok=True)
+        _tidy(_folder(what))
+
+
+def _tidy(folder: Path) -> None:
     for path in (folder, folder.parent, RUN):
         # The last one out: the folders of others are not empty.
         with contextlib.suppress(OSError):
@@ -63,7 +84,7 @@ def _release(name: str, interface: str) -> None:
 
 
 def is_needed_by(name: str, interface: str) -> bool:
-    """Whether something is to be released for an interface."""
+    """Whether something is to be released for an interface, or was noted of it."""
     return _note(_folder(name), interface).exists()
 
 

@@ -138,10 +138,16 @@ class SetResolver(Step):
     def do(self, host: Host) -> None:
         """Tell the resolver."""
         self.resolver.set(self.interface, host.index(self.interface), self.servers, self.domains)
+        try:
+            shared.note(shared.RESOLVER, self.interface)
+        except OSError:
+            self.undo(host)
+            raise
 
     def undo(self, host: Host) -> None:
         """Tell it to forget."""
         self.resolver.unset(self.interface, host.index(self.interface))
+        shared.forget(shared.RESOLVER, self.interface)
 
 
 @dataclass(frozen=True)
