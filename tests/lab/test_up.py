@@ -45,6 +45,11 @@ def ww(machine: Machine, *words: str) -> str:
     return machine.run(str(WW), *words).stderr
 
 
+def ww_out(machine: Machine, *words: str) -> str:
+    """Run `ww` and return what it wrote."""
+    return machine.run(str(WW), *words).stdout
+
+
 def test_a_file_is_set_up_and_taken_down(tmp_path: Path) -> None:
     with Lab(cable()) as lab:
         a, b = Node(lab["a"], INNER[0]), Node(lab["b"], addresses=("10.7.0.2", "fd07::2"))
@@ -168,6 +173,15 @@ def test_the_mtu_is_the_file_s_or_what_the_way_to_the_peers_carries(tmp_path: Pa
             ww(lab["a"], "up", str(file), "--engine", "wirewright")
             assert f"mtu {mtu} " in lab["a"].run("ip", "-o", "link", "show", "wg0").stdout
             ww(lab["a"], "down", str(file))
+
+
+@pytest.mark.parametrize(("addresses", "mtu"), [("10.7.0.1/24", 1220), ("10.7.0.1/24, fd07::1/64", 1280)])
+def test_the_mtu_is_not_below_what_is_inside_takes(addresses: str, mtu: int, tmp_path: Path) -> None:
+    with Lab(cable(mtu=1300)) as lab:
+        a = Node(lab["a"])
+        peer = peer_section(Node(lab["b"]), endpoint=OUTER[4][1], allowed=("10.9.0.0/16",))
+        file = file_for(a, tmp_path, peer, addresses=addresses)
+        assert f"ip link set mtu {mtu} up" in ww_out(lab["a"], "up", str(file), "--dry-run")
 
 
 def test_ipv6_alone_inside_and_outside(tmp_path: Path) -> None:

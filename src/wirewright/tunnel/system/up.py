@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from wirewright.tunnel.system.facts import Facts
     from wirewright.tunnel.system.plan import Step
 
-SMALLEST_MTU_OF_IPV6 = 1280
+# RFC 791 section 3.2, RFC 8200 section 5
+SMALLEST_MTU = {4: 68, 6: 1280}
 
 
 def plan(
@@ -40,7 +41,7 @@ def plan(
     """Give the steps; `resolver` is that of the host, where the configuration names servers."""
     interface = config.interface
     mark = interface.fwmark or facts.table
-    mtu = interface.mtu or max(facts.outer_mtu - OVERHEAD, SMALLEST_MTU_OF_IPV6)
+    mtu = interface.mtu or _mtu(interface, facts.outer_mtu)
     row: list[Step] = [
         *hooks(name, interface.pre_up),
         steps.Create(name, engine),
@@ -52,6 +53,15 @@ def plan(
         row.append(steps.SetResolver(name, resolver, interface.dns_servers, interface.search_domains))
     row += _routes(name, config, mark)
     return [*row, *hooks(name, interface.post_up)]
+
+
+def _mtu(interface: Interface, outer: int) -> int:
+    """Give the MTU for a way that carries packets of so many bytes.
+
+    With less than IPv6 takes, the kernel would have none on the interface; rather are datagrams fragmented.
+    """
+    versions = {address.version for address in interface.addresses}
+    return max(outer - OVERHEAD, SMALLEST_MTU[6 if 6 in versions else 4])
 
 
 def hooks(name: str, commands: tuple[Hook, ...]) -> list[Step]:
