@@ -183,6 +183,17 @@ def test_counters_are_told() -> None:
         assert client.counters() == {"dropped_here": 3, "dropped_there": 0}
 
 
+@pytest.mark.parametrize(("line", "silent"), [(b"silent=1\n", True), (b"silent=0\n", False), (b"", False)])
+def test_that_an_interface_is_silent_is_told_with_the_counters(line: bytes, silent: bool) -> None:
+    with engine(b"dropped_here=3\n" + line + b"errno=0\n\n") as client:
+        assert client.is_silent() is silent
+
+
+def test_silence_is_no_counter() -> None:
+    with engine(b"dropped_here=3\nsilent=1\nerrno=0\n\n") as client:
+        assert client.counters() == {"dropped_here": 3}
+
+
 @pytest.mark.parametrize("length", [0, 1, 20, 100, len(ANSWER) - 1, len(ANSWER) - 2])
 def test_an_answer_that_is_cut_off_is_refused(length: int) -> None:
     with engine(ANSWER[:length]) as client, pytest.raises(OSError, match="ended too early") as caught:

@@ -155,7 +155,8 @@ def test_json_tells_all_but_secrets_and_counters_tell_why() -> None:
         assert peer["endpoint"] == "192.0.2.2:51820"
         assert peer["allowed_ips"] == ["10.7.0.2/32", "fd07::2/128"]
         assert abs(peer["latest_handshake"] - time.time()) < 60
-        assert interface["counters"]["no_peer"] == a.counters()["no_peer"] > 0
+        # More may have come since, such as the system's own questions for routers.
+        assert 0 < interface["counters"]["no_peer"] <= a.counters()["no_peer"]
         text = ww(a.machine, "show", "wg0", "--counters")
         assert re.search(r"^ +\d+  packets of this machine are for an address .* \(no_peer\)$", text, re.M)
         assert "(bad_mac1)" not in text
@@ -177,24 +178,26 @@ def test_what_is_not_there_is_told() -> None:
         assert "latest-handshakes" in done.stderr
 
 
+@pytest.mark.timeout(240)
 def test_an_interface_without_its_port_is_told() -> None:
     with Lab(cable()) as lab:
         a = Node(lab["a"], INNER[0]).start()
 
-        def told() -> tuple[str, bool]:
-            text = a.machine.run(*WW, "show", "wg0").stderr
-            return text, json.loads(ww(a.machine, "show", "wg0", "--json"))["interfaces"][0]["silent"]
+        def is_silent() -> object:
+            return json.loads(ww(a.machine, "show", "wg0", "--json"))["interfaces"][0]["silent"]
 
-        assert told() == ("", False)
+        def warning(*words: str) -> str:
+            return a.machine.run(*WW, "show", "wg0", *words).stderr
+
         a.machine.run("ip", "link", "set", "wg0", "down")
-        assert told() == ("", False)
+        assert is_silent() is False
         holder = inside(a.machine, "hold", "AF_INET", "0.0.0.0", "51820")
         a.machine.run("ip", "link", "set", "wg0", "up")
-        text, is_silent = told()
-        assert "Warning: wg0 is up, but silent: another program has UDP port 51820" in text
-        assert is_silent
+        assert is_silent() is True
+        assert "Warning: wg0 is up, but silent: another program has UDP port 51820" in warning()
         # Columns are for scripts.
-        assert a.machine.run(*WW, "show", "wg0", "listen-port").stderr == ""
+        assert warning("listen-port") == ""
         ww(a.machine, "set", "wg0", "listen-port", "51821")
-        assert told() == ("", False)
+        assert is_silent() is False
+        assert warning() == ""
         answer(holder)
