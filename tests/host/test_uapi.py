@@ -194,6 +194,13 @@ def test_silence_is_no_counter() -> None:
         assert client.counters() == {"dropped_here": 3}
 
 
+def test_what_waits_for_sessions_is_told_and_is_no_counter() -> None:
+    with engine(b"dropped_here=3\nstaged_bytes=70\nerrno=0\n\n") as client:
+        assert client.staged_bytes() == 70
+    with engine(b"dropped_here=3\nstaged_bytes=70\nerrno=0\n\n") as client:
+        assert client.counters() == {"dropped_here": 3}
+
+
 @pytest.mark.parametrize("length", [0, 1, 20, 100, len(ANSWER) - 1, len(ANSWER) - 2])
 def test_an_answer_that_is_cut_off_is_refused(length: int) -> None:
     with engine(ANSWER[:length]) as client, pytest.raises(OSError, match="ended too early") as caught:

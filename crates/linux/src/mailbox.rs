@@ -33,7 +33,7 @@ pub(crate) enum Letter {
         answer: SyncSender<(Vec<PeerReport>, Option<u32>)>,
     },
     /// To tell what went wrong, and how much was handed over.
-    Counters(SyncSender<(Counters, HandedOver)>),
+    Counters(SyncSender<(Counters, HandedOver, usize)>),
     /// To tell that all letters before this one were read.
     Known(SyncSender<()>),
     /// To end.

@@ -151,16 +151,18 @@ impl Served {
 
     fn counters(&self, reply: &mut Reply) -> Errno {
         let (mut counters, mut handed_over) = (Counters::default(), HandedOver::default());
+        let mut staged_bytes = 0;
         for mailbox in self.mailboxes.iter() {
             let (answer, answers) = mpsc::sync_channel(1);
             mailbox.post(Letter::Counters(answer));
-            let Ok((its, its_handed_over)) = answers.recv_timeout(PATIENCE) else {
+            let Ok((its, its_handed_over, its_staged_bytes)) = answers.recv_timeout(PATIENCE) else {
                 return Errno::EIO;
             };
             counters.merge(&its);
             handed_over.merge(its_handed_over);
+            staged_bytes += its_staged_bytes;
         }
-        reply.counters(&counters, handed_over);
+        reply.counters(&counters, handed_over, staged_bytes);
         reply.silence(self.up && self.sockets.is_empty());
         Errno::NONE
     }

@@ -194,7 +194,8 @@ impl Worker {
                     let _ = answer.try_send(self.shard.reports(at.now, from, most));
                 }
                 Letter::Counters(answer) => {
-                    let _ = answer.try_send((self.shard.counters().clone(), self.shard.handed_over()));
+                    let (counters, handed_over) = (self.shard.counters().clone(), self.shard.handed_over());
+                    let _ = answer.try_send((counters, handed_over, self.shard.staged_bytes()));
                 }
                 Letter::Known(taken) => drop(taken.try_send(())),
                 Letter::Stop => goes_on = false,

@@ -78,13 +78,15 @@ impl Reply {
         }
     }
 
-    /// What went wrong so far, and how many packets came to another shard than their own.
-    pub fn counters(&mut self, counters: &Counters, handed_over: HandedOver) {
+    /// What went wrong so far, how many packets came to another shard than their own, and how many bytes of packets wait for
+    /// a session now.
+    pub fn counters(&mut self, counters: &Counters, handed_over: HandedOver, staged_bytes: usize) {
         for (event, count) in counters.iter() {
             self.line(event.name(), count);
         }
         self.line("handed_over_datagrams", handed_over.datagrams);
         self.line("handed_over_packets", handed_over.packets);
+        self.line("staged_bytes", staged_bytes);
     }
 
     /// Whether the interface is up and could not have its port; told with the counters, though it is none.

@@ -56,13 +56,15 @@ fn counters_are_asked_for_as_everything_is_and_told_by_name() {
         datagrams: 2,
         packets: 3,
     };
-    reply.counters(&counters, handed_over);
+    reply.counters(&counters, handed_over, 5);
     reply.silence(true);
     reply.end(Errno::NONE, false);
     let text = String::from_utf8(reply.bytes().to_vec()).unwrap();
     assert!(text.contains("\nrouting_loop=7\n") && text.starts_with("bad_length=0\n"));
-    assert!(text.ends_with("\nhanded_over_datagrams=2\nhanded_over_packets=3\nsilent=1\nerrno=0\n\n"));
-    assert_eq!(text.lines().count(), Event::ALL.len() + 5);
+    assert!(text.ends_with(
+        "\nhanded_over_datagrams=2\nhanded_over_packets=3\nstaged_bytes=5\nsilent=1\nerrno=0\n\n"
+    ));
+    assert_eq!(text.lines().count(), Event::ALL.len() + 6);
 }
 
 #[test]

@@ -27,6 +27,8 @@ LONGEST_ANSWER: Final = 1 << 27
 """Bytes: two million allowed IPs."""
 _RECEIVED: Final = 65_536
 _MAX_ERRNO: Final = 4095
+_STAGED: Final = "staged_bytes"
+"""It stands among the counters and is none: it goes up and down."""
 _SILENT: Final = "silent"
 """What our engine tells with the counters."""
 
@@ -83,8 +85,13 @@ class UapiClient:
     def counters(self) -> dict[str, int]:
         """Tell what was dropped and why, by the names of the engine's events; only our engine answers."""
         counters = self._counters()
-        counters.pop(_SILENT, None)
+        for name in (_STAGED, _SILENT):
+            counters.pop(name, None)
         return counters
+
+    def staged_bytes(self) -> int:
+        """Tell how many bytes of packets wait for sessions now; only our engine answers."""
+        return self._counters().get(_STAGED, 0)
 
     def is_silent(self) -> bool:
         """Whether the interface is up and could not have its UDP port; only our engine answers."""
