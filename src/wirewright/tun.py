@@ -1,7 +1,8 @@
 """``wirewright-tun``: the process behind a system interface, as ``wg-quick`` starts it.
 
-It imports nothing but the core. Interface and UAPI socket are there when the command returns; what serves
-them goes on in the background, and forks before any key or thread exists. ``HELP`` names the environment.
+It imports nothing but the core, and what needs nothing itself. Interface and UAPI socket are there when the
+command returns; what serves them goes on in the background, and forks before any key or thread exists.
+``HELP`` names the environment.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import errno
 import os
 import signal
 import sys
+
+from wirewright.host import descriptors
 
 # As a checker of types knows it. This process lasts, and whatever it imports stays in its memory.
 TYPE_CHECKING = False
@@ -55,7 +58,7 @@ REMEDIES = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    occupy_standard_descriptors()
+    descriptors.occupy_standard(inheritable=True)
     if words == ["--version"]:
         from wirewright._core import __debug_build__, __version__  # noqa: PLC0415 - else after the fork
 
@@ -104,7 +107,7 @@ def go_to_background(settings: Settings) -> int:
     os.close(reading)
     os.setsid()
     os.chdir("/")
-    close_others(writing, settings.tun_descriptor, settings.uapi_descriptor)
+    descriptors.close_others(writing, settings.tun_descriptor, settings.uapi_descriptor)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
 
@@ -152,14 +155,6 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> int:
     return 0
 
 
-def close_others(*kept: int | None) -> None:
-    """Close what we were started with but do not know: a lock, or a pipe whose end somebody waits for."""
-    lowest = 3
-    for descriptor in sorted({1 << 20, *(number for number in kept if number is not None)}):
-        os.closerange(lowest, descriptor)
-        lowest = descriptor + 1
-
-
 def fail(name: str, why: str) -> int:
     """Say what went wrong; return the exit status for it."""
     if sys.stderr is not None:
@@ -177,13 +172,6 @@ def name_from(argument: str) -> str:
     if not argument.isprintable():
         raise ValueError("this cannot be the name of an interface: it has characters that cannot be shown")
     return argument
-
-
-def occupy_standard_descriptors() -> None:
-    """Open those that were closed, lest something of ours get their numbers and the log go there."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) < 3:
-        os.set_inheritable(descriptor, True)
-    os.close(descriptor)
 
 
 def descriptor_in(variable: str) -> int | None:
