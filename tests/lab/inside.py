@@ -54,6 +54,47 @@ def send(host: str, size: str, extension: str = "") -> None:
     print(digest.hexdigest(), size)
 
 
+def leave(host: str, size: str, more: str = "") -> None:
+    """Give so many random bytes to the kernel, more than the way takes at once; close and end, or read on."""
+    piece = random.Random(size).randbytes(int(size))
+    with socket.create_connection((host, PORT), timeout=40) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(piece))
+        connection.sendall(piece)
+    print(hashlib.sha256(piece).hexdigest(), size, flush=True)
+    if more:
+        sys.stdin.read()
+
+
+def connected(host: str) -> None:
+    """Connect, and be ready; at a line of input write what nobody will take, close, and end with 3."""
+    with socket.create_connection((host, PORT), timeout=40) as connection:
+        ready()
+        sys.stdin.readline()
+        connection.sendall(b"last words")
+    raise SystemExit(3)
+
+
+def take(count: str) -> None:
+    """Write the contents of so many different datagrams, sorted."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        # Twice of what a socket has unless it asks.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        sock.bind(("::", PORT))
+        ready()
+        taken: set[str] = set()
+        while len(taken) < int(count):
+            taken.add(sock.recv(PIECE).decode())
+    print(*sorted(taken))
+
+
+def call(host: str, *words: str) -> None:
+    """Send each word in a datagram, and end."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for word in words:
+            sock.sendto(word.encode(), (host, PORT))
+
+
 def echo() -> None:
     """Send every datagram back."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:

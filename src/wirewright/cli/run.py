@@ -20,8 +20,11 @@ def run(
     """Run a command inside a tunnel, without root.
 
     It has no other network, and it ends if the tunnel's process does. Nothing of the host is changed, no hook
-    is run. Exits as the command does, or with 128 and the number of the signal that ended it; with 127 if
-    there is no such command, 126 if it cannot be executed, and 125 if the tunnel cannot be had or is lost.
+    is run. When it has ended, the tunnel stays until what it sent has arrived: for 10 s without progress, and
+    for 5 min at most; CTRL-C ends that at once. What it left in the background has no network then.
+
+    Exits as the command does, or with 128 and the number of the signal that ended it; with 127 if there is no
+    such command, 126 if it cannot be executed, and 125 if the tunnel cannot be had or is lost.
     """
     from wirewright.confine import ConfineError  # noqa: PLC0415 - loads more than other commands need
     from wirewright.confine import run as run_inside  # noqa: PLC0415
@@ -30,7 +33,7 @@ def run(
     if not words:
         raise typer.BadParameter("no command follows --")
     try:
-        status = run_inside(conf, words)
+        status = run_inside(conf, words, lambda text: typer.echo(f"ww: {text}", err=True))
     except ConfineError as error:
         raise CommandError(str(error), error.status) from None
     raise typer.Exit(status)

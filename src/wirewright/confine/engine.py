@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import socket
 import tempfile
 import threading
+import time
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,7 +21,9 @@ from typing import TYPE_CHECKING, Final
 from wirewright.confine import calls
 from wirewright.confine.errors import ConfineError
 from wirewright.confine.inside import GO, OtherEnded
+from wirewright.confine.lingering import Left, Lingering
 from wirewright.confine.plan import make_plan
+from wirewright.confine.queues import TABLES, Queues
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from wirewright.config import Config, Endpoint
     from wirewright.confine.plan import Plan
     from wirewright.host.device import DeviceChange, SocketAddress
+    from wirewright.host.userspace.client import UapiClient
 
 PATIENCE: Final = 60.0
 """Seconds that the endpoints' names may take to resolve."""
@@ -35,13 +40,15 @@ LOG: Final = "WIREWRIGHT_LOG"
 _LEVELS: Final = ("error", "verbose")
 
 
-def serve(conf: Path, inside: socket.socket, stop: int, fail: Callable[[Exception], None]) -> None:
-    """Serve the tunnel of a file until ``stop`` becomes readable.
+def serve(conf: Path, inside: socket.socket, stop: int, fail: Callable[[Exception], None]) -> Left:
+    """Serve the tunnel of a file until ``stop`` can be read; give what did not go out any more.
 
-    ``inside`` leads to who makes the interface. Raises what is wrong; another thread gives it to ``fail``.
+    A byte asks to end when the command's last packets have gone, the pipe's end to end at once. ``inside``
+    leads to who makes the interface. Raises what is wrong; another thread gives it to ``fail``.
     """
     from wirewright._core import run_interface  # noqa: PLC0415 - after the fork
     from wirewright.config import Config  # noqa: PLC0415
+    from wirewright.host.userspace.client import UapiClient  # noqa: PLC0415
     from wirewright.tunnel.system.changes import addition  # noqa: PLC0415
 
     if os.environ.get("WIREWRIGHT_CORE_FILES") != "1":
@@ -52,44 +59,63 @@ def serve(conf: Path, inside: socket.socket, stop: int, fail: Callable[[Exceptio
     endpoints = _resolve(config)
     plan = make_plan(conf, config, endpoints.values())
     _leave_terminal()
-    tun = _exchange(inside, plan)
+    tun, *tables = _exchange(inside, plan)
+    queue = os.dup(tun)
     listener, client = _private_listener()
     change = addition(config, endpoints)
     del config
+    ended, end = os.pipe()
+    left = Left()
 
-    def configure() -> None:
+    def attend() -> None:
+        nonlocal left
         try:
-            _configure(client, change)
-            inside.sendall(GO)
+            with UapiClient.over(client, "the tunnel") as uapi:
+                _configure(uapi, change)
+                inside.sendall(GO)
+                if os.read(stop, 1):
+                    left = _linger(Queues(tables, queue, uapi), stop)
+            os.close(end)
         except Exception as error:
             fail(error)
 
     def ready(_: str) -> None:
-        threading.Thread(target=configure, daemon=True).start()
+        threading.Thread(target=attend, daemon=True).start()
 
     run_interface(
         plan.name,
-        stop=stop,
+        stop=ended,
         ready=ready,
         tun_descriptor=tun,
         uapi_descriptor=listener.detach(),
         log=_log_level() or "silent",
         mtu=plan.mtu,
     )
-    if not _is_stopped(stop):
+    if not _is_readable(ended, 0):
         raise ConfineError("the interface is gone")
+    return left
 
 
-def _exchange(inside: socket.socket, plan: Plan) -> int:
-    """Give the plan for an interface; take its TUN's descriptor."""
+def _linger(queues: Queues, stop: int) -> Left:
+    """Wait until the queues are empty, or ``stop`` ends, or it takes too long; give what is left."""
+    lingering = Lingering(time.monotonic())
+    while (pause := lingering.pause(time.monotonic(), left := queues.look())) is not None:
+        if _is_readable(stop, pause):
+            # Who asked for this need not be told.
+            return Left()
+    return left
+
+
+def _exchange(inside: socket.socket, plan: Plan) -> list[int]:
+    """Give the plan for an interface; take the descriptors of its TUN, and of the tables of sockets there."""
     try:
         inside.sendall(plan.dumps())
-        _, descriptors, _, _ = socket.recv_fds(inside, 1, 1)
+        _, descriptors, _, _ = socket.recv_fds(inside, 1, 1 + len(TABLES))
     except ConnectionError:
         raise OtherEnded from None
     if not descriptors:
         raise OtherEnded
-    return descriptors[0]
+    return descriptors
 
 
 def _resolve(config: Config) -> Mapping[Endpoint, SocketAddress]:
@@ -142,31 +168,27 @@ def _private_listener() -> tuple[socket.socket, socket.socket]:
     return listener, client
 
 
-def _configure(client: socket.socket, change: DeviceChange) -> None:
+def _configure(uapi: UapiClient, change: DeviceChange) -> None:
     """Give the interface its key and peers; the port and the mark can be refused."""
     from wirewright.host.device import DeviceChange  # noqa: PLC0415 - after the fork
-    from wirewright.host.userspace.client import UapiClient  # noqa: PLC0415
 
-    with UapiClient.over(client, "the tunnel") as uapi:
-        if change.listen_port:
-            try:
-                uapi.set(DeviceChange(listen_port=change.listen_port))
-            except OSError as error:
-                raise ConfineError(f"ListenPort {change.listen_port}: {error.strerror}") from None
-        if change.fwmark:
-            try:
-                uapi.set(DeviceChange(fwmark=change.fwmark))
-            except OSError as error:
-                raise ConfineError(
-                    f"FwMark {change.fwmark}: {error.strerror}; it takes CAP_NET_ADMIN on the host"
-                ) from None
-        uapi.set(change)
+    if change.listen_port:
+        try:
+            uapi.set(DeviceChange(listen_port=change.listen_port))
+        except OSError as error:
+            raise ConfineError(f"ListenPort {change.listen_port}: {error.strerror}") from None
+    if change.fwmark:
+        try:
+            uapi.set(DeviceChange(fwmark=change.fwmark))
+        except OSError as error:
+            raise ConfineError(
+                f"FwMark {change.fwmark}: {error.strerror}; it takes CAP_NET_ADMIN on the host"
+            ) from None
+    uapi.set(change)
 
 
-def _is_stopped(stop: int) -> bool:
-    import select  # noqa: PLC0415 - at the end only
-
-    return bool(select.select([stop], [], [], 0)[0])
+def _is_readable(descriptor: int, seconds: float) -> bool:
+    return bool(select.select([descriptor], [], [], seconds)[0])
 
 
 def prepare() -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from wirewright.confine import calls
 from wirewright.confine.errors import CANNOT_RUN, NOT_FOUND, ConfineError
 from wirewright.confine.plan import Plan
+from wirewright.confine.queues import open_tables
 from wirewright.confine.refusals import no_namespaces, no_tun
 
 if TYPE_CHECKING:
@@ -45,14 +46,17 @@ def prepare(engine: socket.socket) -> None:
             tun = calls.open_tun(plan.name)
         except OSError as error:
             raise no_tun(error) from None
+        tables = open_tables()
         try:
             _set_up(plan)
             _mount_names(plan)
             try:
-                socket.send_fds(engine, [b"t"], [tun])
+                socket.send_fds(engine, [b"t"], [tun, *tables])
             except OSError:
                 raise OtherEnded from None
         finally:
+            for table in tables:
+                os.close(table)
             # The interface is there for as long as the engine holds it.
             os.close(tun)
         if told.readline() != GO:

@@ -10,6 +10,10 @@ the command goes on. The engine is in a session of its own, and serves on meanwh
 Whichever process ends first ends the others. The command's end makes the pipe ``stop`` end, by which the
 engine ends; the engine's end has the command killed; and the end of this process does both, since the kernel
 closes the pipe and kills its children.
+
+The command's end is told in two steps, though. A byte in ``stop`` says that the engine shall end when what
+the command sent has gone out (:mod:`~wirewright.confine.lingering`); a signal that asks to end meanwhile, or
+the pipe's end, has it end at once. The status is the command's in any case.
 """
 
 from __future__ import annotations
@@ -24,12 +28,15 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from wirewright.confine import engine, inside
 from wirewright.confine.channel import Complaint
 from wirewright.confine.errors import ConfineError
+from wirewright.host import descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 PATIENCE: Final = 5.0
 """Seconds that a child may take to end when the other did."""
+SOON: Final = 2.0
+"""Seconds after which somebody at a terminal is told what is waited for."""
 _FATAL: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 # What tells of a mistake in this process is not for others.
 _OWN: Final = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP)
@@ -37,15 +44,16 @@ _SYSTEM: Final = 0x80
 """What ``si_code`` is if the terminal, or anything else in the kernel, sent it (SI_KERNEL)."""
 
 
-def run(conf: Path, command: Sequence[str]) -> int:
+def run(conf: Path, command: Sequence[str], tell: Callable[[str], None]) -> int:
     """Run a command in the tunnel of a file; give its exit status, or 128 and the number of a signal.
 
-    Raises ConfineError if it could not begin, or lost its tunnel.
+    What the command sent is waited for; ``tell`` is given a sentence if that takes long, or is in vain.
+    Raises ConfineError if the command could not begin, or lost its tunnel.
     """
-    _occupy_standard_descriptors()
+    descriptors.occupy_standard(inheritable=False)
     signals = _Signals()
     try:
-        return _Session(conf, command, signals).run()
+        return _Session(conf, command, signals).run(tell)
     finally:
         signals.restore()
 
@@ -82,8 +90,9 @@ class _Session:
 
         def serve() -> None:
             engine.prepare()
-            _close_others(near.fileno(), stop_reading, self._engine_says.writing)
-            engine.serve(conf, near, stop_reading, lambda error: _end(self._engine_says, error))
+            descriptors.close_others(near.fileno(), stop_reading, self._engine_says.writing)
+            if left := engine.serve(conf, near, stop_reading, lambda error: _end(self._engine_says, error)):
+                self._engine_says.write(ConfineError(str(left)))
 
         def become() -> None:
             near.close()
@@ -99,12 +108,13 @@ class _Session:
         self._engine_says.close_writing()
         self._command_says.close_writing()
 
-    def run(self) -> int:
-        """Pass signals on until the command ends."""
+    def run(self, tell: Callable[[str], None]) -> int:
+        """Pass signals on until the command ends, and wait until what it sent has gone out."""
         try:
             while True:
                 status = self._reap()
                 if status is not None:
+                    self._linger(tell)
                     return status
                 self._pass_on(signal.sigwaitinfo(self._signals.taken))
         finally:
@@ -187,6 +197,30 @@ class _Session:
                 _give_terminal(terminal, self._command, foreground)
             _send(self._command, signal.SIGCONT)
 
+    def _linger(self, tell: Callable[[str], None]) -> None:
+        """Have the engine end when it may, and wait for that, or for a signal that asks to end."""
+        # The one that ended the command may have come to us, too; it is no second one.
+        while signal.sigtimedwait(_FATAL, 0) is not None:
+            pass
+        with suppress(BrokenPipeError):
+            os.write(self._stop, b"e")
+        soon: float | None = SOON
+        while self._engine is not None:
+            pid, state = os.waitpid(self._engine, os.WNOHANG)
+            if pid:
+                self._engine = None
+                if error := self._engine_says.error() or (state and _lost(state, begun=False)):
+                    tell(f"{error}")
+                return
+            awaited = (signal.SIGCHLD, *_FATAL)
+            sent = signal.sigwaitinfo(awaited) if soon is None else signal.sigtimedwait(awaited, soon)
+            if sent is not None and sent.si_signo in _FATAL:
+                return
+            if sent is None:
+                soon = None
+                if os.isatty(2):
+                    tell("the tunnel waits until what was sent has arrived; CTRL-C ends it at once")
+
     def _end_children(self) -> None:
         begun = self._has_begun()
         if self._command is not None:
@@ -201,13 +235,6 @@ class _Session:
         if self._engine is not None:
             _send(self._engine, signal.SIGKILL)
             os.waitpid(self._engine, 0)
-
-
-def _occupy_standard_descriptors() -> None:
-    """Open those that were closed, lest ours get their numbers; they are closed again for the command."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) < 3:
-        pass
-    os.close(descriptor)
 
 
 def _fork(body: Callable[[], None], complaint: Complaint) -> int:
@@ -248,14 +275,6 @@ def _lost(state: int, *, begun: bool) -> ConfineError:
     how = f"signal {os.WTERMSIG(state)}" if os.WIFSIGNALED(state) else f"status {os.WEXITSTATUS(state)}"
     rest = "; the command was killed with it" if begun else ""
     return ConfineError(f"the process behind the tunnel ended ({how}){rest}")
-
-
-def _close_others(*kept: int) -> None:
-    """Close what we were started with: a lock, or a pipe whose end somebody waits for."""
-    lowest = 3
-    for descriptor in sorted({1 << 20, *kept}):
-        os.closerange(lowest, descriptor)
-        lowest = descriptor + 1
 
 
 @contextmanager
