@@ -481,11 +481,46 @@ def test_daemons_that_resolve_names_on_the_host_are_out_of_reach() -> None:
         assert daemon.stdout.readline() == "ready\n"
         at.machine.python(CONNECT, *paths)
         for path in paths:
-            assert "ConnectionRefusedError" in at.run(sys.executable, "-c", CONNECT, path).stderr
+            assert "FileNotFoundError" in at.run(sys.executable, "-c", CONNECT, path).stderr
         said = at.sh("cat /etc/resolv.conf /run/systemd/resolve/stub-resolv.conf; cat /etc/nsswitch.conf")
         assert said == "nameserver 10.7.0.2\n" * 2 + "hosts: files dns\n"
         assert "127.0.0.53" in at.machine.run("cat", "/etc/resolv.conf").stdout
         daemon.communicate()
+
+
+def test_a_daemon_that_starts_again_or_later_stays_out_of_reach_and_so_do_new_servers_of_its() -> None:
+    with desk(more="DNS = 10.7.0.2\n") as at:
+        stub = "/run/systemd/resolve/stub-resolv.conf"
+        furnish(at, stub)
+        paths = ["/run/nscd/socket", "/run/systemd/resolve/io.systemd.Resolve"]
+        before = at.machine.popen(sys.executable, "-uc", DAEMON, paths[0], stdout=-1, stdin=-1, text=True)
+        assert before.stdout is not None
+        assert before.stdout.readline() == "ready\n"
+        look = f'echo ready; read x; {sys.executable} -c "$0" {paths[0]}; {sys.executable} -c "$0" {paths[1]}'
+        process = at.start("sh", "-c", f"{look}; cat /etc/resolv.conf {stub}", CONNECT)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        before.communicate()
+        at.machine.run("rm", paths[0])
+        after = at.machine.popen(sys.executable, "-uc", DAEMON, *paths, stdout=-1, stdin=-1, text=True)
+        assert after.stdout is not None
+        assert after.stdout.readline() == "ready\n"
+        at.machine.run("sh", "-ec", f"echo nameserver 127.0.0.54 > {stub}.new; mv {stub}.new {stub}")
+        at.machine.python(CONNECT, *paths)
+        said, errors = process.communicate("\n", timeout=20)
+        assert errors.count("FileNotFoundError") == 2
+        assert said == "nameserver 10.7.0.2\n" * 2
+        after.communicate()
+
+
+def test_a_copy_of_the_hosts_servers_is_where_the_daemon_has_them_and_in_the_file_that_leads_there() -> None:
+    with desk() as at:
+        furnish(at, "/run/systemd/resolve/stub-resolv.conf")
+        at.machine.run("ln", "-s", "stub-resolv.conf", "/run/systemd/resolve/resolv.conf")
+        said = at.sh("cat /etc/resolv.conf; ls /run/systemd/resolve; ls /run/nscd")
+        assert said == "nameserver 127.0.0.53\nresolv.conf\nstub-resolv.conf\n"
+        at.write(more="DNS = 10.7.0.2\n")
+        assert at.sh("cat /etc/resolv.conf /run/systemd/resolve/*") == "nameserver 10.7.0.2\n" * 3
 
 
 def test_a_link_that_leads_nowhere_is_told_if_there_are_servers_to_be_written() -> None:

@@ -1,7 +1,10 @@
 """Names inside: servers of the tunnel's in ``/etc/resolv.conf``, and no way to the host's own resolver.
 
 What resolves names on the host does so outside of the tunnel, and a Unix socket leads to it from any network
-namespace. So the C library is told to ask servers only, and sockets of the usual daemons are covered.
+namespace. So the C library is told to ask servers only, and the folders of the usual daemons are covered. Not
+their sockets alone: whoever removes a file, or renames another over it, takes away what covers it elsewhere,
+as a daemon does that starts again; and one that starts later has none yet. What a program may want of such
+a folder, a ``resolv.conf``, is copied.
 """
 
 from __future__ import annotations
@@ -15,14 +18,17 @@ from wirewright.confine import calls
 from wirewright.confine.errors import ConfineError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 RESOLV_CONF: Final = Path("/etc/resolv.conf")
 NSSWITCH: Final = Path("/etc/nsswitch.conf")
-DAEMONS: Final = (Path("/run/nscd/socket"), Path("/run/systemd/resolve/io.systemd.Resolve"))
+DAEMONS: Final = (Path("/run/nscd"), Path("/var/run/nscd"), Path("/run/systemd/resolve"))
+"""Where name daemons have their sockets; one of the first two is a link to the other, mostly."""
+_COPIED: Final = ("resolv.conf", "stub-resolv.conf")
 
 # Whatever lies there is not needed for a moment; it is there for sure, since the maps of users are.
 _STAGE: Final = Path("/proc")
+_OPTIONS: Final = "mode=0755,size=1m"
 _HOSTS: Final = re.compile(r"^[ \t]*hosts:.*$", re.MULTILINE)
 _OWN: Final = ("files", "myhostname", "dns")
 """Services that ask nobody but the servers."""
@@ -35,19 +41,19 @@ def mount_names(servers: Sequence[str], search: Sequence[str]) -> None:
         covers[_target(RESOLV_CONF)] = resolv_conf(servers, search, _read(RESOLV_CONF))
     if switch := _read(NSSWITCH):
         covers[_target(NSSWITCH)] = nsswitch(switch)
-    calls.mount("tmpfs", str(_STAGE), "tmpfs", options="mode=0755,size=1m")
+    folders = {folder: _contents(folder, covers) for folder in _folders(DAEMONS)}
+    calls.mount("tmpfs", str(_STAGE), "tmpfs", options=_OPTIONS)
     try:
         for number, (target, text) in enumerate(covers.items()):
-            source = _STAGE / str(number)
-            source.write_text(text, errors="surrogateescape")
-            source.chmod(0o644)
-            calls.mount(str(source), str(target), None, calls.MS_BIND)
+            if target.parent not in folders:
+                source = _write(_STAGE / str(number), text)
+                calls.mount(str(source), str(target), None, calls.MS_BIND)
     finally:
         calls.unmount(str(_STAGE))
-    for daemon in DAEMONS:
-        # Most hosts have none of them; one that cannot be reached, the command cannot reach either.
-        with suppress(FileNotFoundError, PermissionError):
-            calls.mount("/dev/null", str(daemon), None, calls.MS_BIND)
+    for folder, contents in folders.items():
+        calls.mount("tmpfs", str(folder), "tmpfs", options=_OPTIONS)
+        for name, text in contents.items():
+            _write(folder / name, text)
 
 
 def resolv_conf(servers: Sequence[str], search: Sequence[str], host: str = "") -> str:
@@ -68,6 +74,32 @@ def nsswitch(text: str) -> str:
         return f"hosts: {' '.join(kept if 'dns' in kept else [*kept, 'dns'])}"
 
     return _HOSTS.sub(replaced, text)
+
+
+def _folders(paths: Iterable[Path]) -> Sequence[Path]:
+    """Give those that are there, each once. One that cannot be reached, the command cannot reach either."""
+    found = []
+    for path in paths:
+        with suppress(OSError):
+            found.append(path.resolve(strict=True))
+    return [path for path in dict.fromkeys(found) if path.is_dir()]
+
+
+def _contents(folder: Path, covers: Mapping[Path, str]) -> dict[str, str]:
+    """Give the files that shall be in a folder: copies, or what covers them."""
+    found = {target.name: text for target, text in covers.items() if target.parent == folder}
+    asked = RESOLV_CONF.resolve()
+    for name in (*_COPIED, *([asked.name] if asked.parent == folder else [])):
+        with suppress(OSError):
+            path = folder.joinpath(name).resolve(strict=True)
+            found.setdefault(name, covers.get(path) or path.read_text(errors="surrogateescape"))
+    return found
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text, errors="surrogateescape")
+    path.chmod(0o644)
+    return path
 
 
 def _target(path: Path) -> Path:
