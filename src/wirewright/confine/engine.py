@@ -6,7 +6,6 @@ CTRL-Z while the tunnel goes on, and what holds keys lets no other process look 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import select
 import signal
@@ -14,7 +13,6 @@ import socket
 import tempfile
 import threading
 import time
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,15 +24,13 @@ from wirewright.confine.plan import make_plan
 from wirewright.confine.queues import TABLES, Queues
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
-    from wirewright.config import Config, Endpoint
+    from wirewright.config.model import Interface
     from wirewright.confine.plan import Plan
     from wirewright.host.device import DeviceChange, SocketAddress
     from wirewright.host.userspace.client import UapiClient
 
-PATIENCE: Final = 60.0
-"""Seconds that the endpoints' names may take to resolve."""
 LOG: Final = "WIREWRIGHT_LOG"
 """The variable that names the log's level: ``LOG_LEVEL``, as wirewright-tun has it, may be the command's."""
 _LEVELS: Final = ("error", "verbose")
@@ -50,14 +46,16 @@ def serve(conf: Path, inside: socket.socket, stop: int, fail: Callable[[Exceptio
     from wirewright.config import Config  # noqa: PLC0415
     from wirewright.host.userspace.client import UapiClient  # noqa: PLC0415
     from wirewright.tunnel.system.changes import addition  # noqa: PLC0415
+    from wirewright.tunnel.system.facts import endpoints as find  # noqa: PLC0415
+    from wirewright.tunnel.system.facts import resolve  # noqa: PLC0415
 
     if os.environ.get("WIREWRIGHT_CORE_FILES") != "1":
         calls.refuse_core_files()
     config = Config.from_file(conf)
     if config.interface.private_key is None:
         raise ConfineError(f"{conf}: there is no PrivateKey, by which peers know this tunnel")
-    endpoints = _resolve(config)
-    plan = make_plan(conf, config, endpoints.values())
+    endpoints = find(config, resolve)
+    plan = make_plan(conf, config, _mtu(config.interface, endpoints.values()))
     _leave_terminal()
     tun, *tables = _exchange(inside, plan)
     queue = os.dup(tun)
@@ -118,27 +116,12 @@ def _exchange(inside: socket.socket, plan: Plan) -> list[int]:
     return descriptors
 
 
-def _resolve(config: Config) -> Mapping[Endpoint, SocketAddress]:
-    """Find the addresses of all endpoints, outside of the tunnel."""
-    from wirewright.host.device import SocketAddress  # noqa: PLC0415 - after the fork
+def _mtu(interface: Interface, endpoints: Iterable[SocketAddress]) -> int:
+    from wirewright.host.network import Network  # noqa: PLC0415 - after the fork
+    from wirewright.tunnel.system.mtu import has_ipv6, mtu_of  # noqa: PLC0415
 
-    named = {peer.endpoint for peer in config.peers if peer.endpoint}
-    found = {each: each.host for each in named if not each.is_name}
-    if names := [each for each in named if each.is_name]:
-        found |= asyncio.run(_look_up(names))
-    return {each: SocketAddress(ip_address(host), each.port) for each, host in found.items()}
-
-
-async def _look_up(endpoints: Iterable[Endpoint]) -> dict[Endpoint, str]:
-    from wirewright.tunnel.endpoints import resolve_endpoint  # noqa: PLC0415 - only if there is a name
-
-    loop = asyncio.get_running_loop()
-
-    async def look_up(endpoint: Endpoint) -> tuple[Endpoint, str]:
-        host, _ = await resolve_endpoint(loop, (endpoint.host, endpoint.port), PATIENCE)
-        return endpoint, host
-
-    return dict(await asyncio.gather(*map(look_up, endpoints)))
+    with Network() as network:
+        return mtu_of(network, endpoints, ipv6=has_ipv6(interface))
 
 
 def _leave_terminal() -> None:

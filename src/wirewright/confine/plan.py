@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_interface, ip_network
 from pathlib import Path
@@ -17,24 +15,10 @@ if TYPE_CHECKING:
 
     from wirewright.config import Config, Peer
     from wirewright.config.values import IPInterface, IPNetwork
-    from wirewright.host.device import SocketAddress
 
-DEFAULT_MTU: Final = 1420
-"""Fits 1,500 bytes also over IPv6."""
-_OVERHEAD: Final = 80
-"""IPv6, UDP, and a data message's header and tag."""
-LEAST_IPV6_MTU: Final = 1280
-"""RFC 8200, section 5."""
-_LARGEST_MTU: Final = 65_535
 FALLBACK_NAME: Final = "tunnel"
-
-_NAME: Final = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}", re.ASCII)
 # Of the kernel's own, or of its sysctls'.
 _TAKEN: Final = frozenset({"lo", "all", "default", ".", ".."})
-
-# linux/in.h, linux/in6.h
-_IP_MTU: Final = 14
-_IPV6_MTU: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +58,17 @@ class Plan:
         )
 
 
-def make_plan(conf: Path, config: Config, endpoints: Iterable[SocketAddress]) -> Plan:
-    """Plan the interface of a configuration, whose peers are reached at these addresses."""
+def make_plan(conf: Path, config: Config, mtu: int) -> Plan:
+    """Plan the interface of a configuration; it has this MTU unless it says something else."""
+    from wirewright.tunnel.system.mtu import LEAST  # noqa: PLC0415 - after the fork
+
     interface = config.interface
     if not interface.addresses:
         raise ConfineError(f"{conf}: there is no Address, without which nothing can be sent")
     versions = {address.version for address in interface.addresses}
-    mtu = interface.mtu or _mtu(endpoints)
-    if 6 in versions and mtu < LEAST_IPV6_MTU:
-        raise ConfineError(f"{conf}: an MTU of {mtu} is too little for IPv6, which takes {LEAST_IPV6_MTU}")
+    mtu = interface.mtu or mtu
+    if 6 in versions and mtu < LEAST:
+        raise ConfineError(f"{conf}: an MTU of {mtu} is too little for IPv6, which takes {LEAST}")
     return Plan(
         interface_name(conf),
         mtu,
@@ -95,8 +81,10 @@ def make_plan(conf: Path, config: Config, endpoints: Iterable[SocketAddress]) ->
 
 def interface_name(conf: Path) -> str:
     """Name an interface as its file, as ``wg-quick`` does; a file may have a name that no interface can."""
+    from wirewright.tunnel.system.files import NAME  # noqa: PLC0415 - after the fork
+
     name = conf.stem
-    return name if _NAME.fullmatch(name) and name not in _TAKEN else FALLBACK_NAME
+    return name if NAME.fullmatch(name) and name not in _TAKEN else FALLBACK_NAME
 
 
 def _routes(peers: Iterable[Peer], versions: Collection[int]) -> Iterable[IPNetwork]:
@@ -107,25 +95,3 @@ def _routes(peers: Iterable[Peer], versions: Collection[int]) -> Iterable[IPNetw
     networks = [network for peer in peers for network in peer.allowed_ips if network.version in versions]
     yield from collapse_addresses([each for each in networks if isinstance(each, IPv4Network)])
     yield from collapse_addresses([each for each in networks if isinstance(each, IPv6Network)])
-
-
-def _mtu(endpoints: Iterable[SocketAddress]) -> int:
-    """Give what fits the narrowest first link to an endpoint."""
-    outer = [mtu for endpoint in endpoints if (mtu := _outer_mtu(endpoint)) is not None]
-    if not outer:
-        return DEFAULT_MTU
-    return min(max(min(outer) - _OVERHEAD, LEAST_IPV6_MTU), _LARGEST_MTU - _OVERHEAD)
-
-
-def _outer_mtu(endpoint: SocketAddress) -> int | None:
-    """Ask the system for the MTU of the way to an address; nothing is sent."""
-    is_ipv4 = endpoint.address.version == 4
-    family = socket.AF_INET if is_ipv4 else socket.AF_INET6
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as sock:
-            sock.connect((str(endpoint.address), endpoint.port))
-            if is_ipv4:
-                return sock.getsockopt(socket.IPPROTO_IP, _IP_MTU)
-            return sock.getsockopt(socket.IPPROTO_IPV6, _IPV6_MTU)
-    except OSError:
-        return None

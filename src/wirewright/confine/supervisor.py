@@ -261,14 +261,10 @@ def _explained(error: BaseException) -> ConfineError | None:
         return None
     if isinstance(error, ConfineError):
         return error
-    if isinstance(error, OSError):
-        text = error.strerror or str(error)
-        return ConfineError(f"{error.filename}: {text}" if error.filename else text)
     from wirewright.config import ConfigError  # noqa: PLC0415 - only if something went wrong
+    from wirewright.host.errors import words  # noqa: PLC0415
 
-    if isinstance(error, ConfigError):
-        return ConfineError(str(error))
-    return ConfineError(f"unexpected {type(error).__name__}: {error}")
+    return ConfineError(str(error) if isinstance(error, ConfigError) else words(error))
 
 
 def _lost(state: int, *, begun: bool) -> ConfineError:

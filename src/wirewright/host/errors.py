@@ -1,7 +1,7 @@
 """Errors of the system in words."""
 
 
-def words(error: Exception) -> str:
+def words(error: BaseException) -> str:
     """Put an error into words for a person: of what it is, if it tells, and what was wrong."""
     if not isinstance(error, OSError):
         return f"unexpected {type(error).__name__}: {error}"

@@ -9,20 +9,16 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from wirewright.host.device import SocketAddress
-from wirewright.host.network import RT_TABLE_MAIN
 from wirewright.tunnel.system.errors import InterfaceError
+from wirewright.tunnel.system.mtu import has_ipv6, mtu_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from wirewright.config import Config
     from wirewright.config.values import Endpoint
-    from wirewright.host.network import Network, Route
     from wirewright.tunnel.system.host import Host
 
-DEFAULT_OUTER_MTU: Final = 1500
-OVERHEAD: Final = 80
-"""Bytes around an inner packet over IPv6, the wider of the two families."""
 RESOLUTIONS: Final = 15
 """How often the name of an endpoint is asked for, where it may be known later; as `wg` does."""
 
@@ -32,8 +28,8 @@ class Facts:
     """What a plan depends on."""
 
     endpoints: Mapping[Endpoint, SocketAddress]
-    outer_mtu: int
-    """Bytes of a packet that the way to the peers carries."""
+    mtu: int
+    """Bytes of the longest packet inside, unless the file says something else."""
     table: int | None
     """Where the default route of a full tunnel goes, and the mark of its datagrams; None for another."""
 
@@ -42,7 +38,7 @@ def gather(config: Config, host: Host, resolve: Callable[[Endpoint], SocketAddre
     """Look, and claim a table if one is needed. Raises OSError and InterfaceError."""
     found = endpoints(config, resolve)
     table = host.claim_table(config.interface.fwmark) if is_full(config) else None
-    return Facts(found, _outer_mtu(host.network, found.values()), table)
+    return Facts(found, mtu_of(host.network, found.values(), ipv6=has_ipv6(config.interface)), table)
 
 
 def endpoints(
@@ -81,15 +77,3 @@ def resolve(endpoint: Endpoint, *, pause: float = 1.0) -> SocketAddress:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _outer_mtu(network: Network, endpoints: Iterable[SocketAddress]) -> int:
-    """Give the largest MTU on the way to a peer, or that of the default route: as ``wg-quick`` reckons."""
-    mtus = {link.index: link.mtu for link in network.links()}
-
-    def of(route: Route | None) -> int:
-        return 0 if route is None else route.mtu or mtus.get(route.link, 0)
-
-    ways = [of(network.route_to(endpoint.address)) for endpoint in endpoints]
-    if not any(ways):
-        main = network.routes(4, table=RT_TABLE_MAIN) + network.routes(6, table=RT_TABLE_MAIN)
-        ways = [of(route) for route in main if route.is_way and not route.network.prefixlen]
-    return max(ways, default=0) or DEFAULT_OUTER_MTU

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from wirewright.host.network import RT_TABLE_MAIN, Route, Rule
 from wirewright.tunnel.system import steps
 from wirewright.tunnel.system.changes import whole
-from wirewright.tunnel.system.facts import OVERHEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from wirewright.tunnel.system.facts import Facts
     from wirewright.tunnel.system.plan import Step
 
-# RFC 791 section 3.2, RFC 8200 section 5
-SMALLEST_MTU = {4: 68, 6: 1280}
-
 
 def plan(
     name: str,
@@ -41,27 +37,17 @@ def plan(
     """Give the steps; `resolver` is that of the host, where the configuration names servers."""
     interface = config.interface
     mark = interface.fwmark or facts.table
-    mtu = interface.mtu or _mtu(interface, facts.outer_mtu)
     row: list[Step] = [
         *hooks(name, interface.pre_up),
         steps.Create(name, engine),
         steps.Configure(name, replace(whole(config, facts.endpoints), fwmark=mark or interface.fwmark or 0)),
         *(steps.AddAddress(name, address) for address in interface.addresses),
-        steps.BringUp(name, mtu),
+        steps.BringUp(name, interface.mtu or facts.mtu),
     ]
     if interface.dns_servers and resolver is not None:
         row.append(steps.SetResolver(name, resolver, interface.dns_servers, interface.search_domains))
     row += _routes(name, config, mark)
     return [*row, *hooks(name, interface.post_up)]
-
-
-def _mtu(interface: Interface, outer: int) -> int:
-    """Give the MTU for a way that carries packets of so many bytes.
-
-    With less than IPv6 takes, the kernel would have none on the interface; rather are datagrams fragmented.
-    """
-    versions = {address.version for address in interface.addresses}
-    return max(outer - OVERHEAD, SMALLEST_MTU[6 if 6 in versions else 4])
 
 
 def hooks(name: str, commands: tuple[Hook, ...]) -> list[Step]:
