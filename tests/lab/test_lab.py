@@ -53,6 +53,18 @@ def test_hosts_have_their_addresses_and_mtu_and_reach_each_other() -> None:
         assert {"192.0.2.1", "fd00::1"} <= {address["local"] for address in link["addr_info"]}
 
 
+def test_what_was_started_in_a_host_is_ended_with_it_whoever_failed_to() -> None:
+    with Lab(cable()) as lab:
+        pipe = subprocess.PIPE
+        process = lab["a"].popen("cat", stdin=pipe, stdout=pipe, stderr=pipe)
+        ended = lab["a"].popen("true", stdout=pipe)
+        assert ended.wait(20) == 0
+    assert process.returncode == -signal.SIGKILL
+    for stream in (process.stdin, process.stdout, process.stderr, ended.stdout):
+        assert stream is not None
+        assert stream.closed
+
+
 def test_hosts_do_not_see_each_other_s_processes_or_sockets() -> None:
     with Lab(cable()) as lab:
         sleeper = lab["a"].popen("sleep", "1000")

@@ -50,6 +50,7 @@ class Machine:
     def __init__(self, name: str) -> None:
         """Start it, without any interface but loopback."""
         self.name = name
+        self._started: list[subprocess.Popen[Any]] = []
         # A process that ends in there is reaped by nobody: the kernel does it if SIGCHLD is ignored.
         holder = ["env", "--ignore-signal=CHLD", "cat"]
         namespaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -94,6 +95,9 @@ class Machine:
         # Not only by the end of its input: another child of ours may have inherited the pipe.
         self._holder.kill()
         self._holder.wait()
+        # Whoever started them may have failed before their end.
+        while self._started:
+            _end(self._started.pop())
 
     @property
     def holder(self) -> int:
@@ -144,10 +148,13 @@ class Machine:
     ) -> "subprocess.Popen[Any]":
         """Start a command; the options are those of `subprocess.Popen`.
 
-        A signal that is sent to it kills it. For another signal, find it among `processes`.
+        A signal that is sent to it kills it. For another signal, find it among `processes`. When the host is
+        closed, it is ended and its pipes are closed.
         """
         environment = {**os.environ, **(env or {})}
-        return subprocess.Popen(entering(self.holder, command), env=environment, **options)  # noqa: S603
+        process = subprocess.Popen(entering(self.holder, command), env=environment, **options)  # noqa: S603
+        self._started = [*(each for each in self._started if not _is_over(each)), process]
+        return process
 
     def python(
         self,
@@ -203,6 +210,23 @@ def entering(holder: int, command: tuple[str, ...] | list[str]) -> list[str]:
     ]
     # Between us and the command stands nsenter: when that is killed, the command must not go on.
     return [*enter, "setpriv", "--pdeathsig", "KILL", *command]
+
+
+def _end(process: "subprocess.Popen[Any]") -> None:
+    process.kill()
+    process.wait()
+    for pipe in _pipes(process):
+        # What was written and not flushed goes to nobody.
+        with contextlib.suppress(OSError):
+            pipe.close()
+
+
+def _is_over(process: "subprocess.Popen[Any]") -> bool:
+    return process.returncode is not None and all(pipe.closed for pipe in _pipes(process))
+
+
+def _pipes(process: "subprocess.Popen[Any]") -> list[IO[Any]]:
+    return [pipe for pipe in (process.stdin, process.stdout, process.stderr) if pipe is not None]
 
 
 def _namespace(link: Path) -> str | None:
