@@ -194,9 +194,12 @@ def test_silence_is_no_counter() -> None:
         assert client.counters() == {"dropped_here": 3}
 
 
-def test_what_waits_for_sessions_is_told_and_is_no_counter() -> None:
+def test_what_waits_for_sessions_is_told() -> None:
     with engine(b"dropped_here=3\nstaged_bytes=70\nerrno=0\n\n") as client:
         assert client.staged_bytes() == 70
+
+
+def test_what_goes_up_and_down_is_no_counter() -> None:
     with engine(b"dropped_here=3\nstaged_bytes=70\nerrno=0\n\n") as client:
         assert client.counters() == {"dropped_here": 3}
 

@@ -23,7 +23,7 @@ DEFAULT_OUTER: Final = 1500
 OVERHEAD: Final = 80
 """IPv6, UDP, and a data message's header and tag; over IPv4 it is 20 bytes less."""
 LEAST: Final = {4: 68, 6: 1280}
-"""Of RFC 791, section 3.2, and RFC 8200, section 5: with less the kernel has no IPv6 on an interface; rather are
+"""RFC 791, section 3.2, and RFC 8200, section 5: with less the kernel has no IPv6 on an interface; rather are
 datagrams sent in fragments."""
 LARGEST: Final = 65_535 - OVERHEAD
 """A datagram has no more; the loopback interface says 65,536."""
@@ -35,7 +35,7 @@ def has_ipv6(interface: Interface) -> bool:
 
 
 def mtu_of(network: Network, endpoints: Iterable[SocketAddress], *, ipv6: bool) -> int:
-    """Give the MTU, in bytes, of an interface whose peers are at these addresses, and in which there is IPv6 or not.
+    """Give the MTU, in bytes, of an interface whose peers are at these addresses.
 
     Without any, or if they are out of reach, it goes by the default routes. Raises OSError.
     """
