@@ -58,13 +58,14 @@ def lingering(monkeypatch: pytest.MonkeyPatch, *, then: int | None) -> tuple[byt
         is_over = True
         return SimpleNamespace(si_signo=signal.SIGCHLD)
 
-    monkeypatch.setattr(signal, "sigtimedwait", sigtimedwait)
-    monkeypatch.setattr(os, "waitpid", lambda *_: (77, 0) if is_over else (0, 0))
-    monkeypatch.setattr(os, "write", lambda _, word: told.append(word))
     session: Any = object.__new__(supervisor._Session)
     session._engine, session._stop = 77, 5
     session._engine_says = SimpleNamespace(error=lambda: None)
-    session._linger(lambda _: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "sigtimedwait", sigtimedwait)
+        patch.setattr(os, "waitpid", lambda *_: (77, 0) if is_over else (0, 0))
+        patch.setattr(os, "write", lambda _, word: told.append(word))
+        session._linger(lambda _: None)
     return b"".join(told), session._engine is None
 
 

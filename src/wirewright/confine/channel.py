@@ -42,9 +42,13 @@ class Complaint:
         return self._is_over
 
     def error(self) -> ConfineError | None:
-        """Give what a child said that ended; None if it said nothing."""
+        """Give what a child said that ended, and said first; None if it said nothing."""
         self._look()
-        return ConfineError(*json.loads(self._said)) if self._said else None
+        if not self._said:
+            return None
+        # Two of its threads may have failed at once.
+        said, _ = json.JSONDecoder().raw_decode(self._said.decode())
+        return ConfineError(*said)
 
     def _look(self) -> None:
         with suppress(BlockingIOError):
