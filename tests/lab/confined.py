@@ -79,11 +79,17 @@ class Desk:
         settings: dict[str, Any] = {"stdin": pipe, "stdout": pipe, "stderr": pipe, "text": True, **options}
         return self.machine.popen(*self.words(*command), **settings)
 
+    def first(self) -> int:
+        """Give the process of ``ww`` itself of the one run that goes on."""
+        ours = {pid for pid in self.machine.processes() if is_ww(pid)}
+        (ww,) = (pid for pid in ours if status(pid, "PPid") not in ours)
+        return ww
+
     def tree(self) -> tuple[int, int, int]:
         """Give the processes of the one run that goes on: of ``ww``, of the engine and of the command."""
         parents = {pid: status(pid, "PPid") for pid in self.machine.processes()}
         ours = {pid for pid in parents if is_ww(pid)}
-        (ww,) = (pid for pid in ours if parents[pid] not in ours)
+        ww = self.first()
         (engine,) = (pid for pid in ours if parents[pid] == ww)
         (command,) = (pid for pid, parent in parents.items() if parent == ww and pid not in ours)
         return ww, engine, command

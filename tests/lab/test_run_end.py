@@ -100,7 +100,7 @@ def test_a_signal_ends_the_wait_at_once_and_the_status_stays_the_commands(number
         assert process.stdout.readline().endswith(f" {SIZE}\n")
         until(lambda: len(at.machine.processes()) == 2, "the command has ended")
         # It takes more than 20 s to send all of it: without the signal it would not end in time.
-        os.kill(min(at.machine.processes()), number)
+        os.kill(at.first(), number)
         assert process.wait(10) == 4
         assert process.communicate() == ("", "")
         assert at.machine.processes() == []
