@@ -21,6 +21,7 @@ need strace strace
 need qemu-system-x86_64 qemu-system-x86
 need busybox busybox-static
 need dbus-daemon dbus-daemon
+need systemd-analyze systemd
 [ -x /usr/lib/qemu/virtiofsd ] || [ -x /usr/libexec/virtiofsd ] || missing="$missing virtiofsd"
 
 # Not installed, since they take /etc/resolv.conf over, but unpacked for hosts of the lab.
@@ -30,7 +31,13 @@ for package in openresolv resolvconf systemd-resolved libsystemd-shared; do
     [ -e "$unpacked/$package" ] || absent="$absent $package"
 done
 
-[ -n "$missing$absent" ] || exit 0
+# Not installed, since they would run as services of this machine.
+servers=
+for package in postgresql redis-server; do
+    [ -e "$unpacked/$package" ] || servers="$servers $package"
+done
+
+[ -n "$missing$absent$servers" ] || exit 0
 root=
 [ "$(id -u)" = 0 ] || root="sudo -n"
 $root apt-get -q update >/dev/null
@@ -41,15 +48,32 @@ if [ -n "$missing" ]; then
     # shellcheck disable=SC2086 # a list of names
     $root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $missing >/dev/null
 fi
-if [ -n "$absent" ]; then
-    echo "unpacking:$absent"
-    mkdir -p "$unpacked"
-    scratch=$(mktemp -d)
-    trap 'rm -rf "$scratch"' EXIT
-    # shellcheck disable=SC2086 # a list of names
-    (cd "$scratch" && apt-get -qq -o APT::Sandbox::User=root download $absent)
-    for package in $absent; do
-        dpkg-deb -x "$scratch/${package}"_*.deb "$scratch/$package"
-        mv "$scratch/$package" "$unpacked/"
+# Fetches packages, and lays their files into a folder, which is there as a whole or not at all.
+unpack() {
+    name=$1
+    shift
+    echo "unpacking: $name"
+    mkdir -p "$unpacked" "$scratch/$name/packages"
+    (cd "$scratch/$name/packages" && apt-get -qq -o APT::Sandbox::User=root download "$@")
+    for package in "$scratch/$name/packages"/*.deb; do
+        dpkg-deb -x "$package" "$scratch/$name/files"
     done
-fi
+    mv "$scratch/$name/files" "$unpacked/$name"
+}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+for package in $absent; do
+    unpack "$package" "$package"
+done
+for package in $servers; do
+    case $package in
+    postgresql) wanted=$(apt-cache depends postgresql | sed -n 's/^ *Depends: \(postgresql-[0-9]*\)$/\1/p') ;;
+    redis-server) wanted="redis-server redis-tools" ;;
+    esac
+    # With the libraries that this machine lacks; the one that compiles queries is large, and done without.
+    # shellcheck disable=SC2086 # a list of names
+    found=$(apt-get -s install --reinstall --no-install-recommends $wanted |
+        awk '$1 == "Inst" && $2 ~ /^(lib|postgresql-[0-9]|redis-)/ && $2 !~ /^libllvm/ { print $2 }')
+    # shellcheck disable=SC2086 # a list of names
+    unpack "$package" $found
+done

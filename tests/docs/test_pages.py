@@ -19,9 +19,10 @@ from wirewright import BlockingTunnel, Tunnel
 
 DOCS = ROOT / "docs"
 PAGES = sorted({*ROOT.glob("*.md"), *DOCS.glob("**/*.md")})
-WITH_PYTHON = [page for page in PAGES if any(code_blocks(page, "python"))]
-# Where they would change this machine's network: tests/lab/test_system_page.py runs them.
-IN_A_LAB = {DOCS / "system.md"}
+# Where they would change this machine's network, or need servers of others: tests/lab/test_system_page.py and
+# tests/lab/test_databases.py run them.
+IN_A_LAB = {DOCS / "system.md", DOCS / "databases.md"}
+WITH_PYTHON = [page for page in PAGES if page not in IN_A_LAB and any(code_blocks(page, "python"))]
 PROGRAMS = Path(sys.executable).parent
 
 
