@@ -1,38 +1,22 @@
-"""Debian's PostgreSQL and Redis in a host of a lab, and a server of names that knows where they are."""
+"""Debian's PostgreSQL and Redis in a host of a lab."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.lab.nodes import until
-from tests.lab.resolvers import unpacked
+from tests.lab.resolvers import start, unpacked
 
 if TYPE_CHECKING:
     from wirewright.lab import Machine
 
 PASSWORD = "correct-horse"
-# PostgreSQL does not run as root. In a user namespace root is another whom the system knows (daemon), and owns
-# the same files.
+# PostgreSQL does not run as root. In a user namespace root is another whom the system knows, and who owns the
+# same files.
 NOT_ROOT = ("unshare", "--user", "--map-user=1", "--map-group=1")
-NAMES = """
-import socket, sys
-import dns.message, dns.rrset
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-    sock.bind((sys.argv[1], 53))
-    while True:
-        query, source = sock.recvfrom(4096)
-        asked = dns.message.from_wire(query)
-        response = dns.message.make_response(asked)
-        (question,) = asked.question
-        known = question.name.to_text() in ("db.example.", "cache.example.", "nobody.example.")
-        if known and question.rdtype == 1:
-            response.answer.append(dns.rrset.from_text(question.name, 60, "IN", "A", sys.argv[1]))
-        sock.sendto(response.to_wire(), source)
-"""
 
 
 def postgresql(machine: Machine, address: str, folder: Path) -> subprocess.Popen[str]:
@@ -78,22 +62,6 @@ def redis(machine: Machine, address: str, folder: Path) -> subprocess.Popen[str]
     process = start(machine, log, program, *words, env={"LD_LIBRARY_PATH": libraries(files)})
     until(lambda: "Ready to accept connections" in log.read_text(), f"it serves: {log}", 50)
     return process
-
-
-def names(machine: Machine, address: str, folder: Path) -> subprocess.Popen[str]:
-    """Say where `db` and `cache` are, in the domain `example`."""
-    process = start(machine, folder / "names.log", sys.executable, "-c", NAMES, address)
-    bound = ("sh", "-c", f"ss -lunH src {address}:53 | grep -q .")
-    until(lambda: machine.run(*bound, check=False).returncode == 0, "names are served")
-    return process
-
-
-def start(
-    machine: Machine, log: Path, *words: str, env: dict[str, str] | None = None
-) -> subprocess.Popen[str]:
-    """Start something that goes on until the host ends."""
-    with log.open("w") as writing:
-        return machine.popen(*words, env=env or {}, stdout=writing, stderr=writing, text=True)
 
 
 def libraries(files: Path) -> str:

@@ -12,8 +12,9 @@ import pytest
 from tests.conftest import ROOT
 from tests.house.text import code_blocks
 from tests.lab.confined import WITHOUT_PRIVILEGES, Desk, desk, owned
-from tests.lab.databases import PASSWORD, names, postgresql, redis
+from tests.lab.databases import PASSWORD, postgresql, redis
 from tests.lab.drivers import WHAT
+from tests.lab.resolvers import names
 
 pytestmark = pytest.mark.timeout(240)
 

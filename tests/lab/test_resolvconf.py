@@ -14,7 +14,7 @@ import pytest
 
 from tests.interop.relay import until
 from tests.lab.nodes import INNER, OURS, Node, cable, peer_section
-from tests.lab.resolvers import install, read, write
+from tests.lab.resolvers import BEFORE, RECORDS, debian, openresolv, read
 from wirewright.host.resolver import resolvconf
 from wirewright.host.resolver.resolvconf import Resolvconf
 from wirewright.lab import Lab, Machine
@@ -29,8 +29,6 @@ assert resolver.name == "resolvconf"
 """
 SET = CHOSEN + "resolver.set('world', 7, [ip_address('9.9.9.9'), ip_address('2620:fe::fe')], ['example.com'])"
 UNSET = CHOSEN + "resolver.unset('world', 7)"
-BEFORE = "# by hand\nsearch home.example\nnameserver 192.0.2.53\n"
-RECORDS = "cd /run/resolvconf && find . -type f ! -name '*lock*' | sort | xargs -d '\\n' grep -H ''"
 
 FAKE = """#!/bin/sh
 cd "$(dirname "$0")"
@@ -38,18 +36,6 @@ echo "$@" >> calls
 cat >> calls
 {then}
 """
-
-
-def openresolv(machine: Machine) -> None:
-    install(machine, "openresolv")
-    write(machine, "/etc/resolv.conf", BEFORE)
-
-
-def debian(machine: Machine) -> None:
-    install(machine, "resolvconf")
-    machine.run("sh", "-c", "rm /etc/resolv.conf && ln -s /run/resolvconf/resolv.conf /etc/resolv.conf")
-    machine.run("mkdir", "-p", "/run/resolvconf/interface")
-    machine.run("resolvconf", "--enable-updates")
 
 
 def fake(folder: Path, then: str = "") -> Resolvconf:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from tests.interop.relay import until
-from tests.lab.bus import CONFIGURATION
 from tests.lab.nodes import cable
-from tests.lab.resolvers import install, read, write
+from tests.lab.resolvers import systemd_resolved
 from wirewright.lab import Lab, Machine
 
-USER = "systemd-resolve"
 ACT = """
 import socket, sys
 from ipaddress import ip_address
@@ -30,24 +28,12 @@ BAD = ACT.replace("example.com", "bad..name")
 
 
 def resolved(machine: Machine) -> None:
-    """Start it with an interface that it may be told of."""
-    install(machine, "systemd-resolved", "libsystemd-shared")
-    for path, line in (("/etc/passwd", f"{USER}:x:997:997::/:/bin/false"), ("/etc/group", f"{USER}:x:997:")):
-        others = [each for each in read(machine, path).splitlines() if not each.startswith(USER)]
-        write(machine, path, "\n".join([*others, line, ""]))
-    write(machine, "/etc/resolv.conf", "nameserver 192.0.2.2\n")
-    machine.run("mkdir", "-p", "/run/dbus", "/run/systemd/resolve")
-    machine.run("chown", f"{USER}:{USER}", "/run/systemd/resolve")
-    write(machine, "/run/bus.conf", CONFIGURATION.format(path="/run/dbus/system_bus_socket"))
-    machine.run("dbus-daemon", "--config-file=/run/bus.conf", "--fork")
+    """Start it beside an interface that it may be told of."""
     machine.run("ip", "tuntap", "add", "wg0", "mode", "tun")
     machine.run("ip", "link", "set", "wg0", "up")
     machine.run("ip", "address", "add", "10.7.0.1/24", "dev", "wg0")
-    machine.run("sh", "-c", "/lib/systemd/systemd-resolved >/dev/null 2>&1 &")
-    stub = "/run/systemd/resolve/stub-resolv.conf"
-    until(lambda: machine.run("test", "-s", stub, check=False).returncode == 0, "it has written its file")
+    systemd_resolved(machine)
     until(lambda: "Link" in status(machine, check=False), "it answers")
-    machine.run("ln", "-sf", stub, "/etc/resolv.conf")
 
 
 def status(machine: Machine, *, check: bool = True) -> str:
