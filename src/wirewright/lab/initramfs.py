@@ -17,9 +17,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# What WireGuard, the virtual network card and a shared folder need; their dependencies are looked up.
+# What WireGuard, a full tunnel's guard, the virtual network card and a shared folder need; their dependencies
+# are looked up.
 CIPHERS = ("chacha-x86_64", "poly1305-x86_64", "curve25519-x86_64")
-MODULES = ("virtio_pci", "virtio_net", "virtiofs", "wireguard", *CIPHERS)
+FIREWALL = ("nf_tables", "nft_ct", "nft_fib_ipv4", "nft_fib_ipv6")
+MODULES = ("virtio_pci", "virtio_net", "virtiofs", "wireguard", *CIPHERS, *FIREWALL)
 PROGRAMS = ("wg", "ip")
 
 # Commands come and answers go over the second serial port; the first one is the kernel's.
