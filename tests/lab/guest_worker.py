@@ -1,4 +1,4 @@
-"""Runs in the guest, over the shared folder: calls functions of a module as a pipe tells it to.
+"""Runs in the guest, over the shared folder: calls functions as a pipe tells it to.
 
 Python and its imports take seconds in an emulated machine, so that one process is asked everything.
 """
@@ -12,14 +12,13 @@ import traceback
 from pathlib import Path
 
 
-def main(module: str, orders: str, answers: str) -> None:
-    """Take orders, one a line: the name of a function and its arguments, as JSON."""
-    functions = vars(importlib.import_module(module))
+def main(orders: str, answers: str) -> None:
+    """Take orders, one a line: a module, the name of a function and its arguments, as JSON."""
     while True:
         for line in Path(orders).read_text().splitlines():
-            name, *arguments = json.loads(line)
+            module, name, *arguments = json.loads(line)
             try:
-                answer = {"value": functions[name](*arguments)}
+                answer = {"value": vars(importlib.import_module(module))[name](*arguments)}
             except Exception:
                 answer = {"failure": traceback.format_exc()}
             Path(answers).write_text(json.dumps(answer))

@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.lab import kernel_engine
+from tests.lab import kernel_commands, kernel_engine
 from tests.lab.kernel import lab_with_guest
 
 if TYPE_CHECKING:
     from wirewright.lab.guest import Guest
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 
-TESTS = [name for name in vars(kernel_engine) if name.startswith("test_")]
 ORDERS, ANSWERS = "/run/orders", "/run/answers"
 
 
@@ -30,13 +29,13 @@ class Worker:
     def __init__(self, guest: Guest) -> None:
         self.guest = guest
         guest.run(f"mkfifo /share{ORDERS} /share{ANSWERS}")
-        module = (sys.executable, "-m", "tests.lab.guest_worker", kernel_engine.__name__, ORDERS, ANSWERS)
+        module = (sys.executable, "-m", "tests.lab.guest_worker", ORDERS, ANSWERS)
         command = shlex.join(("chroot", "/share", "env", f"PYTHONPATH={ROOT}", *module))
         guest.run(f"{command} >/share/run/said 2>&1 &")
 
-    def call(self, name: str, *arguments: object, seconds: float = 120) -> Any:
-        """Let it call a function; raise what it raises."""
-        order = shlex.quote(json.dumps([name, *arguments]))
+    def call(self, function: Callable[..., object], *arguments: object, seconds: float = 240) -> Any:
+        """Let it call a function of a module; raise what it raises."""
+        order = shlex.quote(json.dumps([function.__module__, function.__name__, *arguments]))
         said = self.guest.run(f"echo {order} >/share{ORDERS}; cat /share{ANSWERS}", seconds)
         answer = json.loads(said)
         assert "failure" not in answer, answer["failure"]
@@ -49,9 +48,23 @@ def worker() -> Iterator[Worker]:
         yield Worker(guest)
 
 
-@pytest.mark.parametrize("name", TESTS)
-def test_the_engine_of_the_kernel(worker: Worker, name: str) -> None:
-    worker.call(name)
+def tests_of(module: object) -> list[Any]:
+    return [pytest.param(each, id=name) for name, each in vars(module).items() if name.startswith("test_")]
+
+
+@pytest.mark.parametrize("function", tests_of(kernel_engine))
+def test_the_engine_of_the_kernel(worker: Worker, function: Callable[[], None]) -> None:
+    worker.call(function)
+
+
+@pytest.mark.parametrize("function", tests_of(kernel_commands))
+def test_the_commands_on_the_kernel_s_engine(worker: Worker, function: Callable[[], None]) -> None:
+    worker.call(function)
+
+
+@pytest.mark.parametrize("networks", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_commands_on_many_allowed_ips_do_what_those_of_wg_do(worker: Worker, networks: int) -> None:
+    worker.call(kernel_commands.many_are_set_up_told_changed_saved_and_taken_down, networks)
 
 
 @pytest.mark.parametrize(
@@ -64,5 +77,5 @@ def test_the_engine_of_the_kernel(worker: Worker, name: str) -> None:
     ],
 )
 def test_we_and_wg_read_what_the_other_wrote(worker: Worker, peers: int, networks: int) -> None:
-    seconds = worker.call("compare_with_wg", peers, networks)
+    seconds = worker.call(kernel_engine.compare_with_wg, peers, networks)
     assert {"we read", "we set"} < seconds.keys()
