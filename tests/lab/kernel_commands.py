@@ -6,6 +6,7 @@ one that has imported everything already, which takes the emulated machine secon
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -21,6 +22,28 @@ from tests.lab.kernel_engine import ENGINE, public, wg
 from tests.lab.rollback import look
 from wirewright.cli import main
 from wirewright.keys import PresharedKey, SecretKey
+
+# What commands import when they run.
+COMMANDS = (
+    "up",
+    "down",
+    "show",
+    "set",
+    "setconf",
+    "addconf",
+    "syncconf",
+    "save",
+    "strip",
+    "system",
+    "output",
+)
+PARTS = (
+    *(f"cli.{name}" for name in COMMANDS),
+    *(f"tunnel.system.{name}" for name in ("columns", "pretty", "showing", "words", "files")),
+    *("config.keyfile", "config.strip", "host.resolver"),
+)
+for part in PARTS:
+    importlib.import_module(f"wirewright.{part}")
 
 NAME = "wgmany"
 PEERS = 4

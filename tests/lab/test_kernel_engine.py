@@ -62,9 +62,11 @@ def test_the_commands_on_the_kernel_s_engine(worker: Worker, function: Callable[
     worker.call(function)
 
 
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("networks", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_commands_on_many_allowed_ips_do_what_those_of_wg_do(worker: Worker, networks: int) -> None:
-    worker.call(kernel_commands.many_are_set_up_told_changed_saved_and_taken_down, networks)
+    many = kernel_commands.many_are_set_up_told_changed_saved_and_taken_down
+    worker.call(many, networks, seconds=1200)
 
 
 @pytest.mark.parametrize(
