@@ -147,7 +147,7 @@ def test_what_has_no_file_is_not_saved_but_taken_down_by_its_name() -> None:
     with Lab(cable()) as lab:
         a = Node(lab["a"], name="wg-nofile").start()
         with pytest.raises(
-            RunError, match=r"no file to be saved into: /etc/wireguard/wg-nofile\.conf"
+            RunError, match=r"ww: wg-nofile has no file to be saved into: /etc/wireguard/wg-nofile\.conf"
         ) as caught:
             ww(lab["a"], "save", "wg-nofile")
         assert "Traceback" not in str(caught.value)
