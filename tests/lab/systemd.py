@@ -33,12 +33,12 @@ export PYTHONPATH=/opt/source:/opt/packages PYTHONDONTWRITEBYTECODE=1 LD_LIBRARY
 exec /opt/python/bin/python3 -m wirewright "$@"
 """
 LAY_OUT = """
-mount -t tmpfs tmpfs /opt
-mkdir /opt/python /opt/packages /opt/source /opt/bin /opt/work
-mount --bind {base} /opt/python
-mount --bind {packages} /opt/packages
-mount --bind {source} /opt/source
-mount -t overlay overlay -o lowerdir=/usr/local/bin,upperdir=/opt/bin,workdir=/opt/work /usr/local/bin
+mkdir -p /run/opt/python /run/opt/packages /run/opt/source /run/bin /run/work
+mount --bind {base} /run/opt/python
+mount --bind {packages} /run/opt/packages
+mount --bind {source} /run/opt/source
+mount --rbind /run/opt /opt
+mount -t overlay overlay -o lowerdir=/usr/local/bin,upperdir=/run/bin,workdir=/run/work /usr/local/bin
 cat > /usr/local/bin/ww
 chmod 755 /usr/local/bin/ww
 mkdir -p /etc/wireguard {units}
@@ -53,7 +53,9 @@ exec unshare --cgroup --pid --mount --uts --ipc --fork --kill-child --mount-proc
 mount -t cgroup2 none /sys/fs/cgroup
 exec env -i container=lab SYSTEMD_UNIT_PATH={units} {systemd} --unit=multi-user.target --log-target=null'
 """
-CLEAR = "mount -t cgroup2 none /mnt && find /mnt/{group} -depth -type d -exec rmdir {{}} +"
+CLEAR = (
+    "mount -t cgroup2 none /mnt; ! [ -d /mnt/{group} ] || find /mnt/{group} -depth -type d -exec rmdir {{}} +"
+)
 
 
 @dataclass
@@ -112,17 +114,19 @@ def systemd(machine: Machine, *, settings: str = "") -> Iterator[Manager]:
     write(machine, f"{UNITS}/{UNIT.name}.d/lab.conf", output + settings)
     group = f"wirewright-{secrets.token_hex(4)}"
     boot = BOOT.format(group=group, units=UNITS, systemd=SYSTEMD)
-    with machine.popen("sh", "-ec", boot):
-        try:
-            until(lambda: bool(firsts(machine)), "it is started", 40)
-            manager = Manager(machine, firsts(machine)[0])
-            until(manager.is_up, "it is up", 40)
-            yield manager
-        finally:
-            # With the first process of a namespace all others end.
-            for pid in firsts(machine):
-                os.kill(pid, signal.SIGKILL)
-    subprocess.run(["unshare", "--mount", "sh", "-ec", CLEAR.format(group=group)], check=True)
+    try:
+        with machine.popen("sh", "-ec", boot):
+            try:
+                until(lambda: bool(firsts(machine)), "it is started", 40)
+                manager = Manager(machine, firsts(machine)[0])
+                until(manager.is_up, "it is up", 40)
+                yield manager
+            finally:
+                # With the first process of a namespace all others end.
+                for pid in firsts(machine):
+                    os.kill(pid, signal.SIGKILL)
+    finally:
+        subprocess.run(["unshare", "--mount", "sh", "-ec", CLEAR.format(group=group)], check=True)
 
 
 def firsts(machine: Machine) -> list[int]:
