@@ -21,6 +21,7 @@ from typing import NamedTuple
 from tests.lab.kernel_engine import ENGINE, public, wg
 from tests.lab.rollback import look
 from wirewright.cli import main
+from wirewright.host.userspace import engine as userspace
 from wirewright.keys import PresharedKey, SecretKey
 
 # What commands import when they run.
@@ -208,6 +209,9 @@ def many_are_set_up_told_changed_saved_and_taken_down(networks: int) -> None:
 
 def test_by_itself_up_takes_the_kernel_s_engine_and_the_program_tells_it() -> None:
     file = file_of("wgauto", f"[Interface]\nPrivateKey = {SecretKey.generate().expose()}\n")
+    # As if this kernel had TUN devices, too: ours could be taken.
+    vars(userspace)["TUN"] = Path("/dev/null")
+    assert userspace.UserspaceEngine().why_absent() is None
     said = ww("up", str(file))
     assert "[#] ip link add wgauto type wireguard\n" in said.err
     program = Path(sys.executable).with_name("ww")
