@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.lab.kernel_engine import ENGINE, public, wg
+from tests.lab.engines import public, wg
+from tests.lab.kernel_engine import ENGINE
 from tests.lab.rollback import look
 from wirewright.cli import main
 from wirewright.host.userspace import engine as userspace

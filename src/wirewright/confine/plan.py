@@ -67,8 +67,8 @@ def make_plan(conf: Path, config: Config, mtu: int) -> Plan:
         raise ConfineError(f"{conf}: there is no Address, without which nothing can be sent")
     versions = {address.version for address in interface.addresses}
     mtu = interface.mtu or mtu
-    if 6 in versions and mtu < LEAST:
-        raise ConfineError(f"{conf}: an MTU of {mtu} is too little for IPv6, which takes {LEAST}")
+    if 6 in versions and mtu < LEAST[6]:
+        raise ConfineError(f"{conf}: an MTU of {mtu} is too little for IPv6, which takes {LEAST[6]}")
     return Plan(
         interface_name(conf),
         mtu,

@@ -75,5 +75,3 @@ def resolve(endpoint: Endpoint, *, pause: float = 1.0) -> SocketAddress:
                 host = f"{host}%{socket.if_indextoname(int(scope))}"
             return SocketAddress(ip_address(host), endpoint.port)
     raise AssertionError("the last attempt returns or raises")
-
-
