@@ -9,11 +9,12 @@
 //!
 //!     cargo run --release -p wirewright-bench --example bare_loop -- TUN LOCAL:PORT REMOTE:PORT [--aead]
 
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use wirewright_aead::{Key, Packet, Slab, Verdict};
 use wirewright_linux::tun::{Queue, Tun, TunOffloads};
 
@@ -73,71 +74,67 @@ struct Loop {
 }
 
 impl Loop {
+    /// Takes from both sides in turn for as long as either has something, and only then waits: so a busy loop never polls.
     fn run(mut self) -> io::Result<()> {
-        let mut packet = vec![0; 10 + 65_535];
-        let mut train = vec![0; 65_536];
+        let mut outgoing = vec![0; SLICES * DATAGRAM];
+        let mut incoming = vec![0; 65_536];
         loop {
-            let mut fds = [
-                PollFd::new(&self.socket, PollFlags::IN),
-                PollFd::from_borrowed_fd(self.queue.as_fd(), PollFlags::IN),
-            ];
-            poll(&mut fds, None)?;
-            let [inwards, outwards] = fds.map(|fd| !fd.revents().is_empty());
-            if inwards {
-                self.receive(&mut train)?;
-            }
-            if outwards {
-                self.send(&mut packet, &mut train)?;
+            let sent = self.send(&mut outgoing)?;
+            let received = self.receive(&mut incoming)?;
+            if !sent && !received {
+                let mut fds = [
+                    PollFd::new(&self.socket, PollFlags::IN),
+                    PollFd::from_borrowed_fd(self.queue.as_fd(), PollFlags::IN),
+                ];
+                poll(&mut fds, None)?;
             }
         }
     }
 
-    fn send(&mut self, packet: &mut [u8], train: &mut [u8]) -> io::Result<()> {
-        for _ in 0..64 {
-            let Some(len) = self.queue.read(packet)? else {
-                break;
+    /// One super-packet from the TUN to the socket; false if there was none.
+    fn send(&mut self, train: &mut [u8]) -> io::Result<bool> {
+        // The kernel puts each slice where its datagram is to be: nothing is copied here.
+        let mut slices = train.chunks_exact_mut(DATAGRAM);
+        let mut pieces: [IoSliceMut<'_>; SLICES] = std::array::from_fn(|_| {
+            IoSliceMut::new(
+                slices
+                    .next()
+                    .map_or(&mut [], |datagram| &mut datagram[HEADER..][..SLICE]),
+            )
+        });
+        let len = match rustix::io::readv(&self.queue, &mut pieces) {
+            Err(Errno::AGAIN) => return Ok(false),
+            outcome => outcome?,
+        };
+        let count = len.div_ceil(SLICE);
+        let mut packets = [NO_PACKET; SLICES];
+        for (index, described) in packets[..count].iter_mut().enumerate() {
+            let at = index * DATAGRAM;
+            train[at + 8..at + HEADER].copy_from_slice(&self.counter.to_le_bytes());
+            (described.slot, described.counter) = (index as u32, self.counter);
+            described.len = SLICE.min(len - index * SLICE) as u32;
+            self.counter += 1;
+        }
+        if let Some(key) = &self.key {
+            let slab = Slab {
+                bytes: train,
+                stride: DATAGRAM,
             };
-            let slices = packet[..len].chunks(SLICE).take(SLICES);
-            let mut packets = [Packet {
-                key: 0,
-                slot: 0,
-                start: HEADER as u32,
-                len: 0,
-                counter: 0,
-            }; SLICES];
-            let (mut count, mut end) = (0, 0);
-            for (slice, described) in slices.zip(&mut packets) {
-                let at = count * DATAGRAM;
-                train[at + HEADER..at + HEADER + slice.len()].copy_from_slice(slice);
-                train[at + 8..at + HEADER].copy_from_slice(&self.counter.to_le_bytes());
-                (described.slot, described.len, described.counter) =
-                    (count as u32, slice.len() as u32, self.counter);
-                self.counter += 1;
-                count += 1;
-                end = at + slice.len() + 32;
-            }
-            if let Some(key) = &self.key {
-                let slab = Slab {
-                    bytes: train,
-                    stride: DATAGRAM,
-                };
-                wirewright_aead::seal(std::slice::from_ref(key), &packets[..count], slab)
-                    .map_err(io::Error::other)?;
-            }
-            match self.socket.send(&train[..end]) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => break,
-                outcome => drop(outcome?),
-            }
+            wirewright_aead::seal(std::slice::from_ref(key), &packets[..count], slab)
+                .map_err(io::Error::other)?;
         }
-        Ok(())
+        match self.socket.send(&train[..len + count * 32]) {
+            Err(error) if is_passing(&error) => (),
+            outcome => drop(outcome?),
+        }
+        Ok(true)
     }
 
-    fn receive(&mut self, train: &mut [u8]) -> io::Result<()> {
-        for _ in 0..16 {
+    /// One train from the socket to the TUN; false if there was none.
+    fn receive(&mut self, train: &mut [u8]) -> io::Result<bool> {
+        {
             let len = match self.socket.recv(train) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
+                Err(error) if is_passing(&error) => return Ok(false),
                 outcome => outcome?,
             };
             let count = len.div_ceil(DATAGRAM);
@@ -168,7 +165,7 @@ impl Loop {
                 )
                 .map_err(io::Error::other)?;
                 if verdicts[..count].contains(&Verdict::Forged) {
-                    continue;
+                    return Ok(true);
                 }
             }
             let mut pieces = [IoSlice::new(&[]); SLICES];
@@ -179,6 +176,19 @@ impl Loop {
             // An interface that is still down refuses.
             let _ = self.queue.write(&pieces[..count]);
         }
-        Ok(())
+        Ok(true)
     }
+}
+
+const NO_PACKET: Packet = Packet {
+    key: 0,
+    slot: 0,
+    start: HEADER as u32,
+    len: 0,
+    counter: 0,
+};
+
+/// Nothing waits, nothing more is taken, or the other end is not there yet.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionRefused)
 }
