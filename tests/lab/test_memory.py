@@ -1,6 +1,7 @@
 """What an interface takes of the machine's memory, beside wireguard-go at the other end of the same load.
 
-The bounds are two to three times what was measured (docs/performance.md).
+What was measured is in docs/performance.md. Under load the bound is less than three times that, since what waits in
+buffers depends on the moment.
 """
 
 from __future__ import annotations
@@ -15,6 +16,12 @@ from wirewright.lab import Lab, Machine
 
 MEBIBYTE = 1 << 20
 PEERS = 1000
+
+IDLE = 14 * MEBIBYTE
+"""Nothing in an idle process depends on the moment: a release of the core takes 10.9 MiB, a debug build 11.4, to some
+kilobytes. What is left is for other versions of Python and of the C library; `asyncio`, which is what such a process would
+most likely come to import, takes 9.5 MiB.
+"""
 
 
 def peak(machine: Machine, program: str | Path) -> int:
@@ -43,10 +50,10 @@ def load(lab: Lab) -> None:
         server.kill()
 
 
-def test_an_idle_interface_takes_less_than_24_mib() -> None:
+def test_an_idle_interface_takes_less_than_14_mib() -> None:
     with Lab(cable()) as lab:
         Node(lab["a"], ("10.7.0.1",)).start()
-        assert peak(lab["a"], OURS) < 24 * MEBIBYTE
+        assert peak(lab["a"], OURS) < IDLE
 
 
 def test_memory_under_load_is_bounded_and_less_than_half_of_wireguard_gos(wireguard_go: Path) -> None:
