@@ -25,6 +25,10 @@ const DATAGRAM: usize = SLICE + 32;
 /// With this many slices a train fits one UDP datagram.
 const SLICES: usize = 65_507 / DATAGRAM;
 
+/// Trains that are taken from the socket, and super-packets from the TUN, before the other side is looked at.
+const RECEIVED: usize = 16;
+const SENT: usize = 64;
+
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [name, local, remote, rest @ ..] = &arguments[..] else {
@@ -74,19 +78,23 @@ struct Loop {
 }
 
 impl Loop {
-    /// Takes from both sides in turn for as long as either has something, and only then waits: so a busy loop never polls.
     fn run(mut self) -> io::Result<()> {
         let mut outgoing = vec![0; SLICES * DATAGRAM];
         let mut incoming = vec![0; 65_536];
         loop {
-            let sent = self.send(&mut outgoing)?;
-            let received = self.receive(&mut incoming)?;
-            if !sent && !received {
-                let mut fds = [
-                    PollFd::new(&self.socket, PollFlags::IN),
-                    PollFd::from_borrowed_fd(self.queue.as_fd(), PollFlags::IN),
-                ];
-                poll(&mut fds, None)?;
+            let mut fds = [
+                PollFd::new(&self.socket, PollFlags::IN),
+                PollFd::from_borrowed_fd(self.queue.as_fd(), PollFlags::IN),
+            ];
+            poll(&mut fds, None)?;
+            let [inwards, outwards] = fds.map(|fd| !fd.revents().is_empty());
+            let mut left = RECEIVED;
+            while inwards && left > 0 && self.receive(&mut incoming)? {
+                left -= 1;
+            }
+            let mut left = SENT;
+            while outwards && left > 0 && self.send(&mut outgoing)? {
+                left -= 1;
             }
         }
     }
@@ -132,50 +140,48 @@ impl Loop {
 
     /// One train from the socket to the TUN; false if there was none.
     fn receive(&mut self, train: &mut [u8]) -> io::Result<bool> {
-        {
-            let len = match self.socket.recv(train) {
-                Err(error) if is_passing(&error) => return Ok(false),
-                outcome => outcome?,
-            };
-            let count = len.div_ceil(DATAGRAM);
-            let slice_len = |index: usize| (len - index * DATAGRAM).min(DATAGRAM) - 32;
-            if let Some(key) = &self.key {
-                let packets: [Packet; SLICES] = std::array::from_fn(|index| {
-                    let at = index.min(count - 1) * DATAGRAM;
-                    let mut counter = [0; 8];
-                    counter.copy_from_slice(&train[at + 8..at + HEADER]);
-                    Packet {
-                        key: 0,
-                        slot: index as u32,
-                        start: HEADER as u32,
-                        len: slice_len(index.min(count - 1)) as u32,
-                        counter: u64::from_le_bytes(counter),
-                    }
-                });
-                let mut verdicts = [Verdict::Forged; SLICES];
-                let slab = Slab {
-                    bytes: train,
-                    stride: DATAGRAM,
-                };
-                wirewright_aead::open(
-                    std::slice::from_ref(key),
-                    &packets[..count],
-                    slab,
-                    &mut verdicts[..count],
-                )
-                .map_err(io::Error::other)?;
-                if verdicts[..count].contains(&Verdict::Forged) {
-                    return Ok(true);
+        let len = match self.socket.recv(train) {
+            Err(error) if is_passing(&error) => return Ok(false),
+            outcome => outcome?,
+        };
+        let count = len.div_ceil(DATAGRAM);
+        let slice_len = |index: usize| (len - index * DATAGRAM).min(DATAGRAM) - 32;
+        if let Some(key) = &self.key {
+            let packets: [Packet; SLICES] = std::array::from_fn(|index| {
+                let at = index.min(count - 1) * DATAGRAM;
+                let mut counter = [0; 8];
+                counter.copy_from_slice(&train[at + 8..at + HEADER]);
+                Packet {
+                    key: 0,
+                    slot: index as u32,
+                    start: HEADER as u32,
+                    len: slice_len(index.min(count - 1)) as u32,
+                    counter: u64::from_le_bytes(counter),
                 }
+            });
+            let mut verdicts = [Verdict::Forged; SLICES];
+            let slab = Slab {
+                bytes: train,
+                stride: DATAGRAM,
+            };
+            wirewright_aead::open(
+                std::slice::from_ref(key),
+                &packets[..count],
+                slab,
+                &mut verdicts[..count],
+            )
+            .map_err(io::Error::other)?;
+            if verdicts[..count].contains(&Verdict::Forged) {
+                return Ok(true);
             }
-            let mut pieces = [IoSlice::new(&[]); SLICES];
-            for (index, piece) in pieces.iter_mut().take(count).enumerate() {
-                let at = index * DATAGRAM + HEADER;
-                *piece = IoSlice::new(&train[at..at + slice_len(index)]);
-            }
-            // An interface that is still down refuses.
-            let _ = self.queue.write(&pieces[..count]);
         }
+        let mut pieces = [IoSlice::new(&[]); SLICES];
+        for (index, piece) in pieces.iter_mut().take(count).enumerate() {
+            let at = index * DATAGRAM + HEADER;
+            *piece = IoSlice::new(&train[at..at + slice_len(index)]);
+        }
+        // An interface that is still down refuses.
+        let _ = self.queue.write(&pieces[..count]);
         Ok(true)
     }
 }
