@@ -33,6 +33,8 @@ COMMANDS = (
     "ping",
     "proxy",
     "run",
+    "lease",
+    "dynamic",
     "demo",
     "lab",
     "bench",

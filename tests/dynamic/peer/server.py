@@ -58,7 +58,11 @@ class Server:
             self.refusals -= 1
             head = [("request_ip", "1")] if self.dialect == "document" else []
             return [*head, ("errno", "1"), ("errmsg", "not now")]
-        return self._document(client, request[1:]) if self.dialect == "document" else self._program(client, request[1:])
+        return (
+            self._document(client, request[1:])
+            if self.dialect == "document"
+            else self._program(client, request[1:])
+        )
 
     def _document(self, client: str, attributes: Pairs) -> Pairs:
         wanted = dict(attributes)
@@ -69,13 +73,17 @@ class Server:
             if value == "":
                 self._release(held, version)
                 continue
-            granted = self._grant(held, version, None if value is None else value.partition("/")[0], other=True)
+            granted = self._grant(
+                held, version, None if value is None else value.partition("/")[0], other=True
+            )
             if granted:
                 pairs.append((name, f"{granted}/{self.lengths[version == 6]}"))
         return [*pairs, *self._times(len(pairs) > 1), ("errno", "0")]
 
     def _program(self, client: str, attributes: Pairs) -> Pairs:
-        wanted = {6 if ":" in value else 4: value.partition("/")[0] for key, value in attributes if key == "ip"}
+        wanted = {
+            6 if ":" in value else 4: value.partition("/")[0] for key, value in attributes if key == "ip"
+        }
         held = self.leases.setdefault(client, set())
         pairs: Pairs = []
         missed = False

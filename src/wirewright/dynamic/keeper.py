@@ -1,0 +1,323 @@
+"""A lease on a system interface: asked for, put on the interface, kept.
+
+The interface is to have one link-local address with a mask of 128 bits, and a peer whose allowed IPs hold ``fe80::``;
+an address that is missing is derived from the interface's key, and a route that is missing is made. What was made goes
+again when the keeper ends. Leased addresses have the lease's lifetime in the kernel, so they end in time also
+if this process does not live to see it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import random
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network, ip_interface
+from typing import TYPE_CHECKING, Final
+
+from wirewright.config import Document
+from wirewright.dynamic.answers import parse_registered, words
+from wirewright.dynamic.client import LeaseClient
+from wirewright.dynamic.clocks import SystemClock
+from wirewright.dynamic.exchange import NoAnswerError, ask
+from wirewright.dynamic.identity import LINK, SERVER, link_local
+from wirewright.dynamic.lines import ProtocolError
+from wirewright.dynamic.messages import REGISTER_KEY, ROUTES, Wish, registration
+from wirewright.host.addresses import delete_address, set_address, temporary_addresses
+from wirewright.host.device import DeviceChange, PeerChange
+from wirewright.host.network import Network, Route
+from wirewright.keys import SecretKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from wirewright.config import Config
+    from wirewright.config.values import IPInterface, IPNetwork
+    from wirewright.dynamic.client import Holding
+    from wirewright.dynamic.messages import Wanted
+    from wirewright.host.device import DeviceState
+    from wirewright.keys import PublicKey
+    from wirewright.tunnel.system import Interface
+
+_TO_SERVER: Final = IPv6Network(SERVER)
+
+
+class LeaseError(OSError):
+    """No lease can be had; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a client is to ask for."""
+
+    ipv4: Wanted = Wish.ANY
+    ipv6: Wanted = Wish.ANY
+    routes: tuple[IPNetwork, ...] = ()
+    """Networks in which routes that the server names are accepted."""
+
+
+class LeaseKeeper:
+    """Keeps a lease on one interface."""
+
+    def __init__(
+        self,
+        interface: Interface,
+        wishes: Wishes | None = None,
+        *,
+        tell: Callable[[str], None] = lambda _: None,
+        granted: Callable[[Holding], None] = lambda _: None,
+    ) -> None:
+        """``tell`` hears what goes wrong, in words for a person; ``granted`` each lease, new or refreshed."""
+        self.interface = interface
+        self.wishes = wishes or Wishes()
+        self.source = SERVER
+        self.server: PublicKey | None = None
+        self._tell = tell
+        self._granted = granted
+        self._clock = SystemClock()
+        self._made: list[Callable[[Network], None]] = []
+        self._routes: dict[IPNetwork, bool] = {}
+        """Those that are there for the lease, and whether the server's allowed IPs were extended by it."""
+        self._refused: set[IPNetwork] = set()
+        extensions = frozenset({REGISTER_KEY, ROUTES} if self.wishes.routes else {REGISTER_KEY})
+        self.client = LeaseClient(
+            self._clock.monotonic(),
+            random.random,
+            ipv4=self.wishes.ipv4,
+            ipv6=self.wishes.ipv6,
+            extensions=extensions,
+        )
+
+    async def prepare(self) -> None:
+        """Have the interface be one that a server can be asked from. Raises LeaseError or OSError."""
+        await asyncio.to_thread(self._prepare)
+
+    async def once(self) -> Holding:
+        """Ask once, and put what is granted on the interface. Raises LeaseError or OSError."""
+        await self._ask()
+        if self.client.holding is None:
+            raise LeaseError(errno.EADDRNOTAVAIL, self.client.problem or "the server gave no address")
+        await self._apply()
+        return self.client.holding
+
+    async def keep(self, stop: asyncio.Event) -> None:
+        """Keep a lease until told to stop; then nothing of it is left on the interface. Raises OSError."""
+        try:
+            while not stop.is_set():
+                now = self._clock.monotonic()
+                if self.client.expire(now):
+                    self._tell("the lease has ended")
+                if self.client.is_due(now):
+                    await self._ask()
+                await self._apply()
+                left = max(0.0, self.client.deadline() - self._clock.monotonic())
+                with suppress(TimeoutError):
+                    # Not all at once: timers of an event loop stand still while the machine sleeps.
+                    async with asyncio.timeout(min(left, 60.0)):
+                        await stop.wait()
+        finally:
+            self.client.holding = None
+            await asyncio.shield(asyncio.to_thread(self._clear))
+
+    async def release(self) -> None:
+        """Give everything back, and take it from the interface. Raises OSError."""
+        self.client.answered(
+            await ask(self.interface.name, self.source, self.client.release()), self._clock.monotonic(), 0
+        )
+        self.client.holding = None
+        await asyncio.to_thread(self._clear)
+
+    async def renew_key(self) -> PublicKey:
+        """Have the server take a new key for this client, and use it from now on. Raises LeaseError or OSError.
+
+        The new key is in the interface's file before anything depends on it. The server gives up the old one when
+        it is first asked by the new one, which is to happen within a day.
+        """
+        file = self.interface.file
+        if file is None:
+            raise LeaseError(
+                errno.EINVAL, f"{self.interface.name} has no file that the new key could be kept in"
+            )
+        new = SecretKey.generate()
+        try:
+            message = await ask(self.interface.name, self.source, registration(new.public_key))
+            answer = parse_registered(message)
+        except ProtocolError as error:
+            raise LeaseError(errno.EPROTO, f"the server's answer is none: {error}") from None
+        if answer.errno or answer.link_local is None:
+            raise LeaseError(
+                errno.EOPNOTSUPP, f"the server takes no new key: {words(answer.errno, answer.errmsg)}"
+            )
+        place = answer.link_local
+        old = IPv6Interface((self.source, 128))
+
+        def with_key(config: Config) -> Config:
+            addresses = tuple(each for each in config.interface.addresses if each != old)
+            if addresses != config.interface.addresses or place != link_local(new.public_key):
+                addresses = (*addresses, IPv6Interface((place, 128)))
+            return replace(config, interface=replace(config.interface, private_key=new, addresses=addresses))
+
+        await asyncio.to_thread(lambda: Document.from_file(file).edit(with_key).write(file))
+        await asyncio.to_thread(self._use_key, new, old, IPv6Interface((place, 128)))
+        return new.public_key
+
+    async def _ask(self) -> None:
+        message = self.client.request()
+        before = self.client.problem
+        try:
+            answer = await ask(self.interface.name, self.source, message)
+        except NoAnswerError as error:
+            self.client.failed(error.strerror or str(error), self._clock.monotonic())
+        else:
+            self.client.answered(answer, self._clock.monotonic(), self._clock.wall())
+            if self.client.holding is not None and self.client.problem is None:
+                self._granted(self.client.holding)
+        if self.client.problem is not None and self.client.problem != before:
+            self._tell(self.client.problem)
+
+    async def _apply(self) -> None:
+        await asyncio.to_thread(self._have, self.client.holding)
+
+    # What the interface has; called in a thread.
+
+    def _prepare(self) -> None:
+        name = self.interface.name
+        state = self.interface.state()
+        key = state.public_key
+        if key is None:
+            raise LeaseError(errno.EINVAL, f"{name} has no private key")
+        self.server = _server(state)
+        with Network() as network:
+            link = network.link(name)
+            if link is None or not link.is_up:
+                raise LeaseError(errno.ENETDOWN, f"{name} is not up: ip link set {name} up")
+            self.source = self._own_address(network, key)
+            routes = network.routes(6, link=link.index)
+            if not any(each.is_way and SERVER in each.network for each in routes):
+                route = Route(_TO_SERVER, link.index)
+                network.add_route(route)
+                self._made.append(lambda network: network.delete_route(route))
+
+    def _own_address(self, network: Network, key: PublicKey) -> IPv6Address:
+        name = self.interface.name
+        # Others are the kernel's own, which it gives to some kinds of interfaces, with a mask of 64 bits.
+        found = [
+            each.ip
+            for each in network.addresses(name)
+            if isinstance(each.ip, IPv6Address) and each.ip in LINK and each.network.prefixlen == 128
+        ]
+        if len(found) > 1:
+            raise LeaseError(
+                errno.EINVAL,
+                f"{name} has {len(found)} link-local addresses with a mask of 128 bits, and a client has one",
+            )
+        if found:
+            return IPv6Address(int(found[0]))
+        own = link_local(key)
+        network.add_address(name, IPv6Interface((own, 128)))
+        self._made.append(lambda _: delete_address(name, IPv6Interface((self.source, 128))))
+        return own
+
+    def _have(self, holding: Holding | None) -> None:
+        """Put on the interface what is held, and take from it what is not."""
+        wanted = {ip_interface(each) for each in (holding.addresses if holding else ())}
+        lifetime = 0 if holding is None else max(1, int(holding.expires - self._clock.monotonic()))
+        name = self.interface.name
+        for address in _leased(name):
+            if address not in wanted:
+                delete_address(name, address)
+        for address in wanted:
+            set_address(name, address, lifetime)
+        with Network() as network:
+            self._have_routes(network, holding.routes if holding else ())
+
+    def _have_routes(self, network: Network, routes: Sequence[IPNetwork]) -> None:
+        accepted = [each for each in routes if any(_lies_in(each, outer) for outer in self.wishes.routes)]
+        for gone in [each for each in self._routes if each not in accepted]:
+            self._remove_route(network, gone)
+        for route in accepted:
+            if route not in self._routes and route not in self._refused:
+                why = self._add_route(network, route)
+                if why is not None:
+                    self._refused.add(route)
+                    self._tell(f"the route to {route} is not taken: {why}")
+
+    def _add_route(self, network: Network, route: IPNetwork) -> str | None:
+        """Send a network into the tunnel; say why not, if not."""
+        peers = self.interface.state().peers
+        others = [n for peer in peers if peer.public_key != self.server for n in peer.allowed_ips]
+        own = [n for peer in peers if peer.public_key == self.server for n in peer.allowed_ips]
+        link = network.link(self.interface.name)
+        if link is None or self.server is None:
+            return "the interface has gone"
+        if not route.prefixlen:
+            return "a tunnel for everything is what ww up makes"
+        if any(_lies_in(n, route) or _lies_in(route, n) for n in others):
+            return "it is another peer's"
+        try:
+            network.add_route(Route(route, link.index))
+        except FileExistsError:
+            return "there is one already"
+        extends = not any(_lies_in(route, n) for n in own)
+        self._routes[route] = extends
+        if extends:
+            change = PeerChange(self.server, update_only=True, allowed_ips=(route,))
+            self.interface.set(DeviceChange(peers=(change,)))
+        return None
+
+    def _remove_route(self, network: Network, route: IPNetwork) -> None:
+        extends = self._routes.pop(route)
+        link = network.link(self.interface.name)
+        if link is not None:
+            with suppress(OSError):
+                network.delete_route(Route(route, link.index))
+        if extends and self.server is not None:
+            change = PeerChange(self.server, update_only=True, removed_allowed_ips=(route,))
+            self.interface.set(DeviceChange(peers=(change,)))
+
+    def _use_key(self, key: SecretKey, old: IPv6Interface, new: IPv6Interface) -> None:
+        self.interface.set(DeviceChange(private_key=key))
+        with Network() as network:
+            network.add_address(self.interface.name, new)
+            self.source = IPv6Address(int(new.ip))
+        delete_address(self.interface.name, old)
+
+    def _clear(self) -> None:
+        """Leave the interface as it was, if it is there still."""
+        with suppress(OSError):
+            self._have(None)
+        with Network() as network:
+            while self._made:
+                with suppress(OSError):
+                    self._made.pop()(network)
+
+
+def _server(state: DeviceState) -> PublicKey:
+    """Find the peer that the well-known address belongs to."""
+    found = [
+        (network.prefixlen, peer.public_key)
+        for peer in state.peers
+        for network in peer.allowed_ips
+        if SERVER in network
+    ]
+    if not found:
+        raise LeaseError(
+            errno.EHOSTUNREACH,
+            f"no peer of {state.name} is a server of wg-dynamic: add {SERVER}/128 to the AllowedIPs of the one "
+            "that is",
+        )
+    return max(found)[1]
+
+
+def _leased(name: str) -> list[IPInterface]:
+    """Give the addresses of an interface that end by themselves: nobody but a keeper gives it such."""
+    return [each for each in temporary_addresses(name) if not each.ip.is_link_local]
+
+
+def _lies_in(network: IPNetwork, outer: IPNetwork) -> bool:
+    return (
+        network.version == outer.version
+        and network.prefixlen >= outer.prefixlen
+        and network.network_address in outer
+    )

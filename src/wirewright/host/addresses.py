@@ -1,0 +1,78 @@
+"""Addresses that are on an interface for a time, and end by themselves: those of leases."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from ipaddress import ip_interface
+from typing import TYPE_CHECKING, Any
+
+from pyroute2 import IPRoute, NetlinkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wirewright.config.values import IPInterface
+
+FOREVER = 0xFFFF_FFFF
+"""The lifetime of an address that does not end."""
+
+
+def temporary_addresses(interface: str) -> list[IPInterface]:
+    """Give the addresses that end by themselves. Raises OSError."""
+    with _socket(interface) as (ip, index):
+        return [
+            ip_interface((_address(message), message["prefixlen"]))
+            for message in ip.get_addr(index=index)
+            if _lifetime(message) != FOREVER
+        ]
+
+
+def set_address(interface: str, address: IPInterface, seconds: int) -> None:
+    """Give an interface an address for so long; one that it has for a time has it for that time now.
+
+    One that does not end stays so: somebody else gave it. Raises OSError.
+    """
+    with _socket(interface) as (ip, index):
+        for message in ip.get_addr(index=index):
+            same = (_address(message), message["prefixlen"]) == (str(address.ip), address.network.prefixlen)
+            if same and _lifetime(message) == FOREVER:
+                return
+        seconds = min(seconds, FOREVER - 1)
+        ip.addr(
+            "replace",
+            index=index,
+            address=str(address.ip),
+            prefixlen=address.network.prefixlen,
+            cacheinfo={"ifa_preferred": seconds, "ifa_valid": seconds},
+        )
+
+
+def delete_address(interface: str, address: IPInterface) -> None:
+    """Take an address from an interface; one that has gone is no error. Raises OSError."""
+    with _socket(interface) as (ip, index):
+        try:
+            ip.addr("del", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
+        except NetlinkError as error:
+            if error.code != errno.EADDRNOTAVAIL:
+                raise
+
+
+@contextmanager
+def _socket(interface: str) -> Iterator[tuple[Any, int]]:
+    with IPRoute() as ip:
+        try:
+            [link] = ip.link("get", ifname=interface)
+            yield ip, link["index"]
+        except NetlinkError as error:
+            raise OSError(error.code, os.strerror(error.code), interface) from None
+
+
+def _address(message: Any) -> str:  # noqa: ANN401 - pyroute2's, untyped
+    return str(message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS"))
+
+
+def _lifetime(message: Any) -> int:  # noqa: ANN401 - pyroute2's, untyped
+    information = message.get_attr("IFA_CACHEINFO")
+    return FOREVER if information is None else int(information["ifa_valid"])
