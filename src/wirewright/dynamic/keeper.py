@@ -68,7 +68,9 @@ class LeaseKeeper:
         tell: Callable[[str], None] = lambda _: None,
         granted: Callable[[Holding], None] = lambda _: None,
     ) -> None:
-        """``tell`` hears what goes wrong, in words for a person; ``granted`` each lease, new or refreshed."""
+        """``tell`` hears what goes wrong, in words for a person; ``granted`` each lease, new or refreshed, once the
+        interface has it.
+        """
         self.interface = interface
         self.wishes = wishes or Wishes()
         self.source = SERVER
@@ -76,6 +78,7 @@ class LeaseKeeper:
         self._tell = tell
         self._granted = granted
         self._clock = SystemClock()
+        self._untold = False
         self._made: list[Callable[[Network], None]] = []
         self._routes: dict[IPNetwork, bool] = {}
         """Those that are there for the lease, and whether the server's allowed IPs were extended by it."""
@@ -171,13 +174,16 @@ class LeaseKeeper:
             self.client.failed(error.strerror or str(error), self._clock.monotonic())
         else:
             self.client.answered(answer, self._clock.monotonic(), self._clock.wall())
-            if self.client.holding is not None and self.client.problem is None:
-                self._granted(self.client.holding)
+            self._untold = self.client.holding is not None
         if self.client.problem is not None and self.client.problem != before:
             self._tell(self.client.problem)
 
     async def _apply(self) -> None:
-        await asyncio.to_thread(self._have, self.client.holding)
+        holding = self.client.holding
+        await asyncio.to_thread(self._have, holding)
+        if holding is not None and self._untold:
+            self._granted(holding)
+        self._untold = False
 
     # What the interface has; called in a thread.
 

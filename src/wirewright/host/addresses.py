@@ -45,7 +45,8 @@ def set_address(interface: str, address: IPInterface, seconds: int) -> None:
             index=index,
             address=str(address.ip),
             prefixlen=address.network.prefixlen,
-            cacheinfo={"ifa_preferred": seconds, "ifa_valid": seconds},
+            preferred=seconds,
+            valid=seconds,
         )
 
 
