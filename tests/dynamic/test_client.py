@@ -20,7 +20,9 @@ def made(random: float = 0.5, **wishes: object) -> LeaseClient:
     return LeaseClient(NOW, lambda: random, **wishes)  # type: ignore[arg-type]
 
 
-def lease(*addresses: str, start: int = WALL, time: int = 3600, errno: int = 0) -> tuple[tuple[str, str], ...]:
+def lease(
+    *addresses: str, start: int = WALL, time: int = 3600, errno: int = 0
+) -> tuple[tuple[str, str], ...]:
     lines = [("ip", each) for each in addresses]
     return (*lines, ("leasestart", str(start)), ("leasetime", str(time)), ("errno", str(errno)))
 
@@ -143,7 +145,9 @@ def test_it_lives_with_servers_of_both_dialects(dialect: str) -> None:
         now = client.deadline()
         assert not client.expire(now) or not client.holding
         if client.is_due(now):
-            client.answered(tuple(server.answer("me", list(client.request()))), now, __import__("time").time())
+            client.answered(
+                tuple(server.answer("me", list(client.request()))), now, __import__("time").time()
+            )
         if client.holding:
             addresses.add(client.holding.addresses)
     assert addresses == {(ip_address("10.99.0.2"), ip_address("fd99::2"))}

@@ -19,10 +19,15 @@ from .worlds import key
 
 pytestmark = pytest.mark.anyio
 
+# ruff: noqa: ASYNC240 - the files of a test are at hand
+
 LEASE = Lease(key(1), IPv4Address("10.7.0.9"), IPv6Address("fd07::9"), 1000, 3600)
 CHANGE = Change(
     leases=(LEASE, Lease(key(2), None, IPv6Address("fd07::8"), 5, 6)),
-    quarantined=(Quarantine(ip_address("10.7.0.8"), key(3), 99), Quarantine(ip_address("fd07::7"), key(3), 98)),
+    quarantined=(
+        Quarantine(ip_address("10.7.0.8"), key(3), 99),
+        Quarantine(ip_address("fd07::7"), key(3), 98),
+    ),
     successions=(Succession(key(4), key(5)), Succession(key(6), key(7), 1234)),
 )
 
@@ -65,7 +70,7 @@ async def test_the_file_and_its_name_are_on_the_disk_before_a_commit_returns(
     fsync, replace = os.fsync, Path.replace
 
     def synced(descriptor: int) -> None:
-        done.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        done.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
         fsync(descriptor)
 
     def replaced(self: Path, target: Path) -> Path:

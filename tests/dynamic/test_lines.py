@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +25,7 @@ def test_messages_are_read_as_they_were_written_however_they_arrive(
     data = b"".join(map(encode, messages))
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     reader = Reader()
-    pieces = [data[begin:end] for begin, end in zip(edges, edges[1:], strict=False)]
+    pieces = [data[begin:end] for begin, end in pairwise(edges)]
     assert [message for piece in pieces for message in reader.feed(piece)] == messages
     assert reader.is_empty
 
@@ -35,21 +38,17 @@ def test_another_writes_the_same_bytes(message: tuple[tuple[str, str], ...]) -> 
 @given(st.lists(st.binary(max_size=300), max_size=40))
 def test_whatever_comes_is_read_or_refused_and_little_of_it_is_kept(pieces: list[bytes]) -> None:
     reader = Reader()
-    try:
+    with suppress(ProtocolError):
         for piece in pieces:
             for message in reader.feed(piece):
                 assert 0 < len(message) <= MAX_LINES
             assert len(reader._rest) <= MAX_LINE
-    except ProtocolError as error:
-        assert str(error).isascii()
 
 
 @given(st.binary(max_size=200).map(lambda noise: b"request_ip=1\n" + noise + b"\n\n"))
 def test_what_begins_as_a_request_is_read_or_refused(data: bytes) -> None:
-    try:
+    with suppress(ProtocolError):
         list(Reader().feed(data))
-    except ProtocolError:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -76,11 +75,10 @@ def test_the_longest_line_is_read() -> None:
 
 
 def test_messages_before_a_wrong_one_are_given() -> None:
-    found = []
+    messages = Reader().feed(b"request_ip=1\n\nwrong\n")
+    assert next(messages) == (("request_ip", "1"),)
     with pytest.raises(ProtocolError):
-        for message in Reader().feed(b"request_ip=1\n\nwrong\n"):
-            found.append(message)
-    assert found == [(("request_ip", "1"),)]
+        next(messages)
 
 
 def test_bytes_beyond_ascii_in_a_value_are_no_fault() -> None:

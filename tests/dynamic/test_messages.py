@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
@@ -235,10 +236,8 @@ def test_an_answer_must_be_whole() -> None:
 )
 def test_whatever_an_answer_says_it_is_read_or_refused(pairs: list[tuple[str, str]]) -> None:
     for parse in (parse_grant, parse_registered, parse_request):
-        try:
+        with suppress(ProtocolError):
             parse(tuple(pairs))
-        except ProtocolError:
-            pass
 
 
 def test_a_key_is_registered_with_or_without_padding() -> None:

@@ -3,12 +3,15 @@ from __future__ import annotations
 from functools import partial
 from ipaddress import ip_address, ip_network
 from random import Random
+from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wirewright.config.values import IPAddress, IPNetwork
 from wirewright.dynamic.pools import Blocked, Pools
+
+if TYPE_CHECKING:
+    from wirewright.config.values import IPAddress, IPNetwork
 
 SMALL = st.builds(
     lambda base, length: ip_network((base, length), strict=False),

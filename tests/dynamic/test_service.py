@@ -430,5 +430,6 @@ def test_buckets_are_bounded() -> None:
 
 
 def test_the_link_local_address_is_that_of_the_published_derivation() -> None:
-    # wg-lla has fe8b:5ea9:9e65:3bc2:b593:db41:30d1:0a4e for the key of zeros; ours is its lower half in fe80::/64.
+    # wg-lla has fe8b:5ea9:9e65:3bc2:b593:db41:30d1:0a4e for the key of zeros; ours is its lower half in
+    # fe80::/64.
     assert str(link_local(key(-1))) == "fe80::b593:db41:30d1:a4e"

@@ -1,7 +1,8 @@
-"""Upstream's programs, built from the source tree that WIREWRIGHT_WG_DYNAMIC names, on the kernel's WireGuard.
+"""Upstream's programs, built from the source tree that WIREWRIGHT_WG_DYNAMIC names, on the kernel's
+WireGuard.
 
-They speak to the kernel only, so they run in the virtual machine; ours is at the other end. Building them takes a C
-compiler and libmnl (Debian: libmnl-dev).
+They speak to the kernel only, so they run in the virtual machine; ours is at the other end. Building them
+takes a C compiler and libmnl (Debian: libmnl-dev).
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +20,9 @@ from tests.conftest import ROOT
 from tests.lab.kernel import lab_with_guest
 from tests.lab.kernel_dynamic import WW, Ends
 from tests.lab.nodes import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SOURCE = os.environ.get("WIREWRIGHT_WG_DYNAMIC")
 

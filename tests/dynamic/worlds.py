@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address, ip_network
 from random import Random
+from typing import TYPE_CHECKING
 
-from wirewright.config.values import IPAddress, IPNetwork
 from wirewright.dynamic import Change, LeaseService, Records, Settings, Terms, View, link_local
-from wirewright.dynamic.lines import Message
-from wirewright.dynamic.messages import Request
 from wirewright.keys import PublicKey
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wirewright.config.values import IPAddress, IPNetwork
+    from wirewright.dynamic.lines import Message
+    from wirewright.dynamic.messages import Request
 
 POOLS = ("10.7.0.0/24", "fd07::/120")
 

@@ -7,15 +7,18 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.conftest import ROOT
 from tests.lab.kernel import HERE, THERE
 from tests.lab.nodes import Node, until
 from wirewright.dynamic import link_local
 from wirewright.keys import SecretKey
-from wirewright.lab import Lab
-from wirewright.lab.guest import Guest, GuestError
+from wirewright.lab.initramfs import GuestError
+
+if TYPE_CHECKING:
+    from wirewright.lab import Lab
+    from wirewright.lab.guest import Guest
 
 WW = str(Path(sys.executable).with_name("ww"))
 POOLS = ("--pool", "10.99.0.0/24", "--pool", "fd99::/120")
@@ -45,7 +48,8 @@ class Ends:
         there = f"[Peer]\nPublicKey = {self.key.public_key}\nAllowedIPs = {self.guest_address}\n"
         self.ours.setconf(there + f"Endpoint = {THERE[4]}:51820\n")
         self.guest.run(
-            f"wg set wg0 peer {self.ours.public_key} endpoint {HERE[4]}:51820 allowed-ips fe80::/128,10.99.0.0/24"
+            f"wg set wg0 peer {self.ours.public_key} endpoint {HERE[4]}:51820 "
+            "allowed-ips fe80::/128,10.99.0.0/24"
         )
         self.guest.run(f"ip addr add {self.guest_address} dev wg0; ip route add fe80::/128 dev wg0")
 
@@ -76,7 +80,7 @@ class Ends:
         environment = ("env", f"PYTHONPATH={ROOT}", "PYTHONUNBUFFERED=1")
         line = shlex.join(("chroot", "/share", *environment, *command))
         self.guest.run(f"{line} >/share/run/said 2>&1 &")
-        until(lambda: ready in self.said(), f"{command} begins: {self.said()}", 120)
+        until(lambda: ready in self.said(), f"{command} begins", 400)
 
     def said(self) -> str:
         try:
@@ -86,7 +90,7 @@ class Ends:
 
     def end(self, name: str) -> None:
         """End what was begun."""
-        self.guest.run(f"for p in $(pidof {name}); do kill $p; done; sleep 1; for p in $(pidof {name}); do kill -9 $p; done; true")
+        self.guest.run(f"for p in $(pidof {name}); do kill -9 $p; done; true")
 
     def lease(self, *options: str, check: bool = True) -> dict[str, Any]:
         """Ask from here, once."""

@@ -8,11 +8,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +20,9 @@ from tests.lab.nodes import OUTER, Node, cable, peer_section, until
 from wirewright.dynamic import link_local
 from wirewright.keys import SecretKey
 from wirewright.lab import Lab, Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WW = str(Path(sys.executable).with_name("ww"))
 PEER = ROOT / "tests" / "dynamic" / "peer"
@@ -124,7 +126,9 @@ class Pair:
 
 
 @contextmanager
-def pair(folder: Path, *, client_allows: str = "fe80::/128, 10.99.0.0/24, fd99::/64", **weather: Any) -> Iterator[Pair]:
+def pair(
+    folder: Path, *, client_allows: str = "fe80::/128, 10.99.0.0/24, fd99::/64", **weather: Any
+) -> Iterator[Pair]:
     with Lab(cable(**weather)) as lab:
         a, b = Node(lab["a"]).start(), Node(lab["b"]).start()
         place = link_local(b.public_key)
@@ -230,15 +234,27 @@ def test_both_dialects_are_spoken_with_another_client(tmp_path: Path) -> None:
         give_link_local(p)
         [document] = p.ask("request_ip=1")
         assert document[0] == ["request_ip", "1"]
-        granted = {name: value for name, value in document}
+        granted = dict(document)
         assert p.allowed() == {granted["ipv4"], granted["ipv6"]}
         [program] = p.ask(
             "request_ip=1", f"ip={granted['ipv4']}", f"ip={granted['ipv6']}", "leasestart=0", "leasetime=0"
         )
         assert program[:2] == [["ip", granted["ipv4"]], ["ip", granted["ipv6"]]]
         # Several over one connection, the last of which is none.
-        several = p.ask("request_ip=1", "ipv6=", "--", "request_ip=1", f"ip={granted['ipv4']}", "--", "request_ip=9", "--", "request_ip=1")
-        assert [each["ended"] if isinstance(each, dict) else len(each) > 1 for each in several[:3]] == [True] * 3
+        several = p.ask(
+            "request_ip=1",
+            "ipv6=",
+            "--",
+            "request_ip=1",
+            f"ip={granted['ipv4']}",
+            "--",
+            "request_ip=9",
+            "--",
+            "request_ip=1",
+        )
+        assert [each["ended"] if isinstance(each, dict) else len(each) > 1 for each in several[:3]] == [
+            True
+        ] * 3
         assert several[2] == [["errno", "2"], ["errmsg", "Unsupported protocol"]]
         assert "ended" in several[3]
         assert p.allowed() == {granted["ipv4"]}
@@ -415,6 +431,7 @@ def test_a_full_disk_is_told_and_no_lease_is_lost(tmp_path: Path) -> None:
 
 def test_what_cannot_be_is_told(tmp_path: Path) -> None:
     with pair(tmp_path) as p:
+
         def said(*words: str) -> str:
             done = p.lab["b"].run(WW, *words, check=False)
             assert done.returncode == 1
@@ -429,11 +446,8 @@ def test_what_cannot_be_is_told(tmp_path: Path) -> None:
         p.lab["a"].run("ip", "address", "add", "fe80::/64", "dev", "wg0")
         assert "no server of wg-dynamic runs at fe80::" in said("lease", "wg0", "--once")
         p.leases.write_text("nonsense")
-        failed = p.lab["a"].run(
-            WW, "dynamic", "serve", "wg0", "--leases", str(p.leases), *POOLS, check=False
-        )
+        failed = p.lab["a"].run(WW, "dynamic", "serve", "wg0", "--leases", str(p.leases), *POOLS, check=False)
         assert "no whole file of leases" in failed.stderr
         assert str(p.leases) in failed.stderr
         p.lab["b"].run("ip", "link", "set", "wg0", "down")
         assert "wg0 is not up" in said("lease", "wg0", "--once")
-

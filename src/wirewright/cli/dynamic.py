@@ -66,8 +66,8 @@ def serve(  # noqa: PLR0917 - Typer's way to say what the arguments are
 ) -> None:
     """Serve leases to the peers of an interface, of the kernel or ours.
 
-    A peer is known by a link-local address among its allowed IPs: see ww dynamic address. What administrators gave
-    to peers stays theirs. Runs until it is interrupted.
+    A peer is known by a link-local address among its allowed IPs: see ww dynamic address. What
+    administrators gave to peers stays theirs. Runs until it is interrupted.
     """
     with json_errors(as_json):
         pools, routes = _networks(pool or []), _networks(route or [])

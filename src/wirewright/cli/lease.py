@@ -48,8 +48,8 @@ def lease(  # noqa: PLR0917 - Typer's way to say what the arguments are
 ) -> None:
     """Get addresses for an interface from the server of wg-dynamic behind it, and keep them.
 
-    Runs until it is interrupted; then the addresses leave the interface, and the server keeps them for a while.
-    Asks again, less and less often, while the server does not answer.
+    Runs until it is interrupted; then the addresses leave the interface, and the server keeps them for a
+    while. Asks again, less and less often, while the server does not answer.
     """
     if what not in {None, "release"}:
         raise CommandError(f"{what!r} is nothing that can be done with a lease, but release is", status=2)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from wirewright.keys import PublicKey
 
 MAX_CLIENTS: Final = 4096
-"""Whose buckets are remembered; beyond that the one that was used longest ago is forgotten, and full again."""
+"""Whose buckets are remembered; beyond that the one used longest ago is forgotten, and full again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@
        ^                          |
        '--------- back-off -------'  a refusal, an answer that is none, silence
 
-A lease is refreshed ``REFRESH`` seconds before its end, give or take up to ``JITTER``, so that many clients do not come
-at once; one that is shorter than twice that at half its time. While the server does not answer, the client asks again
-after 1, 2, 4 … at most 300 s, each drawn from the upper half of that, and keeps its addresses until the lease ends.
-Source: ``ip-request.md``; back-off and the jitter of short leases are ours.
+A lease is refreshed ``REFRESH`` seconds before its end, give or take up to ``JITTER``, so that many clients
+do not come at once; one that is shorter than twice that at half its time. While the server does not answer,
+the client asks again after 1, 2, 4 … at most 300 s, each drawn from the upper half of that, and keeps its
+addresses until the lease ends. Source: ``ip-request.md``; back-off and the jitter of short leases are ours.
 
 Time is monotonic and goes on while the machine sleeps; the wall clock is asked only to read the server's.
 """
@@ -140,7 +140,7 @@ class LeaseClient:
             raise ProtocolError("the server gives a lease of no time")
 
     def _lost(self, why: str, grant: Grant, now: float) -> None:
-        """Take it that the server gives nothing. If it says so in order, what it gave before has ended too."""
+        """Take it that the server gives nothing; if it says so in order, what it gave before has ended."""
         if grant.errno in {Code.SUCCESS.value, Code.UNAVAILABLE.value}:
             self.holding = None
         # Upstream's programs give nothing if what is asked for is not free.

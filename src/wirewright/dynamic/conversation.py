@@ -1,13 +1,13 @@
-"""A connection as the server sees it: bytes in, requests out, and until when the next one must be there.
+r"""A connection as the server sees it: bytes in, requests out, and until when the next one must be there.
 
     reading --a whole request--> reading (for the next one)
-       |  \\--what is no request--> ended, with an answer that says so
+       |  \--what is no request--> ended, with an answer that says so
        |--silence, or too slow---> ended
        '--the client's end-------> ended
 
-A client may ask several times over one connection. Each request must be whole within ``PATIENCE`` seconds of the
-connection's begin, or of the answer before; bytes in between do not prolong that. So whoever stalls holds one of
-the server's few places for that long, and not longer.
+A client may ask several times over one connection. Each request must be whole within ``PATIENCE`` seconds
+of the connection's begin, or of the answer before; bytes in between do not prolong that. So whoever stalls
+holds one of the server's few places for that long, and not longer.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Conversation:
         return self._asked_last + PATIENCE
 
     def receive(self, data: bytes) -> list[Request | RequestError]:
-        """Take bytes and give what they ask. A RequestError is the last: the connection ends with its answer."""
+        """Take bytes and give what they ask. A RequestError is the last: the connection ends with it."""
         found: list[Request | RequestError] = []
         try:
             for message in self._reader.feed(data):

@@ -25,10 +25,10 @@ class NoAnswerError(OSError):
 
 
 async def ask(interface: str, source: IPv6Address, message: Message) -> Message:
-    """Ask over a connection of its own, from the protocol's port of a link-local address. Raises NoAnswerError.
+    """Ask over a connection of its own, from the protocol's port of a link-local address.
 
-    Both ports are fixed, so the system may hold back the connection for a minute after one before it (TIME_WAIT);
-    that is an error as others are, and the client asks again.
+    Raises NoAnswerError. Both ports are fixed, so the system may hold back the connection for a minute
+    after one before it (TIME_WAIT); that is an error as others are, and the client asks again.
     """
     loop = asyncio.get_running_loop()
     try:

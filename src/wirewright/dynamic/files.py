@@ -1,8 +1,8 @@
 """Leases in a file.
 
-The file is replaced as a whole, and only its owner can read it: first line what it is and a digest of the rest, then
-JSON. A commit has returned when the new file and its name are on the disk, and a commit that failed left the old file
-as it was. A second server that would write to the same file is refused.
+The file is replaced as a whole, and only its owner can read it: first line what it is and a digest of the
+rest, then JSON. A commit has returned when the new file and its name are on the disk, and a commit that
+failed left the old file as it was. A second server that would write to the same file is refused.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_BYTES: Final = 64 << 20
 
 
 class FileLeaseStore:
-    """A :class:`~wirewright.dynamic.records.LeaseStore` in a file. It takes one event loop's word at a time."""
+    """A :class:`~wirewright.dynamic.records.LeaseStore` in a file. Commits come one at a time."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -91,7 +91,8 @@ class FileLeaseStore:
         new = Path(f"{self.path}.new")
         try:
             with _errors(self.path, "the lease is not kept, and so not granted"):
-                with open(os.open(new, _NEW, 0o600), "wb") as file:  # noqa: PTH123 - with its mode from the start
+                # With its mode from the start.
+                with open(os.open(new, _NEW, 0o600), "wb") as file:  # noqa: PTH123
                     os.fchmod(file.fileno(), 0o600)
                     file.write(text)
                     file.flush()
@@ -140,8 +141,9 @@ def _errors(path: Path, consequence: str) -> Iterator[None]:
 
 def _damaged(path: Path) -> StoreError:
     words = (
-        "this is no whole file of leases. Put a copy of it there that is; or move it away, and wait until the "
-        "leases of before have ended before you start the server without it, lest an address be given twice"
+        "this is no whole file of leases. Put a copy of it there that is; or move it away, and wait until "
+        "the leases of before have ended before you start the server without it, lest an address be given "
+        "twice"
     )
     return StoreError(errno.EIO, words, str(path))
 

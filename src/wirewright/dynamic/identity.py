@@ -1,8 +1,8 @@
 """Who speaks to whom: the well-known address and port, and the link-local address that stands for a peer.
 
 A client is known by the link-local address it sends from, which is one peer's allowed IP; WireGuard has
-authenticated it. Which address a peer has is not specified by wg-dynamic. Ours is the lower half of what wg-lla
-(https://github.com/Jamesits/wg-lla) publishes, within the one /64 that the protocol uses.
+authenticated it. Which address a peer has is not specified by wg-dynamic. Ours is the lower half of what
+wg-lla (https://github.com/Jamesits/wg-lla) publishes, within the one /64 that the protocol uses.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The interfaces that a server gives addresses on: a system interface of either engine, and a rootless tunnel."""
+"""What a server gives addresses on: a system interface of either engine, or a rootless tunnel."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """A lease on a system interface: asked for, put on the interface, kept.
 
-The interface is to have one link-local address with a mask of 128 bits, and a peer whose allowed IPs hold ``fe80::``;
-an address that is missing is derived from the interface's key, and a route that is missing is made. What was made goes
-again when the keeper ends. Leased addresses have the lease's lifetime in the kernel, so they end in time also
-if this process does not live to see it.
+The interface is to have one link-local address with a mask of 128 bits, and a peer whose allowed IPs hold
+``fe80::``; an address that is missing is derived from the interface's key, and a route that is missing is
+made. What was made goes again when the keeper ends. Leased addresses have the lease's lifetime in the
+kernel, so they end in time also if this process does not live to see it.
 """
 
 from __future__ import annotations
@@ -68,8 +68,9 @@ class LeaseKeeper:
         tell: Callable[[str], None] = lambda _: None,
         granted: Callable[[Holding], None] = lambda _: None,
     ) -> None:
-        """``tell`` hears what goes wrong, in words for a person; ``granted`` each lease, new or refreshed, once the
-        interface has it.
+        """``tell`` hears what goes wrong, in words for a person.
+
+        ``granted`` hears of each lease, new or refreshed, once the interface has it.
         """
         self.interface = interface
         self.wishes = wishes or Wishes()
@@ -132,10 +133,10 @@ class LeaseKeeper:
         await asyncio.to_thread(self._clear)
 
     async def renew_key(self) -> PublicKey:
-        """Have the server take a new key for this client, and use it from now on. Raises LeaseError or OSError.
+        """Have the server take a new key for this client, and use it from now on.
 
-        The new key is in the interface's file before anything depends on it. The server gives up the old one when
-        it is first asked by the new one, which is to happen within a day.
+        The new key is in the interface's file before anything depends on it. The server gives up the old one
+        when it is first asked by the new one, which is to happen within a day. Raises LeaseError or OSError.
         """
         file = self.interface.file
         if file is None:
@@ -310,8 +311,8 @@ def _server(state: DeviceState) -> PublicKey:
     if not found:
         raise LeaseError(
             errno.EHOSTUNREACH,
-            f"no peer of {state.name} is a server of wg-dynamic: add {SERVER}/128 to the AllowedIPs of the one "
-            "that is",
+            f"no peer of {state.name} is a server of wg-dynamic: add {SERVER}/128 to the AllowedIPs of the "
+            "one that is",
         )
     return max(found)[1]
 

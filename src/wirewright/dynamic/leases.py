@@ -1,14 +1,16 @@
 """Who gets which address, for how long: the rules of the server, with time as an argument.
 
-An address is in one of four states. It is *free*; *leased* to one key; *quarantined*, after its lease ended, so that
-nobody gets what its last holder may still use, or others still send to, but for that holder, who gets it back; or
-*occupied*, which means that an administrator gave it to a peer or to the interface, and no lease touches it.
+An address is in one of four states. It is *free*; *leased* to one key; *quarantined*, after its lease
+ended, so that nobody gets what its last holder may still use, or others still send to, but for that holder,
+who gets it back; or *occupied*, which means that an administrator gave it to a peer or to the interface,
+and no lease touches it.
 
     free --grant--> leased --expiry, release, exchange--> quarantined --time--> free
                        ^-------------- its last holder asks again ----'
 
 Nothing here changes by asking: :meth:`LeaseTable.decide` says what would become true, and it does by
-:meth:`LeaseTable.apply`, after it was stored. Sources: ``ip-request.md`` of wg-dynamic, and what its C code does.
+:meth:`LeaseTable.apply`, after it was stored. Sources: ``ip-request.md`` of wg-dynamic, and what its C code
+does.
 """
 
 from __future__ import annotations
@@ -86,8 +88,8 @@ class LeaseTable:
     def __init__(self, records: Records, terms: Terms, now: int) -> None:
         """Begin with what was remembered.
 
-        The clock may have been set since: no lease ends later than one that was granted now, and no quarantine is
-        longer.
+        The clock may have been set since: no lease ends later than one that was granted now, and no
+        quarantine is longer.
         """
         self.terms = terms
         self.records = records.copy()
@@ -119,6 +121,7 @@ class LeaseTable:
         request: RequestIp,
         occupied: Occupied,
         now: int,
+        *,
         random_below: RandomBelow,
         excluded: AbstractSet[IPAddress] = frozenset(),
     ) -> Decision:
@@ -141,7 +144,7 @@ class LeaseTable:
             removed and len(self.records.quarantined) + len(removed) > self.terms.max_quarantined
         ):
             return Decision(None, None, Change(), missed=True, full=True)
-        change = self._change(key, leased, held, added, removed, now)
+        change = self._change(key, leased, held, added=added, removed=removed, now=now)
         return Decision(_v4(ipv4), _v6(ipv6), change, added, removed, missed)
 
     def expired(self, now: int) -> Change:
@@ -206,6 +209,7 @@ class LeaseTable:
         key: PublicKey,
         leased: list[IPAddress],
         held: Lease | None,
+        *,
         added: tuple[IPAddress, ...],
         removed: tuple[IPAddress, ...],
         now: int,
@@ -216,7 +220,8 @@ class LeaseTable:
         behind = tuple(Quarantine(each, key, until) for each in removed)
         if not leased:
             return Change(ended=(key,) if held else (), quarantined=behind, freed=back)
-        lease = Lease(key, _of(leased, 4), _of(leased, 6), now, self.terms.lease_time)  # type: ignore[arg-type]
+        ipv4, ipv6 = _v4(_of(leased, 4)), _v6(_of(leased, 6))
+        lease = Lease(key, ipv4, ipv6, now, self.terms.lease_time)
         return Change((lease,), quarantined=behind, freed=back)
 
     def _after(self, ended: Iterable[PublicKey], now: int) -> tuple[Quarantine, ...]:

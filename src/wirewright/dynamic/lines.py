@@ -1,7 +1,7 @@
 """Messages as bytes: lines of ``key=value``, each ended by LF, and an empty line behind the last.
 
-Nothing is known here of what keys mean. What comes from the network is bounded: a line has under 4,096 bytes, a
-message at most 128 lines, and a byte of zero is refused.
+Nothing is known here of what keys mean. What comes from the network is bounded: a line has under 4,096
+bytes, a message at most 128 lines, and a byte of zero is refused.
 """
 
 from __future__ import annotations

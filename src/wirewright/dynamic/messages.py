@@ -1,12 +1,13 @@
 """What clients ask, in both dialects.
 
-wg-dynamic exists in two dialects: that of the *document* (``ip-request.md``, 2019), whose keys are ``ipv4`` and
-``ipv6``, and that of the *program* (the C code), whose key is ``ip``. Their bare requests contradict each other: in the
-document what is left out means "any address", in the program "none, release it". A request is in the program's
-dialect if it has ``ip`` and none of the other keys, so a bare one is in the document's.
+wg-dynamic exists in two dialects: that of the *document* (``ip-request.md``, 2019), whose keys are ``ipv4``
+and ``ipv6``, and that of the *program* (the C code), whose key is ``ip``. Their bare requests contradict
+each other: in the document what is left out means "any address", in the program "none, release it". A
+request is in the program's dialect if it has ``ip`` and none of the other keys, so a bare one is in the
+document's.
 
-A client of ours writes both ways in one message, which either server understands, since both ignore what they do
-not know. It names its extensions, by which a server of ours knows it (docs/dynamic.md).
+A client of ours writes both ways in one message, which either server understands, since both ignore what
+they do not know. It names its extensions, by which a server of ours knows it (docs/dynamic.md).
 """
 
 from __future__ import annotations
@@ -212,7 +213,7 @@ def _register_key(attributes: list[tuple[str, str]]) -> RegisterKey:
 
 
 def public_key(text: str) -> PublicKey:
-    """Read a public key in base64; its padding may be missing, as in upstream's draft. Raises RequestError."""
+    """Read a public key in base64, padded or as in upstream's draft not. Raises RequestError."""
     try:
         if not re.fullmatch(r"[A-Za-z0-9+/]{43}=?", text, re.ASCII):
             raise ValueError

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """An interface as it is: its peers with their allowed IPs, its addresses, and where addresses come from."""
+    """An interface as it is: its peers and their allowed IPs, its addresses, and what is handed out."""
 
     peers: Mapping[PublicKey, frozenset[IPNetwork]]
     own: frozenset[IPAddress] = frozenset()
@@ -49,8 +49,8 @@ class Occupied:
 def occupied(view: View, leases: Mapping[PublicKey, Lease]) -> Occupied:
     """Tell what of the pools is taken by others than the leases.
 
-    An allowed IP that holds a whole pool, such as 0.0.0.0/0, takes nothing of it: a lease is more specific. One
-    inside a pool takes its part.
+    An allowed IP that holds a whole pool, such as 0.0.0.0/0, takes nothing of it: a lease is more specific.
+    One inside a pool takes its part.
     """
     pools = Pools(view.pools)
     taken = Occupied(pools, dict.fromkeys(view.own))

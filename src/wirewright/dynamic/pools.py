@@ -1,7 +1,8 @@
 """The addresses that may be handed out, and how a free one is found.
 
-Of an IPv4 block shorter than /31 the first and the last address are kept back, as the protocol has it; of an IPv6
-block shorter than /127 the first one, which is the routers' anycast address (RFC 4291, section 2.6.1).
+Of an IPv4 block shorter than /31 the first and the last address are kept back, as the protocol has it; of
+an IPv6 block shorter than /127 the first one, which is the routers' anycast address (RFC 4291, section
+2.6.1).
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ class Pools:
     ) -> IPAddress | None:
         """Choose a free address from a random place on; None if there is none.
 
-        ``taken`` are at most ``count`` single addresses, ``blocked`` networks. So one of ``count`` + 1 that are not
-        blocked is free, and no more are tried.
+        ``taken`` are at most ``count`` single addresses, ``blocked`` networks. So one of ``count`` + 1 that
+        are not blocked is free, and no more are tried.
         """
         size = self.size(version)
         if not size:

@@ -122,9 +122,9 @@ class AddressTakenError(Exception):
 class LeaseStore(Protocol):
     """Where leases outlive the server.
 
-    What ``commit`` has returned from is there after a crash of the process or the machine; what it raised for has
-    not happened. A store that others write to, such as a database, raises AddressTakenError where a new address of a
-    lease is not free any more; the server then chooses another.
+    What ``commit`` has returned from is there after a crash of the process or the machine; what it raised
+    for has not happened. A store that others write to, such as a database, raises AddressTakenError where a
+    new address of a lease is not free any more; the server then chooses another.
     """
 
     async def load(self) -> Records:

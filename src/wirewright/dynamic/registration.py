@@ -3,11 +3,11 @@
     (none) --register_key, by the old key--> pending --a request from the new key's address--> done
                                                '--time, or another registration--> (none)
 
-The old key vouches for the new one. That somebody has the new one is proven by WireGuard itself: the new peer's only
-allowed IP is the link-local address that follows from its key, and the first request from there can come from nobody
-else. Only then does everything that the old peer had, leases and administered prefixes, become the new one's, in one
-change, and the old peer is removed. It stays so: a key that was replaced is replaced again if it comes back from a
-configuration file.
+The old key vouches for the new one. That somebody has the new one is proven by WireGuard itself: the new
+peer's only allowed IP is the link-local address that follows from its key, and the first request from there
+can come from nobody else. Only then does everything that the old peer had, leases and administered
+prefixes, become the new one's, in one change, and the old peer is removed. It stays so: a key that was
+replaced is replaced again if it comes back from a configuration file.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The server on its sockets: connections, and how many there may be; expiry in time.
 
-A connection is accepted from port 970 only, of a link-local address that is one peer's, one at a time a client and 16 in
-all. That both ports are fixed makes every connection of a client the same four numbers, which TCP holds back for a minute
-(TIME_WAIT) at the side that closes first. So the server leaves that to its clients, and answers their end by a reset:
-the client's system takes it as the end of the connection, and of its waiting.
+A connection is accepted from port 970 only, of a link-local address that is one peer's, one at a time a
+client and 16 in all. That both ports are fixed makes every connection of a client the same four numbers,
+which TCP holds back for a minute (TIME_WAIT) at the side that closes first. So the server leaves that to
+its clients, and answers their end by a reset: the client's system takes it as the end of the connection,
+and of its waiting.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import asyncio
 import errno
 import socket
 import struct
-from collections import Counter
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final, Self
@@ -23,6 +23,7 @@ from wirewright.dynamic.lines import encode
 from wirewright.dynamic.messages import RequestError, refusal
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Awaitable, Callable
 
     from wirewright.dynamic.service import LeaseService
@@ -190,7 +191,8 @@ class LeaseServer:
         with suppress(TimeoutError):
             async with asyncio.timeout(RETRY):
                 await writer.drain()
-                # What else it says is thrown away, lest its arrival resets the connection before the words are read.
+                # What else it says is thrown away, lest its arrival resets the connection before the words
+                # are read.
                 while await reader.read(_PIECE):
                     pass
 

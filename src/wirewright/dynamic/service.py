@@ -1,9 +1,9 @@
 """The server between its parts: who asks, what the rules say, what is stored, and what the interface is told.
 
-One request is worked on at a time, each with a fresh view of the interface, so that what administrators changed
-meanwhile holds. What becomes true is stored first and applied to the interface then, and the answer comes last. What
-ends leaves the interface before the store. So a crash at any point leaves an interface that has no more than the store
-says; the next start gives the rest.
+One request is worked on at a time, each with a fresh view of the interface, so that what administrators
+changed meanwhile holds. What becomes true is stored first and applied to the interface then, and the answer
+comes last. What ends leaves the interface before the store. So a crash at any point leaves an interface
+that has no more than the store says; the next start gives the rest.
 """
 
 from __future__ import annotations
@@ -228,7 +228,9 @@ class LeaseService:
         counted = False
         for _ in range(MAX_TRIES):
             now = self.clock.wall()
-            decision = self.table.decide(key, request, taken, now, self._random_below, frozenset(excluded))
+            decision = self.table.decide(
+                key, request, taken, now, random_below=self._random_below, excluded=frozenset(excluded)
+            )
             if decision.full:
                 self.counters["full"] += 1
                 raise RequestError("the server has no room for another lease", Code.UNAVAILABLE)

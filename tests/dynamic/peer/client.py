@@ -1,7 +1,8 @@
 """A client of the one or the other dialect, which judges what a server answers.
 
-As a program: ``client.py INTERFACE SOURCE LINE...`` sends the lines as one request from the link-local address
-SOURCE; ``--`` between lines begins another request on the same connection. It writes the answers as JSON.
+As a program: ``client.py INTERFACE SOURCE LINE...`` sends the lines as one request from the link-local
+address SOURCE; ``--`` between lines begins another request on the same connection. It writes the answers as
+JSON.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import sys
 from dataclasses import dataclass
 
 if __package__:
-    from .lines import Ended, Malformed, Pairs, Stream, number
+    from .lines import EndedError, MalformedError, Pairs, Stream, number
 else:
-    from lines import Ended, Malformed, Pairs, Stream, number  # type: ignore[import-not-found,no-redef]
+    from lines import EndedError, MalformedError, Pairs, Stream, number  # type: ignore[import-not-found,no-redef]
 
 PORT = 970
 SERVER = "fe80::"
@@ -49,14 +50,14 @@ def program(*addresses: str) -> Pairs:
 def judge_document(pairs: Pairs) -> Answer:
     """Read an answer to a request of the document's dialect."""
     if pairs[:1] != [("request_ip", "1")]:
-        raise Malformed(f"an answer begins with the command: {pairs}")
+        raise MalformedError(f"an answer begins with the command: {pairs}")
     return _judge(pairs[1:], {"ipv4": ("ipv4", 32), "ipv6": ("ipv6", 128)})
 
 
 def judge_program(pairs: Pairs) -> Answer:
     """Read an answer as the C program does, which knows no command in it."""
     if any(key in {"request_ip", "register_key"} for key, _ in pairs):
-        raise Malformed(f"a command stands in the answer: {pairs}")
+        raise MalformedError(f"a command stands in the answer: {pairs}")
     return _judge(pairs, {})
 
 
@@ -71,22 +72,22 @@ def _judge(pairs: Pairs, names: dict[str, tuple[str, int]]) -> Answer:
             unknown.append((key, value))
             continue
         if name in found:
-            raise Malformed(f"{name} twice: {pairs}")
+            raise MalformedError(f"{name} twice: {pairs}")
         if length:
             network = ipaddress.ip_network(value, strict=True)
             if f"/{length}" not in value or network.prefixlen != length:
-                raise Malformed(f"not one address: {value}")
+                raise MalformedError(f"not one address: {value}")
         found[name] = value
     answer = Answer(number(found.pop("errno")), unknown=tuple(unknown))
     answer.ipv4, answer.ipv6 = found.pop("ipv4", None), found.pop("ipv6", None)
     answer.errmsg = found.pop("errmsg", None)
     if answer.errmsg is not None and len(answer.errmsg) > 255:
-        raise Malformed("errmsg of more than 255 bytes")
+        raise MalformedError("errmsg of more than 255 bytes")
     for name in ("leasestart", "leasetime"):
         if name in found:
             setattr(answer, name, number(found[name]))
     if (answer.ipv4 or answer.ipv6) and (answer.leasestart is None or answer.leasetime is None):
-        raise Malformed(f"a lease without its times: {pairs}")
+        raise MalformedError(f"a lease without its times: {pairs}")
     return answer
 
 
@@ -119,7 +120,7 @@ def main(interface: str, source: str, *words: str) -> None:
             for request in requests:
                 stream.send(request)
                 answers.append(stream.receive())
-    except (Ended, OSError) as error:
+    except (EndedError, OSError) as error:
         answers.append({"ended": type(error).__name__})
     print(json.dumps(answers))  # noqa: T201
 

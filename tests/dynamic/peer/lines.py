@@ -1,17 +1,20 @@
-"""Messages as the protocol says: lines of ``key=value``, each ended by a newline, and an empty line at the end."""
+"""Messages as the protocol says: lines of ``key=value``, and an empty line at the end."""
 
 from __future__ import annotations
 
-import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
 
 Pairs = list[tuple[str, str]]
 
 
-class Ended(Exception):
+class EndedError(Exception):
     """The other side has closed the connection; what came before is in the argument."""
 
 
-class Malformed(Exception):
+class MalformedError(Exception):
     """The other side sent what is no message."""
 
 
@@ -33,19 +36,19 @@ class Stream:
             if not line:
                 return pairs
             if len(line) + 1 >= 4096:
-                raise Malformed("a line of 4096 bytes or more")
+                raise MalformedError("a line of 4096 bytes or more")
             if b"\0" in line or not line.isascii():
-                raise Malformed(f"not ASCII, or a NUL: {line!r}")
+                raise MalformedError(f"not ASCII, or a NUL: {line!r}")
             key, equals, value = line.decode("ascii").partition("=")
             if not equals or not key:
-                raise Malformed(f"not key=value: {line!r}")
+                raise MalformedError(f"not key=value: {line!r}")
             pairs.append((key, value))
 
     def _line(self) -> bytes:
         while b"\n" not in self._unread:
             more = self.connection.recv(4096)
             if not more:
-                raise Ended(self._unread)
+                raise EndedError(self._unread)
             self._unread += more
         line, _, self._unread = self._unread.partition(b"\n")
         return line
@@ -58,5 +61,5 @@ def text(pairs: Pairs) -> bytes:
 def number(value: str) -> int:
     """Read a decimal number of 32 bits."""
     if not value.isascii() or not value.isdigit() or int(value) >= 1 << 32:
-        raise Malformed(f"not a number of 32 bits: {value!r}")
+        raise MalformedError(f"not a number of 32 bits: {value!r}")
     return int(value)

@@ -1,7 +1,7 @@
-"""A server that keeps its leases in a list, in the dialect of the document ("document") or of the C program ("program").
+"""A server that keeps its leases in a list, in the dialect of the "document" or of the C "program".
 
-As a program: ``server.py INTERFACE DIALECT [SETTING=VALUE...]``. It writes ``ready``, and then each request as one
-line of JSON. The settings make it misbehave as servers may.
+As a program: ``server.py INTERFACE DIALECT [SETTING=VALUE...]``. It writes ``ready``, and then each request
+as one line of JSON. The settings make it misbehave as servers may.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import time
 from dataclasses import dataclass, field
 
 if __package__:
-    from .lines import Ended, Malformed, Pairs, Stream, number, text
+    from .lines import EndedError, MalformedError, Pairs, Stream, number, text
 else:
-    from lines import Ended, Malformed, Pairs, Stream, number, text  # type: ignore[import-not-found,no-redef]
+    from lines import EndedError, MalformedError, Pairs, Stream, number, text  # type: ignore[import-not-found,no-redef]
 
 PORT = 970
 
@@ -45,9 +45,9 @@ class Server:
                 request = stream.receive()
                 self.requests.append(request)
                 connection.sendall(text(self.answer(client, request)))
-        except Ended:
+        except EndedError:
             return
-        except Malformed as error:
+        except MalformedError as error:
             connection.sendall(text([("errno", "1"), ("errmsg", str(error)[:255])]))
 
     def answer(self, client: str, request: Pairs) -> Pairs:
