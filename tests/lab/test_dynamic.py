@@ -205,6 +205,23 @@ def test_a_killed_server_has_every_lease_when_it_is_back(tmp_path: Path) -> None
         assert lease["public_key"] == str(p.b.public_key)
 
 
+def test_machines_that_forward_serve_and_lease_alike(tmp_path: Path) -> None:
+    with pair(tmp_path) as p:
+        addresses = {
+            host: p.lab[host].run("ip", "-6", "address", "show", "dev", "wg0").stdout for host in "ab"
+        }
+        for host in "ab":
+            p.lab[host].run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
+        server = p.serve()
+        client = p.lease()
+        assert len(p.addresses()) == 2
+        client.end()
+        server.end()
+        for host, before in addresses.items():
+            after = p.lab[host].run("ip", "-6", "address", "show", "dev", "wg0").stdout
+            assert after.split() == before.replace("stable-privacy", "").split()
+
+
 def test_a_client_may_move_and_nobody_sees_it_in_its_lease(tmp_path: Path) -> None:
     with pair(tmp_path) as p:
         p.serve()

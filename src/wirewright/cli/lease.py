@@ -98,17 +98,17 @@ async def _lease(  # noqa: PLR0917
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await keeper.prepare()
-    if new_key:
-        told(f"the server takes the new key {await keeper.renew_key()}")
-    if release:
-        await keeper.release()
-        if as_json:
-            write_json({"interface": interface.name, "addresses": []})
-    elif once:
-        await keeper.once()
-    else:
-        await keeper.keep(stop)
+    async with keeper:
+        if new_key:
+            told(f"the server takes the new key {await keeper.renew_key()}")
+        if release:
+            await keeper.release()
+            if as_json:
+                write_json({"interface": interface.name, "addresses": []})
+        elif once:
+            await keeper.once()
+        else:
+            await keeper.keep(stop)
 
 
 def _tell(keeper: "LeaseKeeper", holding: "Holding", as_json: bool) -> None:

@@ -14,15 +14,16 @@ import random
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network, ip_interface
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from wirewright.config import Document
 from wirewright.dynamic.answers import parse_registered, words
 from wirewright.dynamic.client import LeaseClient
 from wirewright.dynamic.clocks import SystemClock
 from wirewright.dynamic.exchange import NoAnswerError, ask
-from wirewright.dynamic.identity import LINK, SERVER, link_local
+from wirewright.dynamic.identity import SERVER, link_local
 from wirewright.dynamic.lines import ProtocolError
+from wirewright.dynamic.linklocal import LinkLocal
 from wirewright.dynamic.messages import REGISTER_KEY, ROUTES, Wish, registration
 from wirewright.host.addresses import delete_address, set_address, temporary_addresses
 from wirewright.host.device import DeviceChange, PeerChange
@@ -80,7 +81,7 @@ class LeaseKeeper:
         self._granted = granted
         self._clock = SystemClock()
         self._untold = False
-        self._made: list[Callable[[Network], None]] = []
+        self._link_local = LinkLocal(interface.name)
         self._routes: dict[IPNetwork, bool] = {}
         """Those that are there for the lease, and whether the server's allowed IPs were extended by it."""
         self._refused: set[IPNetwork] = set()
@@ -93,9 +94,18 @@ class LeaseKeeper:
             extensions=extensions,
         )
 
-    async def prepare(self) -> None:
+    async def __aenter__(self) -> Self:
         """Have the interface be one that a server can be asked from. Raises LeaseError or OSError."""
-        await asyncio.to_thread(self._prepare)
+        try:
+            await asyncio.to_thread(self._prepare)
+        except BaseException:
+            await asyncio.to_thread(self._link_local.restore)
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Put back what was changed of the interface but for the lease."""
+        await asyncio.shield(asyncio.to_thread(self._link_local.restore))
 
     async def once(self) -> Holding:
         """Ask once, and put what is granted on the interface. Raises LeaseError or OSError."""
@@ -200,31 +210,17 @@ class LeaseKeeper:
             if link is None or not link.is_up:
                 raise LeaseError(errno.ENETDOWN, f"{name} is not up: ip link set {name} up")
             self.source = self._own_address(network, key)
-            routes = network.routes(6, link=link.index)
-            if not any(each.is_way and SERVER in each.network for each in routes):
-                route = Route(_TO_SERVER, link.index)
-                network.add_route(route)
-                self._made.append(lambda network: network.delete_route(route))
+            self._link_local.have(network, self.source, _TO_SERVER)
 
     def _own_address(self, network: Network, key: PublicKey) -> IPv6Address:
-        name = self.interface.name
-        # Others are the kernel's own, which it gives to some kinds of interfaces, with a mask of 64 bits.
-        found = [
-            each.ip
-            for each in network.addresses(name)
-            if isinstance(each.ip, IPv6Address) and each.ip in LINK and each.network.prefixlen == 128
-        ]
+        found = self._link_local.found(network)
         if len(found) > 1:
             raise LeaseError(
                 errno.EINVAL,
-                f"{name} has {len(found)} link-local addresses with a mask of 128 bits, and a client has one",
+                f"{self.interface.name} has {len(found)} link-local addresses with a mask of 128 bits, and a "
+                "client has one",
             )
-        if found:
-            return IPv6Address(int(found[0]))
-        own = link_local(key)
-        network.add_address(name, IPv6Interface((own, 128)))
-        self._made.append(lambda _: delete_address(name, IPv6Interface((self.source, 128))))
-        return own
+        return found[0] if found else link_local(key)
 
     def _have(self, holding: Holding | None) -> None:
         """Put on the interface what is held, and take from it what is not."""
@@ -285,19 +281,17 @@ class LeaseKeeper:
 
     def _use_key(self, key: SecretKey, old: IPv6Interface, new: IPv6Interface) -> None:
         self.interface.set(DeviceChange(private_key=key))
+        self._link_local.restore()
+        with suppress(OSError):
+            delete_address(self.interface.name, old)
+        self.source = IPv6Address(int(new.ip))
         with Network() as network:
-            network.add_address(self.interface.name, new)
-            self.source = IPv6Address(int(new.ip))
-        delete_address(self.interface.name, old)
+            self._link_local.have(network, self.source, _TO_SERVER)
 
     def _clear(self) -> None:
-        """Leave the interface as it was, if it is there still."""
+        """Leave the interface without a lease, if it is there still."""
         with suppress(OSError):
             self._have(None)
-        with Network() as network:
-            while self._made:
-                with suppress(OSError):
-                    self._made.pop()(network)
 
 
 def _server(state: DeviceState) -> PublicKey:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 from contextlib import asynccontextmanager
-from ipaddress import IPv6Interface
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wirewright.dynamic.clocks import SystemClock
 from wirewright.dynamic.files import FileLeaseStore
-from wirewright.dynamic.identity import SERVER, is_identity
+from wirewright.dynamic.identity import LINK, SERVER, is_identity
 from wirewright.dynamic.interfaces import SystemPeers
+from wirewright.dynamic.linklocal import LinkLocal
 from wirewright.dynamic.pools import Pools
 from wirewright.dynamic.server import LeaseServer
 from wirewright.dynamic.service import LeaseService
-from wirewright.host.addresses import delete_address
 from wirewright.host.network import Network
 from wirewright.tunnel.system import InterfaceError
 
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 
 DIRECTORY: Final = Path("/var/lib/wirewright")
 """Where leases are kept that no other file was named for."""
-ADDRESS: Final = IPv6Interface((SERVER, 64))
 
 
 def leases_of(interface: str) -> Path:
@@ -50,7 +47,7 @@ async def serving(
     name = interface.name
     engine = await asyncio.to_thread(interface.engine)
     peers = SystemPeers(engine, name, pools)
-    added = await asyncio.to_thread(_add_address, interface)
+    link_local = await asyncio.to_thread(_prepare, interface)
     try:
         view = await peers.view()
         if not Pools(view.pools):
@@ -67,27 +64,21 @@ async def serving(
             async with LeaseServer.on_interface(service, name, tell=tell) as server:
                 yield server
     finally:
-        if added:
-            await asyncio.to_thread(_remove_address, name)
+        await asyncio.to_thread(link_local.restore)
 
 
-def _add_address(interface: Interface) -> bool:
-    """Give it the well-known address unless it has it; whether it had not."""
+def _prepare(interface: Interface) -> LinkLocal:
+    """Have the interface be one that clients find a server on."""
     if not interface.exists:
         raise InterfaceError(f"{interface.name} is not a WireGuard interface")
+    link_local = LinkLocal(interface.name)
     with Network() as network:
         link = network.link(interface.name)
         if link is None or not link.is_up:
             raise InterfaceError(f"{interface.name} is not up: ip link set {interface.name} up")
-        if any(each.ip == SERVER for each in network.addresses(interface.name)):
-            return False
-        network.add_address(interface.name, ADDRESS)
-    return True
-
-
-def _remove_address(name: str) -> None:
-    try:
-        delete_address(name, ADDRESS)
-    except OSError as error:
-        if error.errno != errno.ENODEV:
+        try:
+            link_local.have(network, SERVER, LINK)
+        except BaseException:
+            link_local.restore()
             raise
+    return link_local
