@@ -6,12 +6,13 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.conftest import ROOT
 from tests.lab.kernel import HERE, THERE
-from tests.lab.nodes import Node, until
+from tests.lab.nodes import Node
 from wirewright.dynamic import link_local
 from wirewright.keys import SecretKey
 from wirewright.lab.initramfs import GuestError
@@ -80,7 +81,11 @@ class Ends:
         environment = ("env", f"PYTHONPATH={ROOT}", "PYTHONUNBUFFERED=1")
         line = shlex.join(("chroot", "/share", *environment, *command))
         self.guest.run(f"{line} >/share/run/said 2>&1 &")
-        until(lambda: ready in self.said(), f"{command} begins", 400)
+        end = time.monotonic() + 240
+        # Not more often: to look takes the one processor from what is looked for.
+        while ready not in self.said():
+            assert time.monotonic() < end, self.said()
+            time.sleep(2)
 
     def said(self) -> str:
         try:

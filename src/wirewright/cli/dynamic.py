@@ -111,9 +111,10 @@ def show_leases(
     leases: Leases = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
-    """Show the leases of an interface, and addresses that are held back after one.
+    """Show the leases of an interface.
 
-    They are read from the file, whether a server runs or not.
+    With them come addresses that are held back after one. They are read from the file, whether a server runs
+    or not.
     """
     from wirewright.dynamic.files import lease_as_data, read_leases  # noqa: PLC0415 - loads the core
     from wirewright.dynamic.serving import leases_of  # noqa: PLC0415

@@ -23,7 +23,7 @@ def lease(  # noqa: PLR0917 - Typer's way to say what the arguments are
         str, typer.Argument(metavar="INTERFACE", help="The interface.", autocompletion=interfaces)
     ],
     what: Annotated[
-        str | None, typer.Argument(metavar="[release]", help="Give the lease back, and end.")
+        str | None, typer.Argument(metavar="release", help="Give the lease back, and end.")
     ] = None,
     once: Annotated[
         bool, typer.Option("--once", help="Get a lease, and end; the addresses go when it ends.")

@@ -1,8 +1,9 @@
 """Leases in a file.
 
-The file is replaced as a whole, and only its owner can read it: first line what it is and a digest of the
-rest, then JSON. A commit has returned when the new file and its name are on the disk, and a commit that
-failed left the old file as it was. A second server that would write to the same file is refused.
+The file is replaced as a whole, and only its owner can read it. Its first line says what it is and has a
+digest of the rest, which is a line of JSON for each record. A commit has returned when the new file and its
+name are on the disk, and a commit that failed left the old file as it was. A second server that would write
+to the same file is refused.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from wirewright.dynamic.records import Lease, Quarantine, Records, StoreError, Succession
+from wirewright.dynamic.records import Change, Lease, Quarantine, Records, StoreError, Succession
 from wirewright.keys import PublicKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wirewright.dynamic.records import Change
+    from wirewright.config.values import IPAddress
+
+    _Name = tuple[str, PublicKey | IPAddress]
 
 TITLE: Final = "wirewright leases 1"
 MAX_BYTES: Final = 64 << 20
@@ -36,7 +39,8 @@ class FileLeaseStore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._records = Records()
+        self._lines: dict[_Name, str] = {}
+        """The file's, by what they are about: only those that change are written anew as text."""
         self._lock: int | None = None
 
     async def __aenter__(self) -> Self:
@@ -53,16 +57,21 @@ class FileLeaseStore:
 
     async def load(self) -> Records:
         """Read the file; none is no lease. Raises StoreError."""
-        self._records = await asyncio.to_thread(self._open)
-        return self._records.copy()
+        records = await asyncio.to_thread(self._open)
+        everything = Change(
+            tuple(records.leases.values()),
+            quarantined=tuple(records.quarantined.values()),
+            successions=tuple(records.successions.values()),
+        )
+        self._lines = _changed({}, everything)
+        return records
 
     async def commit(self, change: Change) -> None:
         """Write the file anew. Raises StoreError."""
-        records = self._records.copy()
-        records.apply(change)
-        # Writing goes on if who waits is cancelled: then it counts, too.
-        await asyncio.shield(asyncio.to_thread(self._write, records))
-        self._records = records
+        lines = _changed(self._lines, change)
+        # Writing goes on if who waits is cancelled.
+        await asyncio.shield(asyncio.to_thread(self._write, "\n".join(lines.values()).encode()))
+        self._lines = lines
 
     def _open(self) -> Records:
         with _errors(self.path, "leases cannot be kept there"):
@@ -85,8 +94,7 @@ class FileLeaseStore:
             raise
         self._lock = lock
 
-    def _write(self, records: Records) -> None:
-        body = json.dumps(_as_data(records), indent=1).encode()
+    def _write(self, body: bytes) -> None:
         text = f"{TITLE} {hashlib.sha256(body).hexdigest()}\n".encode() + body + b"\n"
         new = Path(f"{self.path}.new")
         try:
@@ -119,8 +127,8 @@ def read_leases(path: Path) -> Records:
     if title != TITLE or len(text) > MAX_BYTES or digest != hashlib.sha256(body).hexdigest():
         raise _damaged(path)
     try:
-        return _from_data(json.loads(body))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return _records(body.decode())
+    except (ValueError, KeyError, TypeError):
         raise _damaged(path) from None
 
 
@@ -156,18 +164,23 @@ def _sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _as_data(records: Records) -> dict[str, Any]:
-    return {
-        "leases": [lease_as_data(lease) for lease in records.leases.values()],
-        "quarantined": [
-            {"address": str(each.address), "public_key": str(each.key), "until": each.until}
-            for each in records.quarantined.values()
-        ],
-        "successions": [
-            {"old": str(each.old), "new": str(each.new), "until": each.until}
-            for each in records.successions.values()
-        ],
-    }
+def _changed(lines: dict[_Name, str], change: Change) -> dict[_Name, str]:
+    """Give the lines of a file after a change."""
+    found = dict(lines)
+    gone: list[_Name] = [("lease", key) for key in change.ended]
+    gone += [("quarantined", address) for address in change.freed]
+    gone += [("succession", key) for key in change.forgotten]
+    for name in gone:
+        found.pop(name, None)
+    for lease in change.leases:
+        found["lease", lease.key] = json.dumps({"kind": "lease", **lease_as_data(lease)})
+    for each in change.quarantined:
+        data = {"address": str(each.address), "public_key": str(each.key), "until": each.until}
+        found["quarantined", each.address] = json.dumps({"kind": "quarantined", **data})
+    for succession in change.successions:
+        keys = {"old": str(succession.old), "new": str(succession.new), "until": succession.until}
+        found["succession", succession.old] = json.dumps({"kind": "succession", **keys})
+    return found
 
 
 def lease_as_data(lease: Lease) -> dict[str, Any]:
@@ -181,36 +194,31 @@ def lease_as_data(lease: Lease) -> dict[str, Any]:
     }
 
 
-def _from_data(data: Any) -> Records:  # noqa: ANN401 - what JSON gives
-    leases = [
-        Lease(
-            PublicKey.from_base64(each["public_key"]),
-            None if each["ipv4"] is None else IPv4Address(each["ipv4"]),
-            None if each["ipv6"] is None else IPv6Address(each["ipv6"]),
-            _whole(each["start"]),
-            _whole(each["duration"]),
-        )
-        for each in data["leases"]
-    ]
-    quarantined = [
-        Quarantine(
-            ip_address(each["address"]), PublicKey.from_base64(each["public_key"]), _whole(each["until"])
-        )
-        for each in data["quarantined"]
-    ]
-    successions = [
-        Succession(
-            PublicKey.from_base64(each["old"]),
-            PublicKey.from_base64(each["new"]),
-            None if each["until"] is None else _whole(each["until"]),
-        )
-        for each in data["successions"]
-    ]
-    return Records(
-        {each.key: each for each in leases},
-        {each.address: each for each in quarantined},
-        {each.old: each for each in successions},
-    )
+def _records(text: str) -> Records:
+    """Read the lines of a file. Raises ValueError, KeyError or TypeError if they are none."""
+    records = Records()
+    for line in text.splitlines():
+        each = json.loads(line)
+        kind = each["kind"]
+        if kind == "lease":
+            lease = Lease(
+                PublicKey.from_base64(each["public_key"]),
+                None if each["ipv4"] is None else IPv4Address(each["ipv4"]),
+                None if each["ipv6"] is None else IPv6Address(each["ipv6"]),
+                _whole(each["start"]),
+                _whole(each["duration"]),
+            )
+            records.leases[lease.key] = lease
+        elif kind == "quarantined":
+            address, key = ip_address(each["address"]), PublicKey.from_base64(each["public_key"])
+            records.quarantined[address] = Quarantine(address, key, _whole(each["until"]))
+        elif kind == "succession":
+            old, new = PublicKey.from_base64(each["old"]), PublicKey.from_base64(each["new"])
+            until = None if each["until"] is None else _whole(each["until"])
+            records.successions[old] = Succession(old, new, until)
+        else:
+            raise ValueError(kind)
+    return records
 
 
 def _whole(value: object) -> int:
