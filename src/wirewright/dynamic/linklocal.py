@@ -14,8 +14,8 @@ from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from typing import TYPE_CHECKING
 
 from wirewright.dynamic.identity import LINK
-from wirewright.host.addresses import delete_address
-from wirewright.host.network import RT_TABLE_MAIN, Network, Route
+from wirewright.host.addresses import add_link_route, delete_address, delete_link_route
+from wirewright.host.network import RT_TABLE_MAIN, Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,9 +49,8 @@ class LinkLocal:
         index = link.index if link else 0
         ways = [each.network for each in network.routes(6, table=RT_TABLE_MAIN, link=index) if each.is_way]
         if not any(isinstance(way, IPv6Network) and reached.subnet_of(way) for way in ways):
-            route = Route(reached, index)
-            network.add_route(route)
-            self._undo.append(lambda network: network.delete_route(route))
+            add_link_route(self.interface, reached)
+            self._undo.append(lambda _: delete_link_route(self.interface, reached))
 
     def restore(self) -> None:
         """Put back what was changed, as far as it can be."""

@@ -1,9 +1,10 @@
-"""Addresses that are on an interface for a time, and end by themselves: those of leases."""
+"""What a lease needs on an interface: addresses that end by themselves, and the way to its own link."""
 
 from __future__ import annotations
 
 import errno
 import os
+import socket
 from contextlib import contextmanager
 from ipaddress import ip_interface
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from pyroute2 import IPRoute, NetlinkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from ipaddress import IPv6Network
 
     from wirewright.config.values import IPInterface
 
@@ -58,6 +60,21 @@ def delete_address(interface: str, address: IPInterface) -> None:
         except NetlinkError as error:
             if error.code != errno.EADDRNOTAVAIL:
                 raise
+
+
+def add_link_route(interface: str, network: IPv6Network) -> None:
+    """Send a network into an interface, though others may have a route to the same. Raises OSError.
+
+    So it is with link-local addresses: which interface is meant is told beside the address.
+    """
+    with _socket(interface) as (ip, index):
+        ip.route("append", dst=str(network), oif=index, family=socket.AF_INET6)
+
+
+def delete_link_route(interface: str, network: IPv6Network) -> None:
+    """Undo that. Raises OSError."""
+    with _socket(interface) as (ip, index):
+        ip.route("del", dst=str(network), oif=index, family=socket.AF_INET6)
 
 
 @contextmanager
