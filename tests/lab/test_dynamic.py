@@ -381,11 +381,21 @@ def other_server(p: Pair, dialect: str, *settings: str) -> Running:
 
 def test_routes_are_taken_where_they_are_allowed_and_go_with_the_lease(tmp_path: Path) -> None:
     with pair(tmp_path, client_allows="fe80::/128") as p:
-        p.serve("--route", "10.50.0.0/16", "--route", "fd60::/16", "--route", "0.0.0.0/0")
+        p.serve(
+            "--route",
+            "10.50.0.0/16",
+            "--route",
+            "fd60::/16",
+            "--route",
+            "0.0.0.0/0",
+            "--route",
+            "192.0.2.0/25",
+        )
         client = p.lease("--routes", "10.50.0.0/15", "--routes", "0.0.0.0/0")
         routes = "ip -4 route show dev wg0"
         until(lambda: "10.50.0.0/16" in p.lab["b"].run(*routes.split()).stdout, "the route is there")
         until(lambda: "a tunnel for everything" in client.said(), "the rest is refused")
+        until(lambda: "192.0.2.0/25 is not taken: a peer's endpoint" in client.said(), "nor its own way")
         assert "fd60" not in p.lab["b"].run("ip", "-6", "route", "show", "dev", "wg0").stdout
         assert "10.50.0.0/16" in p.b.show("allowed-ips")[str(p.a.public_key)]
         client.end()
@@ -444,6 +454,20 @@ def test_a_full_disk_is_told_and_no_lease_is_lost(tmp_path: Path) -> None:
         assert {each.split("/")[0] for each in p.allowed()} == set(held)
         p.lab["a"].run("rm", f"{disk}/filler")
         assert p.once()["addresses"] == held
+
+
+@pytest.mark.parametrize(("words", "status"), [((), 0), (("--once",), 130)])
+def test_a_client_that_waits_for_an_answer_is_interrupted_at_once(
+    words: tuple[str, ...], status: int, tmp_path: Path
+) -> None:
+    with pair(tmp_path) as p:
+        # Nobody answers: the other end has gone.
+        p.a.kill()
+        client = p.begin(p.lab["b"], WW, "lease", "wg0", *words, ready="")
+        until(lambda: "SYN-SENT" in p.lab["b"].run("ss", "-Htan").stdout, "it asks", 60)
+        client.end(signal.SIGINT)
+        assert client.process.returncode == status
+        assert p.addresses() == set()
 
 
 def test_what_cannot_be_is_told(tmp_path: Path) -> None:

@@ -60,7 +60,10 @@ def lease(  # noqa: PLR0917 - Typer's way to say what the arguments are
         from wirewright.tunnel.system import Interface  # noqa: PLC0415 - loads the core
 
         found = Interface.existing(interface)
-        asyncio.run(_lease(found, wishes, what == "release", once, new_key, as_json))
+        try:
+            asyncio.run(_lease(found, wishes, what == "release", once, new_key, as_json))
+        except asyncio.CancelledError:
+            raise typer.Exit(130) from None
 
 
 def _wishes(ipv4: str, ipv6: str, routes: list[str]) -> "Wishes":
@@ -96,8 +99,11 @@ async def _lease(  # noqa: PLR0917
         granted=lambda holding: _tell(keeper, holding, as_json),
     )
     stop = asyncio.Event()
+    task = asyncio.current_task()
+    assert task is not None
+    interrupt = task.cancel if once or release else stop.set
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, interrupt)
     async with keeper:
         if new_key:
             told(f"the server takes the new key {await keeper.renew_key()}")

@@ -14,10 +14,10 @@ import random
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network, ip_interface
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from wirewright.config import Document
-from wirewright.dynamic.answers import parse_registered, words
+from wirewright.dynamic.answers import parse_grant, parse_registered, words
 from wirewright.dynamic.client import LeaseClient
 from wirewright.dynamic.clocks import SystemClock
 from wirewright.dynamic.exchange import NoAnswerError, ask
@@ -31,7 +31,7 @@ from wirewright.host.network import Network, Route
 from wirewright.keys import SecretKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from wirewright.config import Config
     from wirewright.config.values import IPInterface, IPNetwork
@@ -123,7 +123,7 @@ class LeaseKeeper:
                 if self.client.expire(now):
                     self._tell("the lease has ended")
                 if self.client.is_due(now):
-                    await self._ask()
+                    await _unless(stop, self._ask())
                 await self._apply()
                 left = max(0.0, self.client.deadline() - self._clock.monotonic())
                 with suppress(TimeoutError):
@@ -136,9 +136,14 @@ class LeaseKeeper:
 
     async def release(self) -> None:
         """Give everything back, and take it from the interface. Raises OSError."""
-        self.client.answered(
-            await ask(self.interface.name, self.source, self.client.release()), self._clock.monotonic(), 0
-        )
+        message = await ask(self.interface.name, self.source, self.client.release())
+        try:
+            grant = parse_grant(message)
+        except ProtocolError as error:
+            raise LeaseError(errno.EPROTO, f"the server's answer is none: {error}") from None
+        if grant.errno:
+            why = words(grant.errno, grant.errmsg)
+            raise LeaseError(errno.EIO, f"the server does not take the lease back: {why}")
         self.client.holding = None
         await asyncio.to_thread(self._clear)
 
@@ -172,21 +177,24 @@ class LeaseKeeper:
                 addresses = (*addresses, IPv6Interface((place, 128)))
             return replace(config, interface=replace(config.interface, private_key=new, addresses=addresses))
 
-        await asyncio.to_thread(lambda: Document.from_file(file).edit(with_key).write(file))
-        await asyncio.to_thread(self._use_key, new, old, IPv6Interface((place, 128)))
+        def switch() -> None:
+            Document.from_file(file).edit(with_key).write(file)
+            self._use_key(new, old, IPv6Interface((place, 128)))
+
+        await asyncio.shield(asyncio.to_thread(switch))
         return new.public_key
 
     async def _ask(self) -> None:
         message = self.client.request()
-        before = self.client.problem
+        problem, holding = self.client.problem, self.client.holding
         try:
             answer = await ask(self.interface.name, self.source, message)
         except NoAnswerError as error:
             self.client.failed(error.strerror or str(error), self._clock.monotonic())
         else:
             self.client.answered(answer, self._clock.monotonic(), self._clock.wall())
-            self._untold = self.client.holding is not None
-        if self.client.problem is not None and self.client.problem != before:
+            self._untold = self.client.holding is not holding
+        if self.client.problem is not None and self.client.problem != problem:
             self._tell(self.client.problem)
 
     async def _apply(self) -> None:
@@ -258,6 +266,8 @@ class LeaseKeeper:
             return "a tunnel for everything is what ww up makes"
         if any(_lies_in(n, route) or _lies_in(route, n) for n in others):
             return "it is another peer's"
+        if any(peer.endpoint is not None and peer.endpoint.address in route for peer in peers):
+            return "a peer's endpoint is in it"
         try:
             network.add_route(Route(route, link.index))
         except FileExistsError:
@@ -292,6 +302,19 @@ class LeaseKeeper:
         """Leave the interface without a lease, if it is there still."""
         with suppress(OSError):
             self._have(None)
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Wait for something, but no longer than until told to stop."""
+    task, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+    finally:
+        for each in (task, stopped):
+            each.cancel()
+        await asyncio.gather(task, stopped, return_exceptions=True)
 
 
 def _server(state: DeviceState) -> PublicKey:
