@@ -25,13 +25,14 @@ from wirewright.dynamic.identity import SERVER, link_local
 from wirewright.dynamic.lines import ProtocolError
 from wirewright.dynamic.linklocal import LinkLocal
 from wirewright.dynamic.messages import REGISTER_KEY, ROUTES, Wish, registration
+from wirewright.dynamic.routes import LeaseRoutes
 from wirewright.host.addresses import delete_address, set_address, temporary_addresses
-from wirewright.host.device import DeviceChange, PeerChange
-from wirewright.host.network import Network, Route
+from wirewright.host.device import DeviceChange
+from wirewright.host.network import Network
 from wirewright.keys import SecretKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine
 
     from wirewright.config import Config
     from wirewright.config.values import IPInterface, IPNetwork
@@ -82,9 +83,7 @@ class LeaseKeeper:
         self._clock = SystemClock()
         self._untold = False
         self._link_local = LinkLocal(interface.name)
-        self._routes: dict[IPNetwork, bool] = {}
-        """Those that are there for the lease, and whether the server's allowed IPs were extended by it."""
-        self._refused: set[IPNetwork] = set()
+        self._routes = LeaseRoutes(interface, self.wishes.routes, tell)
         extensions = frozenset({REGISTER_KEY, ROUTES} if self.wishes.routes else {REGISTER_KEY})
         self.client = LeaseClient(
             self._clock.monotonic(),
@@ -240,54 +239,7 @@ class LeaseKeeper:
                 delete_address(name, address)
         for address in wanted:
             set_address(name, address, lifetime)
-        with Network() as network:
-            self._have_routes(network, holding.routes if holding else ())
-
-    def _have_routes(self, network: Network, routes: Sequence[IPNetwork]) -> None:
-        accepted = [each for each in routes if any(_lies_in(each, outer) for outer in self.wishes.routes)]
-        for gone in [each for each in self._routes if each not in accepted]:
-            self._remove_route(network, gone)
-        for route in accepted:
-            if route not in self._routes and route not in self._refused:
-                why = self._add_route(network, route)
-                if why is not None:
-                    self._refused.add(route)
-                    self._tell(f"the route to {route} is not taken: {why}")
-
-    def _add_route(self, network: Network, route: IPNetwork) -> str | None:
-        """Send a network into the tunnel; say why not, if not."""
-        peers = self.interface.state().peers
-        others = [n for peer in peers if peer.public_key != self.server for n in peer.allowed_ips]
-        own = [n for peer in peers if peer.public_key == self.server for n in peer.allowed_ips]
-        link = network.link(self.interface.name)
-        if link is None or self.server is None:
-            return "the interface has gone"
-        if not route.prefixlen:
-            return "a tunnel for everything is what ww up makes"
-        if any(_lies_in(n, route) or _lies_in(route, n) for n in others):
-            return "it is another peer's"
-        if any(peer.endpoint is not None and peer.endpoint.address in route for peer in peers):
-            return "a peer's endpoint is in it"
-        try:
-            network.add_route(Route(route, link.index))
-        except FileExistsError:
-            return "there is one already"
-        extends = not any(_lies_in(route, n) for n in own)
-        self._routes[route] = extends
-        if extends:
-            change = PeerChange(self.server, update_only=True, allowed_ips=(route,))
-            self.interface.set(DeviceChange(peers=(change,)))
-        return None
-
-    def _remove_route(self, network: Network, route: IPNetwork) -> None:
-        extends = self._routes.pop(route)
-        link = network.link(self.interface.name)
-        if link is not None:
-            with suppress(OSError):
-                network.delete_route(Route(route, link.index))
-        if extends and self.server is not None:
-            change = PeerChange(self.server, update_only=True, removed_allowed_ips=(route,))
-            self.interface.set(DeviceChange(peers=(change,)))
+        self._routes.have(self.server, holding.routes if holding else ())
 
     def _use_key(self, key: SecretKey, old: IPv6Interface, new: IPv6Interface) -> None:
         self.interface.set(DeviceChange(private_key=key))
@@ -337,11 +289,3 @@ def _server(state: DeviceState) -> PublicKey:
 def _leased(name: str) -> list[IPInterface]:
     """Give the addresses of an interface that end by themselves: nobody but a keeper gives it such."""
     return [each for each in temporary_addresses(name) if not each.ip.is_link_local]
-
-
-def _lies_in(network: IPNetwork, outer: IPNetwork) -> bool:
-    return (
-        network.version == outer.version
-        and network.prefixlen >= outer.prefixlen
-        and network.network_address in outer
-    )
