@@ -168,6 +168,14 @@ async def test_leases_never_touch_what_administrators_gave() -> None:
     assert w.peers.allowed(5) == {"10.7.0.1/32"}
 
 
+async def test_what_administrators_gave_is_not_to_be_had_by_asking_for_it() -> None:
+    w = await world()
+    w.peers.add(1, "10.7.0.9/32", "10.7.0.16/28")
+    for text in ("10.7.0.9", "10.7.0.20", "10.7.0.1", "10.9.0.1"):
+        assert (await w.ask(0, specific(text, Dialect.PROGRAM)))["errno"] == "3"
+        assert (await w.ask(0, specific(text)))["ipv4"] != f"{text}/32"
+
+
 async def test_a_peer_s_own_address_in_a_pool_is_what_it_is_told_and_keeps() -> None:
     w = await world()
     w.peers.add(0, "10.7.0.77/32")
@@ -251,7 +259,8 @@ async def test_an_address_that_others_took_in_the_store_is_not_granted() -> None
     w.store.taken = {ip_address(f"10.7.0.{n}") for n in (1, 2, 4, 5, 6)}
     assert (await w.ask(0, V4_ONLY))["ipv4"] == "10.7.0.3/32"
     assert w.peers.allowed(0) == {"10.7.0.3/32"}
-    assert "ipv4" not in await w.ask(1, V4_ONLY)
+    # All have been tried, and none twice.
+    assert await w.ask(1, V4_ONLY) == {"request_ip": "1", "errno": "0"}
 
 
 async def test_whoever_exchanges_addresses_for_ever_is_slowed_and_holds_few_back() -> None:
