@@ -19,10 +19,18 @@ from wirewright import BlockingTunnel, Tunnel
 
 DOCS = ROOT / "docs"
 PAGES = sorted({*ROOT.glob("*.md"), *DOCS.glob("**/*.md")})
+<<<<<<< HEAD
 # Where they would change this machine's network, or need servers of others: tests/lab/test_system_page.py and
 # tests/lab/test_databases.py run them.
 IN_A_LAB = {DOCS / "system.md", DOCS / "databases.md"}
 WITH_PYTHON = [page for page in PAGES if page not in IN_A_LAB and any(code_blocks(page, "python"))]
+=======
+WITH_PYTHON = [page for page in PAGES if any(code_blocks(page, "python"))]
+# Where they would change this machine's network: tests/lab/test_system_page.py runs them.
+IN_A_LAB = {DOCS / "system.md"}
+# They show the help of every command: the page of the command line, and those of larger things.
+WITH_HELP = [DOCS / "cli.md", DOCS / "dynamic.md"]
+>>>>>>> 2213e0e (documents, tests: the help of commands is shown where they are explained, and is held to what they say)
 PROGRAMS = Path(sys.executable).parent
 
 
@@ -79,11 +87,18 @@ def test_the_ww_commands_of_a_page_run(desk: Path, page: Path) -> None:
             assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", re.findall(r"^\$ ww ((?:\w+ )?\w+) --help$", (DOCS / "cli.md").read_text(), re.M))
-def test_the_help_that_the_page_of_the_command_line_shows_is_the_help(desk: Path, command: str) -> None:
+@pytest.mark.parametrize(
+    ("page", "command"),
+    [
+        (page, command)
+        for page in WITH_HELP
+        for command in re.findall(r"^\$ ww ((?:\w+ )?\w+) --help$", page.read_text(), re.M)
+    ],
+)
+def test_the_help_that_a_page_shows_is_the_help(desk: Path, page: Path, command: str) -> None:
     shown = next(
         block.partition("\n")[2].strip()
-        for block in code_blocks(DOCS / "cli.md", "console")
+        for block in code_blocks(page, "console")
         if block.startswith(f"$ ww {command} --help\n")
     )
     assert shown == run(desk, "ww", *command.split(), "--help").stdout.strip()
@@ -94,9 +109,9 @@ def test_the_help_that_the_page_of_wirewright_tun_shows_is_the_help(desk: Path) 
     assert shown.strip() == "$ wirewright-tun --help\n" + run(desk, "wirewright-tun", "--help").stdout.strip()
 
 
-def test_the_page_of_the_command_line_shows_every_command(desk: Path) -> None:
+def test_the_pages_of_the_command_line_show_every_command(desk: Path) -> None:
     listed = run(desk, "ww", "--help").stdout.partition("Commands:")[2]
-    text = (DOCS / "cli.md").read_text()
+    text = "".join(page.read_text() for page in WITH_HELP)
     for command in re.findall(r"^  (\w+)  ", listed, re.M):
         assert f"$ ww {command} --help\n" in text
 
