@@ -19,18 +19,12 @@ from wirewright import BlockingTunnel, Tunnel
 
 DOCS = ROOT / "docs"
 PAGES = sorted({*ROOT.glob("*.md"), *DOCS.glob("**/*.md")})
-<<<<<<< HEAD
 # Where they would change this machine's network, or need servers of others: tests/lab/test_system_page.py and
 # tests/lab/test_databases.py run them.
 IN_A_LAB = {DOCS / "system.md", DOCS / "databases.md"}
 WITH_PYTHON = [page for page in PAGES if page not in IN_A_LAB and any(code_blocks(page, "python"))]
-=======
-WITH_PYTHON = [page for page in PAGES if any(code_blocks(page, "python"))]
-# Where they would change this machine's network: tests/lab/test_system_page.py runs them.
-IN_A_LAB = {DOCS / "system.md"}
 # They show the help of every command: the page of the command line, and those of larger things.
 WITH_HELP = [DOCS / "cli.md", DOCS / "dynamic.md"]
->>>>>>> 2213e0e (documents, tests: the help of commands is shown where they are explained, and is held to what they say)
 PROGRAMS = Path(sys.executable).parent
 
 
