@@ -310,6 +310,13 @@ def test_pools_are_what_is_routed_to_the_interface(tmp_path: Path) -> None:
         assert v4 in {"10.99.0.5", "10.99.0.6"}
 
 
+PATIENT = """
+from wirewright.cli import main
+from wirewright.dynamic import exchange
+
+exchange.PATIENCE = 1000.0
+main()
+"""
 STALLER = """
 import socket, sys, time
 index = socket.if_nametoindex("wg0")
@@ -461,9 +468,9 @@ def test_a_client_that_waits_for_an_answer_is_interrupted_at_once(
     words: tuple[str, ...], status: int, tmp_path: Path
 ) -> None:
     with pair(tmp_path) as p:
-        # Nobody answers: the other end has gone.
+        # Nobody answers, since the other end has gone, and it would wait for longer than we do.
         p.a.kill()
-        client = p.begin(p.lab["b"], WW, "lease", "wg0", *words, ready="")
+        client = p.begin(p.lab["b"], sys.executable, "-c", PATIENT, "lease", "wg0", *words, ready="")
         until(lambda: "SYN-SENT" in p.lab["b"].run("ss", "-Htan").stdout, "it asks", 60)
         client.end(signal.SIGINT)
         assert client.process.returncode == status
