@@ -11,18 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from wirewright.gateway.policy import (
-    EVERYTHING,
-    MOST_ALLOWED,
-    MOST_DESTINATIONS,
-    MOST_PORTS,
-    MOST_RULES,
+    DEFAULT_POLICY,
+    ALLOWED,
+    DESTINATIONS,
+    PORTS,
+    RULES,
     NOTHING,
     Policy,
     PolicyError,
     Rule,
     opens,
 )
-from wirewright.host.filtering import AllowRule
+from wirewright.host.filtering import AllowRule, PortRange, Protocol
 
 OWN = [ip_address("10.88.0.1"), ip_address("fd88::1")]
 POOLS = [ip_network("10.88.0.0/16"), ip_network("fd88::/64")]
@@ -63,13 +63,13 @@ networks = some.one_of(
         some.integers(0, 128),
     ),
 )
-ranges = some.tuples(some.integers(0, 65_535), some.integers(0, 65_535)).map(lambda ends: (min(ends), max(ends)))
+ranges = some.tuples(some.integers(0, 65_535), some.integers(0, 65_535)).map(lambda ends: PortRange(min(ends), max(ends)))
 rules = some.one_of(
-    some.builds(Rule, some.lists(networks, min_size=1, max_size=4).map(tuple), some.sampled_from(["any", "icmp"])),
+    some.builds(Rule, some.lists(networks, min_size=1, max_size=4).map(tuple), some.sampled_from([Protocol.ANY, Protocol.ICMP])),
     some.builds(
         Rule,
         some.lists(networks, min_size=1, max_size=4).map(tuple),
-        some.sampled_from(["tcp", "udp"]),
+        some.sampled_from([Protocol.TCP, Protocol.UDP]),
         some.lists(ranges, max_size=4).map(tuple),
     ),
 )
@@ -77,22 +77,22 @@ rules = some.one_of(
 
 @given(some.lists(rules, max_size=4).map(tuple).map(Policy))
 def test_a_policy_survives_json(policy: Policy) -> None:
-    assert Policy.from_data(json.loads(json.dumps(policy.to_data()))) == policy
+    assert Policy.from_json(json.loads(json.dumps(policy.to_json()))) == policy
 
 
 def test_a_policy_may_leave_out_what_is_plain() -> None:
-    data = [{"to": ["10.0.0.0/8", "::/0"]}, {"to": ["10.0.0.1"], "protocol": "tcp", "ports": [22, "80-90"]}]
-    policy = Policy.from_data(data)
+    data = [{"destinations": ["10.0.0.0/8", "::/0"]}, {"destinations": ["10.0.0.1"], "protocol": "tcp", "ports": [22, "80-90"]}]
+    policy = Policy.from_json(data)
     assert [str(allowed) for allowed in policy.allowed()] == [
         "any 10.0.0.0/8",
         "any ::/0",
-        "tcp 10.0.0.1/32 22-22",
+        "tcp 10.0.0.1/32 22",
         "tcp 10.0.0.1/32 80-90",
     ]
 
 
 def test_a_new_device_may_start_anything_and_one_without_rules_nothing() -> None:
-    assert [str(allowed) for allowed in EVERYTHING.allowed()] == ["any 0.0.0.0/0", "any ::/0"]
+    assert [str(allowed) for allowed in DEFAULT_POLICY.allowed()] == ["any 0.0.0.0/0", "any ::/0"]
     assert NOTHING.allowed() == ()
 
 
@@ -102,35 +102,35 @@ def test_a_new_device_may_start_anything_and_one_without_rules_nothing() -> None
         ({}, "a list of rules"),
         ("10.0.0.0/8", "a list of rules"),
         (["10.0.0.0/8"], "rule 1: a rule is an object"),
-        ([{"to": []}], "rule 1: a rule has 1 to"),
-        ([{}], "`to` is a list"),
-        ([{"to": "10.0.0.0/8"}], "`to` is a list"),
-        ([{"to": ["10.0.0.1/8"]}], "host bits"),
-        ([{"to": ["fe80::%eth0/64"]}], "no network"),
-        ([{"to": [10]}], "no network"),
-        ([{"to": ["10.0.0.0/8"], "via": 1}], "no 'via'"),
-        ([{"to": ["10.0.0.0/8"], "protocol": "gre"}], "one of any, tcp, udp, icmp"),
-        ([{"to": ["10.0.0.0/8"], "protocol": []}], "one of any, tcp, udp, icmp"),
-        ([{"to": ["10.0.0.0/8"], "ports": [1]}], "any has no ports"),
-        ([{"to": ["10.0.0.0/8"], "protocol": "icmp", "ports": [1]}], "icmp has no ports"),
-        ([{"to": ["10.0.0.0/8"], "protocol": "tcp", "ports": [65536]}], "neither a port"),
-        ([{"to": ["10.0.0.0/8"], "protocol": "tcp", "ports": ["9-8"]}], "neither a port"),
-        ([{"to": ["10.0.0.0/8"], "protocol": "tcp", "ports": ["-8"]}], "neither a port"),
-        ([{"to": ["10.0.0.0/8"], "protocol": "tcp", "ports": [True]}], "neither a port"),
-        ([{"to": ["10.0.0.0/8"], "protocol": "tcp", "ports": ["٢"]}], "neither a port"),
-        ([{"to": ["10.0.0.0/8"]}, 7], "rule 2: "),
-        ([{"to": ["10.0.0.0/8"]}] * (MOST_RULES + 1), f"at most {MOST_RULES} rules"),
-        ([{"to": ["10.0.0.0/8"] * (MOST_DESTINATIONS + 1)}], f"at most {MOST_DESTINATIONS} entries"),
+        ([{"destinations": []}], "rule 1: a rule has 1 to"),
+        ([{}], "`destinations` is a list"),
+        ([{"destinations": "10.0.0.0/8"}], "`destinations` is a list"),
+        ([{"destinations": ["10.0.0.1/8"]}], "host bits"),
+        ([{"destinations": ["fe80::%eth0/64"]}], "no network"),
+        ([{"destinations": [10]}], "no network"),
+        ([{"destinations": ["10.0.0.0/8"], "via": 1}], "no 'via'"),
+        ([{"destinations": ["10.0.0.0/8"], "protocol": "gre"}], "none of any, tcp, udp, icmp"),
+        ([{"destinations": ["10.0.0.0/8"], "protocol": []}], "none of any, tcp, udp, icmp"),
+        ([{"destinations": ["10.0.0.0/8"], "ports": [1]}], "any has no ports"),
+        ([{"destinations": ["10.0.0.0/8"], "protocol": "icmp", "ports": [1]}], "icmp has no ports"),
+        ([{"destinations": ["10.0.0.0/8"], "protocol": "tcp", "ports": [65536]}], "neither a port"),
+        ([{"destinations": ["10.0.0.0/8"], "protocol": "tcp", "ports": ["9-8"]}], "neither a port"),
+        ([{"destinations": ["10.0.0.0/8"], "protocol": "tcp", "ports": ["-8"]}], "neither a port"),
+        ([{"destinations": ["10.0.0.0/8"], "protocol": "tcp", "ports": [True]}], "neither a port"),
+        ([{"destinations": ["10.0.0.0/8"], "protocol": "tcp", "ports": ["٢"]}], "neither a port"),
+        ([{"destinations": ["10.0.0.0/8"]}, 7], "rule 2: "),
+        ([{"destinations": ["10.0.0.0/8"]}] * (RULES + 1), f"at most {RULES} rules"),
+        ([{"destinations": ["10.0.0.0/8"] * (DESTINATIONS + 1)}], f"at most {DESTINATIONS} entries"),
         (
-            [{"to": ["10.0.0.0/8"], "protocol": "tcp", "ports": [1] * (MOST_PORTS + 1)}],
-            f"at most {MOST_PORTS} entries",
+            [{"destinations": ["10.0.0.0/8"], "protocol": "tcp", "ports": [1] * (PORTS + 1)}],
+            f"at most {PORTS} entries",
         ),
         (
-            [{"to": ["10.0.0.0/8"] * MOST_DESTINATIONS, "protocol": "tcp", "ports": [1] * MOST_PORTS}],
-            f"at most {MOST_ALLOWED} combinations",
+            [{"destinations": ["10.0.0.0/8"] * DESTINATIONS, "protocol": "tcp", "ports": [1] * PORTS}],
+            f"at most {ALLOWED} combinations",
         ),
     ],
 )
 def test_what_is_no_policy_is_refused_and_says_why(data: Any, told: str) -> None:
     with pytest.raises(PolicyError, match=told.replace("(", r"\(")):
-        Policy.from_data(data)
+        Policy.from_json(data)

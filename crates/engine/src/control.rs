@@ -15,6 +15,7 @@ use wirewright_protocol::{Identity, PresharedKey, PublicKey, SecretKey};
 
 use crate::allowed_ips::Prefix;
 use crate::directory::{Change, Directory, PeerRef, Publisher};
+use crate::filter::{Guard, Policy};
 use crate::limits::Limits;
 use crate::shard::{Command, PeerUpdate};
 use crate::slots::Slots;
@@ -33,6 +34,8 @@ pub struct PeerConfig {
     pub replace_allowed_ips: bool,
     /// The interval of persistent keepalives; `Some(None)` turns them off.
     pub persistent_keepalive: Option<Option<Duration>>,
+    /// All that the peer may start, if the interface has a packet filter.
+    pub policy: Option<Policy>,
 }
 
 /// Why a configuration was refused. Nothing of it was applied.
@@ -44,6 +47,8 @@ pub enum ConfigureError {
     TooManyPeers,
     /// The interface has as many allowed IPs as it may have.
     TooManyAllowedIps,
+    /// A peer, or all together, have more rules than they may have.
+    TooManyRules,
     /// There is no such peer.
     UnknownPeer,
 }
@@ -54,6 +59,7 @@ impl fmt::Display for ConfigureError {
             Self::OwnKey => "the peer's public key is the interface's own",
             Self::TooManyPeers => "the interface has as many peers as it may have",
             Self::TooManyAllowedIps => "the interface has as many allowed IPs as it may have",
+            Self::TooManyRules => "a peer, or the interface, has as many rules as it may have",
             Self::UnknownPeer => "no peer has this public key",
         })
     }
@@ -72,6 +78,8 @@ pub struct Control {
     generation: u32,
     publisher: Publisher,
     commands: Vec<(u8, Command)>,
+    /// What to do once the directory is published.
+    afterwards: Vec<(u8, Command)>,
 }
 
 impl Control {
@@ -86,6 +94,7 @@ impl Control {
             generation: 0,
             publisher: Publisher::new(shards, seed),
             commands: Vec::new(),
+            afterwards: Vec::new(),
         }
     }
 
@@ -132,11 +141,39 @@ impl Control {
         }
     }
 
+    /// Whether a peer may have a policy, and all together with it `others` more rules.
+    pub(crate) fn check_policy(&self, policy: Option<&Policy>, others: usize) -> Result<(), ConfigureError> {
+        let Some(added) = policy.map(|policy| policy.rules().len()) else {
+            return Ok(());
+        };
+        let all = self.publisher.rules_bound().saturating_add(others);
+        if added > self.limits.rules_per_peer || all.saturating_add(added) > self.limits.rules {
+            return Err(ConfigureError::TooManyRules);
+        }
+        Ok(())
+    }
+
+    /// Sets what the packet filter must know of the interface, or with `None` takes the filter away.
+    pub fn set_guard(&mut self, guard: Option<Guard>) {
+        self.publisher.change(Change::Guard(guard.map(Arc::new)));
+        self.afterwards
+            .extend((0..self.shards).map(|shard| (shard, Command::Reconsider(None))));
+    }
+
+    /// What a peer may start, as last published.
+    #[must_use]
+    pub fn policy(&self, peer: PeerRef) -> Option<&Policy> {
+        self.publisher
+            .published()
+            .policy(peer, self.shards)
+            .map(Arc::as_ref)
+    }
+
     /// Adds the peer with this key, or changes it if it is there.
     ///
     /// # Errors
-    /// [`ConfigureError::OwnKey`], [`ConfigureError::TooManyPeers`] and [`ConfigureError::TooManyAllowedIps`]; nothing
-    /// has changed then.
+    /// [`ConfigureError::OwnKey`], [`ConfigureError::TooManyPeers`], [`ConfigureError::TooManyAllowedIps`] and
+    /// [`ConfigureError::TooManyRules`]; nothing has changed then.
     pub fn set_peer(&mut self, key: PublicKey, config: PeerConfig) -> Result<PeerRef, ConfigureError> {
         let replaced = match self.peers.get(&key) {
             Some(peer) if config.replace_allowed_ips => self.allowed_ips(*peer).count(),
@@ -145,6 +182,7 @@ impl Control {
         let kept = self.publisher.allowed_ips_bound().saturating_sub(replaced);
         let added = usize::from(self.peers.get(&key).is_none());
         self.check_room(self.peers.len() + added, kept + config.allowed_ips.len())?;
+        self.check_policy(config.policy.as_ref(), 0)?;
         self.set_peer_where_there_is_room(key, config)
     }
 
@@ -163,6 +201,11 @@ impl Control {
         }
         for prefix in config.allowed_ips {
             self.publisher.change(Change::Allow(prefix, peer));
+        }
+        if let Some(policy) = config.policy {
+            self.publisher.change(Change::Policy(peer, Arc::new(policy)));
+            self.afterwards
+                .push((peer.shard, Command::Reconsider(Some(peer))));
         }
         let update = PeerUpdate {
             preshared_key: config.preshared_key,
@@ -245,6 +288,7 @@ impl Control {
         if let Some(directory) = self.publisher.publish() {
             commands.extend((0..self.shards).map(|shard| (shard, Command::Directory(directory.clone()))));
         }
+        commands.append(&mut self.afterwards);
         commands
     }
 

@@ -87,6 +87,17 @@ events! {
     InnerLength = "inner_length",
     /// An inner source address that is not among the peer's allowed IPs.
     SourceNotAllowed = "source_not_allowed",
+    // The packet filter.
+    /// A packet of a peer that no rule of it allows and that belongs to no flow.
+    FilterDenied = "filter_denied",
+    /// A packet for a peer that it did not ask for, and that nobody may send unasked.
+    FilterUnasked = "filter_unasked",
+    /// A fragment that does not follow a first one that passed.
+    FilterFragment = "filter_fragment",
+    /// A packet whose headers the filter cannot read, or that leads elsewhere than it says.
+    FilterUnreadable = "filter_unreadable",
+    /// A packet would begin a flow where the peer, or all peers together, have as many as they may.
+    FilterFull = "filter_full",
     // Sending.
     /// An outgoing packet that is neither IPv4 nor IPv6, or is cut short.
     MalformedPacket = "malformed_packet",

@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 use wirewright_protocol::PublicKey;
 
 use crate::allowed_ips::{AllowedIps, Prefix};
+use crate::filter::{Guard, Policy};
 use crate::table::Table;
 
 /// A peer's place: its home shard, its slot there, and what tells it from others in that slot.
@@ -42,6 +43,12 @@ pub struct Directory {
     pub allowed_ips: AllowedIps<PeerRef>,
     /// Where a public key is at home.
     pub peers: Table<PublicKey, PeerRef>,
+    /// What the packet filter must know of the interface. `None`: there is no filter.
+    pub guard: Option<Arc<Guard>>,
+    /// What peers may start, by their numbers; nothing for those that are not here.
+    policies: Table<u32, Arc<Policy>>,
+    /// Rules in all of them.
+    rules: usize,
 }
 
 impl Directory {
@@ -49,17 +56,36 @@ impl Directory {
         Self {
             allowed_ips: AllowedIps::new(),
             peers: Table::new(seed),
+            guard: None,
+            policies: Table::new(seed),
+            rules: 0,
         }
     }
 
+    /// What a peer may start. `None`: nothing.
+    pub(crate) fn policy(&self, peer: PeerRef, shards: u8) -> Option<&Arc<Policy>> {
+        self.policies.get(&peer.number(shards))
+    }
+
+    fn set_policy(&mut self, peer: PeerRef, policy: Option<Arc<Policy>>, shards: u8) {
+        let number = peer.number(shards);
+        let added = policy.as_ref().map_or(0, |policy| policy.rules().len());
+        let before = match policy {
+            Some(policy) => self.policies.insert(number, policy),
+            None => self.policies.remove(&number),
+        };
+        self.rules = self.rules + added - before.map_or(0, |policy| policy.rules().len());
+    }
+
     fn apply(&mut self, change: &Change, shards: u8) {
-        match *change {
+        match change.clone() {
             Change::AddPeer(key, peer) => {
                 self.peers.insert(key, peer);
             }
             Change::RemovePeer(key, peer) => {
                 self.peers.remove(&key);
                 self.allowed_ips.remove_peer(peer.number(shards));
+                self.set_policy(peer, None, shards);
             }
             Change::Allow(prefix, peer) => {
                 // The table takes far more than the control plane lets through, so it is never full.
@@ -71,18 +97,22 @@ impl Directory {
             Change::DisallowAll(peer) => {
                 self.allowed_ips.remove_peer(peer.number(shards));
             }
+            Change::Guard(guard) => self.guard = guard,
+            Change::Policy(peer, policy) => self.set_policy(peer, Some(policy), shards),
         }
     }
 }
 
 /// One change of the directory.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Change {
     AddPeer(PublicKey, PeerRef),
     RemovePeer(PublicKey, PeerRef),
     Allow(Prefix, PeerRef),
     Disallow(Prefix, PeerRef),
     DisallowAll(PeerRef),
+    Guard(Option<Arc<Guard>>),
+    Policy(PeerRef, Arc<Policy>),
 }
 
 /// The two copies, and what the spare one has missed.
@@ -96,6 +126,8 @@ pub(crate) struct Publisher {
     pending: Vec<Change>,
     /// How many of them may add an allowed IP.
     additions: usize,
+    /// How many rules they may add.
+    rules: usize,
 }
 
 impl Publisher {
@@ -107,6 +139,7 @@ impl Publisher {
             missed: Vec::new(),
             pending: Vec::new(),
             additions: 0,
+            rules: 0,
         }
     }
 
@@ -120,15 +153,26 @@ impl Publisher {
         self.published.allowed_ips.len() + self.additions
     }
 
-    /// Bytes of heap memory held. O(n).
+    /// At most this many rules there will be once all changes are published.
+    pub(crate) fn rules_bound(&self) -> usize {
+        self.published.rules + self.rules
+    }
+
+    /// Bytes of heap memory held, but for the rules. O(n).
     pub(crate) fn allocated(&self) -> usize {
         let lists = self.missed.capacity() + self.pending.capacity();
-        let of = |copy: &Directory| copy.allowed_ips.allocated() + copy.peers.allocated();
+        let of = |copy: &Directory| {
+            copy.allowed_ips.allocated() + copy.peers.allocated() + copy.policies.allocated()
+        };
         lists * size_of::<Change>() + of(&self.published) + of(&self.spare)
     }
 
     pub(crate) fn change(&mut self, change: Change) {
-        self.additions += usize::from(matches!(change, Change::Allow(..)));
+        match &change {
+            Change::Allow(..) => self.additions += 1,
+            Change::Policy(_, policy) => self.rules += policy.rules().len(),
+            _ => (),
+        }
         self.pending.push(change);
     }
 
@@ -137,10 +181,13 @@ impl Publisher {
         if self.pending.is_empty() {
             return None;
         }
-        self.additions = 0;
+        (self.additions, self.rules) = (0, 0);
         let spare = Arc::make_mut(&mut self.spare);
-        for change in self.missed.drain(..).chain(self.pending.iter().copied()) {
+        for change in self.missed.drain(..) {
             spare.apply(&change, self.shards);
+        }
+        for change in &self.pending {
+            spare.apply(change, self.shards);
         }
         core::mem::swap(&mut self.published, &mut self.spare);
         self.missed = core::mem::take(&mut self.pending);

@@ -29,6 +29,7 @@ extern crate std;
 
 pub mod allowed_ips;
 pub mod deadlines;
+pub mod filter;
 pub mod table;
 pub mod uapi;
 
@@ -37,7 +38,6 @@ mod control;
 mod counters;
 mod directory;
 mod engine;
-mod filter;
 mod job;
 mod limits;
 mod load;
@@ -47,6 +47,7 @@ mod pages;
 mod peer;
 mod sequence;
 mod shard;
+mod sieve;
 mod slots;
 
 pub use batch::{Batch, Slot};

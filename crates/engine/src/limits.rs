@@ -46,6 +46,16 @@ pub struct Limits {
     pub peers: usize,
     /// Allowed IPs of the whole interface.
     pub allowed_ips: usize,
+    /// Flows of one peer that the packet filter remembers: as many as fit 4,096 places of a hash table.
+    pub flows_per_peer: usize,
+    /// Flows of all home peers together.
+    pub flows: usize,
+    /// Packets of one peer whose later fragments may follow the first.
+    pub fragments_per_peer: usize,
+    /// Rules of one peer.
+    pub rules_per_peer: usize,
+    /// Rules of all peers of the whole interface.
+    pub rules: usize,
     /// Batches kept for reuse.
     pub pooled_batches: usize,
     /// Jobs that may be out at helpers at a time; further batches are dropped and counted.
@@ -72,6 +82,11 @@ impl Default for Limits {
             handshakes_per_idle_poll: 4,
             peers: 1 << 20,
             allowed_ips: 1 << 22,
+            flows_per_peer: 4096 * 7 / 8,
+            flows: 1 << 18,
+            fragments_per_peer: 64,
+            rules_per_peer: 1024,
+            rules: 1 << 20,
             pooled_batches: 32,
             jobs_in_flight: 256,
         }

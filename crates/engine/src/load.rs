@@ -14,7 +14,7 @@ use core::time::Duration;
 
 use wirewright_protocol::Instant;
 
-use crate::filter::Filter;
+use crate::sieve::Sieve;
 use crate::limits::Limits;
 use crate::table::Table;
 
@@ -143,20 +143,20 @@ pub(crate) struct KnownSources {
 }
 
 struct Generation {
-    filter: Filter,
+    sieve: Sieve,
     sources: Table<SocketAddr, ()>,
 }
 
 impl Generation {
     fn new(seed: u128) -> Self {
         Self {
-            filter: Filter::new(seed),
+            sieve: Sieve::new(seed),
             sources: Table::new(seed),
         }
     }
 
     fn contains(&self, source: &SocketAddr) -> bool {
-        self.filter.may_contain(source) && self.sources.contains(source)
+        self.sieve.may_contain(source) && self.sources.contains(source)
     }
 }
 
@@ -178,7 +178,7 @@ impl KnownSources {
             self.older = core::mem::replace(&mut self.younger, Generation::new(self.seed));
             self.last = None;
         }
-        self.younger.filter.note(&source);
+        self.younger.sieve.note(&source);
         self.younger.sources.insert(source, ());
     }
 

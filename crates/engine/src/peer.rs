@@ -9,6 +9,7 @@ use wirewright_protocol::{Conversation, PresharedKey, PublicKey, WallTime};
 
 use crate::counters::{Counters, Event};
 use crate::directory::PeerRef;
+use crate::filter::Ledger;
 use crate::limits::Limits;
 
 /// Where a peer's datagrams go: its address, and the local address they must leave from, if one is known
@@ -56,6 +57,8 @@ pub struct PeerStatus {
     pub persistent_keepalive: Option<Duration>,
     /// Whether a session is there that can send now.
     pub has_session: bool,
+    /// Flows that the packet filter remembers of it.
+    pub flows: usize,
     /// What went wrong with this peer.
     pub counters: Counters,
 }
@@ -79,6 +82,8 @@ pub(crate) struct Peer {
     pub(crate) last_handshake: Option<WallTime>,
     pub(crate) received_bytes: u64,
     pub(crate) sent_bytes: u64,
+    /// What the packet filter let through, if there is a filter and something passed.
+    pub(crate) ledger: Option<Box<Ledger>>,
     /// Most peers never see an error, so the counters cost nothing before the first.
     counters: Option<Box<Counters>>,
 }
@@ -93,12 +98,18 @@ impl Peer {
             last_handshake: None,
             received_bytes: 0,
             sent_bytes: 0,
+            ledger: None,
             counters: None,
         }
     }
 
     pub(crate) fn count(&mut self, event: Event, by: u64) {
         self.counters.get_or_insert_default().add(event, by);
+    }
+
+    /// Flows that the packet filter remembers of it.
+    pub(crate) fn flows(&self) -> usize {
+        self.ledger.as_deref().map_or(0, Ledger::flows)
     }
 
     pub(crate) fn counters(&self) -> Counters {

@@ -3,6 +3,8 @@
 
 #[path = "counters/data.rs"]
 mod data;
+#[path = "counters/filter.rs"]
+mod filter;
 #[path = "counters/handshakes.rs"]
 mod handshakes;
 #[path = "counters/packets.rs"]
@@ -64,6 +66,11 @@ fn scenario(event: Event) -> (Provoke, Seen) {
         Event::InnerVersion => (|event, shards| data::sealed(event, shards, &[0x50; 32]), PEER),
         Event::InnerLength => (|event, shards| data::sealed(event, shards, &[0x45; 16]), PEER),
         Event::SourceNotAllowed => (data::an_inner_source_of_somebody_else, PEER),
+        Event::FilterDenied => (filter::a_packet_that_no_rule_allows, PEER),
+        Event::FilterUnasked => (filter::a_packet_that_nobody_asked_for, PEER),
+        Event::FilterFragment => (filter::a_later_fragment_without_its_first, PEER),
+        Event::FilterUnreadable => (filter::a_header_that_is_cut_short, PEER),
+        Event::FilterFull => (filter::one_flow_more_than_a_peer_may_have, PEER),
         Event::MalformedPacket => (|event, shards| packets::sent(event, shards, &[0x45; 19]), DEVICE),
         Event::NoPeer => (packets::a_packet_to_nobody, DEVICE),
         Event::NoEndpoint => (packets::a_packet_to_a_peer_that_was_never_heard, PEER),

@@ -11,7 +11,7 @@ Three kinds of destinations are told apart:
   ``0.0.0.0/0`` is the whole world without the neighbours, and a neighbour is named by its address, or all by the pool.
 - *Everything else* is open to each rule that contains it.
 
-As JSON a policy is a list of objects: ``[{"to": ["10.0.0.0/8"], "protocol": "tcp", "ports": ["22", "8000-8999"]}]``.
+As JSON a policy is a list of objects: ``[{"destinations": ["10.0.0.0/8"], "protocol": "tcp", "ports": ["22", "8000-8999"]}]``.
 ``protocol`` and ``ports`` may be absent: any, and all.
 """
 
@@ -21,22 +21,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import product
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final
 
-from wirewright.host.filtering import PORTS, PROTOCOLS, AllowRule, Protocol
+from wirewright.host.filtering import AllowRule, PortRange, Protocol
 
 if TYPE_CHECKING:
     from wirewright.config.values import IPAddress, IPNetwork
 
-PortRange: TypeAlias = tuple[int, int]
-"""The first and the last port."""
-
-MOST_RULES: Final = 64
-MOST_DESTINATIONS: Final = 64
+RULES: Final = 64
+"""Of a policy."""
+DESTINATIONS: Final = 64
 """Of one rule."""
-MOST_PORTS: Final = 32
+PORTS: Final = 32
 """Ranges of one rule."""
-MOST_ALLOWED: Final = 1024
+ALLOWED: Final = 1024
 """Combinations of a network and a range of ports in a whole policy."""
 
 
@@ -49,15 +47,15 @@ class Rule:
     """Something that a device may start."""
 
     destinations: tuple[IPNetwork, ...]
-    protocol: Protocol = "any"
+    protocol: Protocol = Protocol.ANY
     ports: tuple[PortRange, ...] = ()
     """Empty for all; only with ``tcp`` and ``udp``."""
 
     def __post_init__(self) -> None:
-        if not 0 < len(self.destinations) <= MOST_DESTINATIONS:
-            raise PolicyError(f"a rule has 1 to {MOST_DESTINATIONS} destinations, not {len(self.destinations)}")
-        if len(self.ports) > MOST_PORTS:
-            raise PolicyError(f"a rule has at most {MOST_PORTS} ranges of ports, not {len(self.ports)}")
+        if not 0 < len(self.destinations) <= DESTINATIONS:
+            raise PolicyError(f"a rule has 1 to {DESTINATIONS} destinations, not {len(self.destinations)}")
+        if len(self.ports) > PORTS:
+            raise PolicyError(f"a rule has at most {PORTS} ranges of ports, not {len(self.ports)}")
         try:
             self.allowed()
         except ValueError as error:
@@ -79,28 +77,28 @@ class Policy:
     rules: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.rules) > MOST_RULES:
-            raise PolicyError(f"a policy has at most {MOST_RULES} rules, not {len(self.rules)}")
-        if (count := len(self.allowed())) > MOST_ALLOWED:
+        if len(self.rules) > RULES:
+            raise PolicyError(f"a policy has at most {RULES} rules, not {len(self.rules)}")
+        if (count := len(self.allowed())) > ALLOWED:
             raise PolicyError(
-                f"a policy has at most {MOST_ALLOWED} combinations of networks and ports, not {count}"
+                f"a policy has at most {ALLOWED} combinations of networks and ports, not {count}"
             )
 
     def allowed(self) -> tuple[AllowRule, ...]:
         """Give what all rules allow, as a :class:`~wirewright.host.device.DeviceChange` carries it."""
         return tuple(allowed for rule in self.rules for allowed in rule.allowed())
 
-    def to_data(self) -> list[dict[str, object]]:
+    def to_json(self) -> list[dict[str, object]]:
         """Give it as data for JSON."""
         return [_rule_data(rule) for rule in self.rules]
 
     @classmethod
-    def from_data(cls, data: object) -> Policy:
-        """Read what :meth:`to_data` gave, or what a person wrote. Raises PolicyError."""
+    def from_json(cls, data: object) -> Policy:
+        """Read what :meth:`to_json` gave, or what a person wrote. Raises PolicyError."""
         if not isinstance(data, Sequence) or isinstance(data, str | bytes):
             raise PolicyError("a policy is a list of rules")
-        if len(data) > MOST_RULES:
-            raise PolicyError(f"a policy has at most {MOST_RULES} rules, not {len(data)}")
+        if len(data) > RULES:
+            raise PolicyError(f"a policy has at most {RULES} rules, not {len(data)}")
         rules = []
         for number, each in enumerate(data, 1):
             try:
@@ -110,7 +108,7 @@ class Policy:
         return cls(tuple(rules))
 
 
-EVERYTHING: Final = Policy((Rule((IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))),))
+DEFAULT_POLICY: Final = Policy((Rule((IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))),))
 """What a new device may: the world and the gateway, and no other device."""
 NOTHING: Final = Policy()
 
@@ -137,27 +135,25 @@ def opens(
 
 
 def _rule_data(rule: Rule) -> dict[str, object]:
-    data: dict[str, object] = {"to": [str(network) for network in rule.destinations]}
-    if rule.protocol != "any":
-        data["protocol"] = rule.protocol
+    data: dict[str, object] = {"destinations": [str(network) for network in rule.destinations]}
+    if rule.protocol is not Protocol.ANY:
+        data["protocol"] = str(rule.protocol)
     if rule.ports:
-        data["ports"] = [f"{first}" if first == last else f"{first}-{last}" for first, last in rule.ports]
+        data["ports"] = [str(ports) for ports in rule.ports]
     return data
 
 
 def _read_rule(data: object) -> Rule:
     if not isinstance(data, Mapping):
-        raise PolicyError("a rule is an object with `to`, and perhaps `protocol` and `ports`")
-    if unknown := set(data) - {"to", "protocol", "ports"}:
-        raise PolicyError(f"a rule has no {sorted(map(str, unknown))[0]!r}, but `to`, `protocol` and `ports`")
-    protocol = data.get("protocol", "any")
-    if protocol not in PROTOCOLS:
-        raise PolicyError(f"the protocol is one of {', '.join(PROTOCOLS)}, not {protocol!r}")
-    destinations = _list(data.get("to"), "to", MOST_DESTINATIONS)
-    ports = _list(data.get("ports", ()), "ports", MOST_PORTS)
+        raise PolicyError("a rule is an object with `destinations`, and perhaps `protocol` and `ports`")
+    if unknown := set(data) - {"destinations", "protocol", "ports"}:
+        name = min(map(str, unknown))
+        raise PolicyError(f"a rule has no {name!r}, but `destinations`, `protocol` and `ports`")
+    destinations = _list(data.get("destinations"), "destinations", DESTINATIONS)
+    ports = _list(data.get("ports", ()), "ports", PORTS)
     return Rule(
         tuple(_read_network(text) for text in destinations),
-        cast("Protocol", protocol),
+        _read_protocol(data.get("protocol", "any")),
         tuple(_read_ports(text) for text in ports),
     )
 
@@ -170,21 +166,28 @@ def _list(data: object, name: str, most: int) -> Sequence[object]:
     return data
 
 
+def _read_protocol(text: object) -> Protocol:
+    for protocol in Protocol:
+        if text == protocol:
+            return protocol
+    raise PolicyError(f"`protocol`: {text!r} is none of {', '.join(Protocol)}")
+
+
 def _read_network(text: object) -> IPNetwork:
     if isinstance(text, str) and "%" not in text:
         try:
             return ip_network(text)
         except ValueError as error:
-            raise PolicyError(f"`to`: {error}") from None
-    raise PolicyError(f"`to`: {text!r} is no network, such as 10.0.0.0/8 or 2001:db8::/32")
+            raise PolicyError(f"`destinations`: {error}") from None
+    raise PolicyError(f"`destinations`: {text!r} is no network, such as 10.0.0.0/8 or 2001:db8::/32")
 
 
 def _read_ports(text: object) -> PortRange:
     """Read `22` or `8000-8999`; a number will do, too."""
     first, dash, last = str(text).partition("-") if not isinstance(text, bool) else ("", "", "")
     ends = [first, last if dash else first]
-    if all(end.isascii() and end.isdigit() and len(end) <= 5 and int(end) in PORTS for end in ends):
+    if all(end.isascii() and end.isdigit() and len(end) <= 5 for end in ends):
         low, high = map(int, ends)
-        if low <= high:
-            return low, high
+        if low <= high <= 65_535:
+            return PortRange(low, high)
     raise PolicyError(f"`ports`: {text!r} is neither a port from 0 to 65535 nor a range, such as 8000-8999")

@@ -7,15 +7,41 @@ as the engines take it; people write policies, which are shorter (:mod:`wirewrig
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from wirewright.config.values import IPAddress, IPNetwork
 
-Protocol: TypeAlias = Literal["any", "tcp", "udp", "icmp"]
-PROTOCOLS: Final[tuple[Protocol, ...]] = ("any", "tcp", "udp", "icmp")
-"""``icmp`` is ICMP and ICMPv6."""
-PORTS: Final = range(65_536)
+
+class Protocol(StrEnum):
+    """What a rule is about."""
+
+    ANY = "any"
+    TCP = "tcp"
+    UDP = "udp"
+    ICMP = "icmp"
+    """ICMP and ICMPv6: echo requests. Errors about a flow belong to the flow."""
+
+    @property
+    def has_ports(self) -> bool:
+        """Whether a rule may name ports."""
+        return self in (Protocol.TCP, Protocol.UDP)
+
+
+@dataclass(frozen=True, slots=True)
+class PortRange:
+    """Ports from the first to the last."""
+
+    first: int
+    last: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.first <= self.last <= 65_535:
+            raise ValueError(f"{self} is no range of ports from 0 to 65535")
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +49,17 @@ class AllowRule:
     """One thing that a peer may start: flows of a protocol to a network, perhaps to certain ports only."""
 
     network: IPNetwork
-    protocol: Protocol = "any"
-    ports: tuple[int, int] | None = None
-    """The first and the last of a range; None for all. Only with ``tcp`` and ``udp``."""
+    protocol: Protocol = Protocol.ANY
+    ports: PortRange | None = None
+    """None for all. Only with TCP and UDP."""
 
     def __post_init__(self) -> None:
-        if self.protocol not in PROTOCOLS:
-            raise ValueError(f"{self.protocol!r} is none of {', '.join(PROTOCOLS)}")
-        if self.ports is None:
-            return
-        if self.protocol not in ("tcp", "udp"):
+        if self.ports is not None and not self.protocol.has_ports:
             raise ValueError(f"{self.protocol} has no ports: only tcp and udp have")
-        first, last = self.ports
-        if first not in PORTS or last not in PORTS or first > last:
-            raise ValueError(f"{first}-{last} is no range of ports from 0 to 65535")
 
     def __str__(self) -> str:
-        ports = f" {self.ports[0]}-{self.ports[1]}" if self.ports else ""
-        return f"{self.protocol} {self.network}{ports}"
+        """Write it as the UAPI text has it."""
+        return f"{self.protocol} {self.network}" + (f" {self.ports}" if self.ports else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ pub enum Command {
     RemovePeer(PeerRef),
     /// Settings of a home peer.
     UpdatePeer(PeerRef, PeerUpdate),
+    /// What the packet filter allows a home peer, or any, is another by the newest directory.
+    Reconsider(Option<PeerRef>),
 }
 
 /// Settings to change; what is `None` stays.
@@ -46,6 +48,7 @@ impl<R: CryptoRng> Shard<R> {
             Command::AddPeer(id, key) => self.add_peer(id, key),
             Command::RemovePeer(id) => self.remove_peer(id),
             Command::UpdatePeer(id, update) => self.update_peer(at, id, update),
+            Command::Reconsider(id) => self.reconsider(at.now, id),
         }
     }
 
@@ -92,6 +95,7 @@ impl<R: CryptoRng> Shard<R> {
             return;
         }
         self.drop_staged(id.slot);
+        self.forget_flows(id.slot);
         if let Some(peer) = peer_at(&mut self.peers, id.slot) {
             peer.conversation.forget(&mut self.retired);
         }

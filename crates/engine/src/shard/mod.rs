@@ -12,6 +12,7 @@
 
 mod command;
 mod fences;
+mod filtering;
 mod handover;
 mod handshake;
 mod indices;
@@ -83,6 +84,8 @@ pub struct Shard<R> {
     allowance: Allowance,
     pace: Pace,
     staged_bytes: usize,
+    /// Flows that the packet filter remembers, of all home peers.
+    flows: usize,
     loops: Loops,
     sealing: Sequence<SealJob>,
     opening: Sequence<OpenJob>,
@@ -139,6 +142,7 @@ impl<R: CryptoRng> Shard<R> {
             allowance,
             pace,
             staged_bytes: 0,
+            flows: 0,
             loops,
             sealing: Sequence::new(),
             opening: Sequence::new(),
@@ -337,7 +341,9 @@ impl<R: CryptoRng> Shard<R> {
         let peer = self.peers.get(slot);
         let deadline = peer.and_then(|peer| peer.conversation.deadline());
         let stranded = deadline.is_none() && peer.is_some_and(|peer| !peer.staged.is_empty());
-        self.deadlines.set(slot, deadline);
+        let sweep = peer.and_then(|peer| peer.ledger.as_deref()?.deadline());
+        self.deadlines
+            .set(slot, deadline.into_iter().chain(sweep).min());
         if stranded {
             self.drop_staged(slot);
         }
@@ -359,6 +365,7 @@ fn status(peer: &Peer, now: Instant) -> PeerStatus {
         received_bytes: peer.received_bytes,
         sent_bytes: peer.sent_bytes,
         persistent_keepalive: peer.conversation.persistent_keepalive(),
+        flows: peer.flows(),
         has_session: peer.conversation.sending_session(now).is_some(),
         counters: peer.counters(),
     }

@@ -13,11 +13,12 @@ use alloc::sync::Arc;
 use rand_core::CryptoRng;
 use wirewright_aead::{Packet, Verdict};
 use wirewright_protocol::wire::DATA_OVERHEAD;
-use wirewright_protocol::{Cause, Message, ParseError, Received, Replay};
+use wirewright_protocol::{Cause, Instant, Message, ParseError, Received, Replay};
 
 use super::{Indices, Moment, Shard, key_of, peer_at};
 use crate::batch::Batch;
 use crate::counters::Event;
+use crate::filter::Direction;
 use crate::job::{Claim, OpenJob, OpenKey};
 use crate::output::{HandedOver, Handover, Notice, Output};
 use crate::packet::{IpHeader, Malformed};
@@ -150,7 +151,7 @@ impl<R: CryptoRng> Shard<R> {
         let mut heard = core::mem::take(&mut self.scratch.heard);
         for ((packet, claim), verdict) in job.packets.iter().zip(&job.sessions).zip(&job.verdicts) {
             let keys = job.keys.get(usize::from(packet.key));
-            let genuine = self.accept(*claim, *verdict, keys, packet, &mut job.batch, &mut heard);
+            let genuine = self.accept(at.now, *claim, *verdict, keys, packet, &mut job.batch, &mut heard);
             if !genuine {
                 job.batch.drop_packet(packet.slot as usize);
             }
@@ -168,8 +169,10 @@ impl<R: CryptoRng> Shard<R> {
     }
 
     /// An authentic message counts once, its peer may roam, and its packet is checked. True if that is delivered.
+    #[expect(clippy::too_many_arguments, reason = "what a job holds, in its parts")]
     fn accept(
         &mut self,
+        now: Instant,
         claim: Claim,
         verdict: Verdict,
         keys: Option<&OpenKey>,
@@ -221,7 +224,7 @@ impl<R: CryptoRng> Shard<R> {
                 if let Some(slot) = batch.slot_mut(index) {
                     slot.len = header.len as u32;
                 }
-                return true;
+                return self.may_pass(now, id, batch.packet(index), Direction::FromPeer);
             }
             Ok(_) => Event::SourceNotAllowed,
         };

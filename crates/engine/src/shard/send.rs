@@ -10,13 +10,14 @@
 
 use rand_core::CryptoRng;
 use wirewright_aead::Packet;
-use wirewright_protocol::{Cause, DataHeader, Sent};
+use wirewright_protocol::{Cause, DataHeader, Instant, Sent};
 
 use super::loops::Course;
 use super::{Moment, Shard, peer_at};
 use crate::batch::Batch;
 use crate::counters::Event;
 use crate::directory::PeerRef;
+use crate::filter::Direction;
 use crate::job::{SealJob, SealKey};
 use crate::output::{HandedOver, Handover, Output};
 use crate::packet::IpHeader;
@@ -63,7 +64,7 @@ impl<R: CryptoRng> Shard<R> {
         }
         let mut groups = core::mem::take(&mut self.scratch.groups);
         let mut group_of = core::mem::take(&mut self.scratch.slots);
-        self.route(&mut batch, &mut groups, &mut group_of);
+        self.route(at.now, &mut batch, &mut groups, &mut group_of);
 
         let mut job = self.spares.0.take(batch);
         for group in &mut groups {
@@ -156,9 +157,10 @@ impl<R: CryptoRng> Shard<R> {
         }
     }
 
-    /// The first pass: whose is each packet?
+    /// The first pass: whose is each packet, and may it pass?
     fn route(
         &mut self,
+        now: Instant,
         batch: &mut Batch,
         groups: &mut alloc::vec::Vec<Group>,
         group_of: &mut alloc::vec::Vec<u32>,
@@ -180,6 +182,13 @@ impl<R: CryptoRng> Shard<R> {
                 batch.drop_packet(index);
                 continue;
             };
+            if self.has_filter() {
+                let packet = packet.get(..header.len).unwrap_or(packet);
+                if !self.may_pass(now, peer, packet, Direction::ToPeer) {
+                    batch.drop_packet(index);
+                    continue;
+                }
+            }
             // A batch mostly holds packets of one or two peers, the last one first of all.
             let position = groups
                 .iter()

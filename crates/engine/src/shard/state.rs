@@ -3,7 +3,7 @@
 //! # Theory
 //!
 //! Who sets an interface down wants it silent. So, as in the kernel (`wg_stop`, `wg_open`), its sessions and pending
-//! handshakes are wiped, what waits is dropped, and no timer runs. Settings, endpoints and the newest timestamps stay. Set up
+//! handshakes are wiped, what waits is dropped, the packet filter forgets its flows, and no timer runs. Settings, endpoints and the newest timestamps stay. Set up
 //! again, it speaks to the peers with a persistent keepalive at once, and to the others when there is a packet for them.
 //!
 //! Between the two the shell calls neither [`Shard::tick`] nor anything that sends or receives; commands are carried out.
@@ -22,6 +22,7 @@ impl<R: CryptoRng> Shard<R> {
         self.waiting.clear();
         for slot in 0..self.peers.bound() {
             self.drop_staged(slot);
+            self.forget_flows(slot);
             if let Some(peer) = peer_at(&mut self.peers, slot) {
                 peer.conversation.stop(&mut self.retired);
             }

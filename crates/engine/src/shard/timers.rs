@@ -11,6 +11,7 @@ impl<R: CryptoRng> Shard<R> {
     /// Lets all timers that are due expire. Only peers with a due timer are looked at.
     pub fn tick(&mut self, at: Moment, output: &mut Output) {
         while let Some(slot) = self.deadlines.pop_due(at.now) {
+            self.sweep_flows(at.now, slot);
             while let Some(timeout) = self.expire(at, slot) {
                 self.act_on_timeout(at, slot, timeout, output);
             }

@@ -3,7 +3,7 @@
 //! In a flood nearly every address is a stranger's, and each has to be looked up. A hash that withstands chosen keys
 //! costs more than all else that is done with such a datagram; so a bit array is asked first, with a hash that costs
 //! one multiplication. Its key is secret, so that nobody can choose addresses which pass; if somebody could, each
-//! would cost the look-up in the table that it costs without a filter, and nothing more.
+//! would cost the look-up in the table that it costs without a sieve, and nothing more.
 
 use alloc::boxed::Box;
 use core::net::{IpAddr, SocketAddr};
@@ -12,13 +12,13 @@ use core::net::{IpAddr, SocketAddr};
 const BITS: u32 = 17;
 
 /// Which addresses may be in a table. It allocates nothing before the first one.
-pub(crate) struct Filter {
+pub(crate) struct Sieve {
     key: [u64; 2],
     words: Option<Box<[u64; 1 << (BITS - 6)]>>,
 }
 
-impl Filter {
-    /// An empty filter. The seed must be random and secret.
+impl Sieve {
+    /// an empty sieve. The seed must be random and secret.
     pub(crate) fn new(seed: u128) -> Self {
         Self {
             key: [seed as u64, (seed >> 64) as u64 | 1],
@@ -74,11 +74,11 @@ mod tests {
 
     #[test]
     fn what_was_noted_passes_and_few_others_do() {
-        let mut filter = Filter::new(0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6978);
-        assert!(!filter.may_contain(&address(1)));
-        (0..10_000).for_each(|number| filter.note(&address(number)));
-        assert!((0..10_000).all(|number| filter.may_contain(&address(number))));
-        let strangers = (10_000..110_000).filter(|number| filter.may_contain(&address(*number)));
+        let mut sieve = Sieve::new(0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6978);
+        assert!(!sieve.may_contain(&address(1)));
+        (0..10_000).for_each(|number| sieve.note(&address(number)));
+        assert!((0..10_000).all(|number| sieve.may_contain(&address(number))));
+        let strangers = (10_000..110_000).filter(|number| sieve.may_contain(&address(*number)));
         assert!(strangers.count() < 15_000);
     }
 }

@@ -1,0 +1,1 @@
+//! A naive filter, and traffic at random through both.
