@@ -141,11 +141,8 @@ impl Control {
         }
     }
 
-    /// Whether a peer may have a policy, and all together with it `others` more rules.
-    pub(crate) fn check_policy(&self, policy: Option<&Policy>, others: usize) -> Result<(), ConfigureError> {
-        let Some(added) = policy.map(|policy| policy.rules().len()) else {
-            return Ok(());
-        };
+    /// Whether a peer may have so many rules, and all together with them `others` more.
+    pub(crate) fn check_rules(&self, added: usize, others: usize) -> Result<(), ConfigureError> {
         let all = self.publisher.rules_bound().saturating_add(others);
         if added > self.limits.rules_per_peer || all.saturating_add(added) > self.limits.rules {
             return Err(ConfigureError::TooManyRules);
@@ -182,7 +179,7 @@ impl Control {
         let kept = self.publisher.allowed_ips_bound().saturating_sub(replaced);
         let added = usize::from(self.peers.get(&key).is_none());
         self.check_room(self.peers.len() + added, kept + config.allowed_ips.len())?;
-        self.check_policy(config.policy.as_ref(), 0)?;
+        self.check_rules(config.policy.as_ref().map_or(0, |policy| policy.rules().len()), 0)?;
         self.set_peer_where_there_is_room(key, config)
     }
 

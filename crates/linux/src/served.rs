@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use wirewright_engine::uapi::{Changes, DeviceReport, Errno, Mistake, Reply, Request};
-use wirewright_engine::{ConfigureError, Control, Counters, HandedOver};
+use wirewright_engine::{ConfigureError, Control, Counters, HandedOver, PeerReport};
 use wirewright_runtime::{OsRandom, vault};
 
 use crate::journal::Journal;
@@ -105,6 +105,7 @@ impl Serve for Served {
         match request {
             Request::Get => self.get(reply),
             Request::Counters => self.counters(reply),
+            Request::Filter => self.filter(reply),
             Request::Set(changes) => self.set(changes),
         }
     }
@@ -128,6 +129,16 @@ impl Served {
             listen_port: self.port,
             fwmark: self.mark,
         });
+        self.each_peer(|report| reply.peer(report, self.control.allowed_ips(report.id)))
+    }
+
+    fn filter(&self, reply: &mut Reply) -> Errno {
+        reply.filter(self.control.directory().guard.as_deref());
+        self.each_peer(|report| reply.filtered_peer(&report.status, self.control.policy(report.id)))
+    }
+
+    /// Asks the shards for their peers, a portion at a time.
+    fn each_peer(&self, mut tell: impl FnMut(&PeerReport)) -> Errno {
         for mailbox in self.mailboxes.iter() {
             let mut from = Some(0);
             while let Some(slot) = from {
@@ -141,7 +152,7 @@ impl Served {
                     return Errno::EIO;
                 };
                 for report in &reports {
-                    reply.peer(report, self.control.allowed_ips(report.id));
+                    tell(report);
                 }
                 from = next;
             }
@@ -203,7 +214,9 @@ impl Served {
 
     fn unapplied(&mut self, error: ConfigureError) -> Errno {
         match error {
-            ConfigureError::TooManyPeers | ConfigureError::TooManyAllowedIps => {
+            ConfigureError::TooManyPeers
+            | ConfigureError::TooManyAllowedIps
+            | ConfigureError::TooManyRules => {
                 self.journal.error(format_args!("a change was refused: {error}"));
                 Errno::ENOMEM
             }

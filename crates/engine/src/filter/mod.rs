@@ -36,4 +36,4 @@ mod ledger;
 mod rules;
 
 pub(crate) use ledger::{Direction, Ledger, Limit, Start};
-pub use rules::{Guard, Policy, Protocol, Rule};
+pub use rules::{Guard, Policy, Protocol, Rule, RuleError};

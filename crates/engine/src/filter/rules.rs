@@ -2,7 +2,9 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::fmt;
 use core::net::IpAddr;
+use core::str::FromStr;
 
 use super::headers::{ICMP, ICMPV6, TCP, UDP};
 use crate::allowed_ips::Prefix;
@@ -18,6 +20,19 @@ pub enum Protocol {
     Udp,
     /// ICMP and ICMPv6: echo requests.
     Icmp,
+}
+
+impl Protocol {
+    /// The name in the UAPI text.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Icmp => "icmp",
+        }
+    }
 }
 
 /// Something that a peer may start: flows of a protocol to a network, perhaps to some ports only.
@@ -86,6 +101,63 @@ impl Rule {
     }
 }
 
+/// As the UAPI text has it.
+impl fmt::Display for Rule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.protocol.name(), self.network)?;
+        match self.ports() {
+            Some((first, last)) if first == last => write!(formatter, " {first}"),
+            Some((first, last)) => write!(formatter, " {first}-{last}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The text is no rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleError;
+
+impl fmt::Display for RuleError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a rule is a protocol, a network and perhaps ports, as in `tcp 10.0.0.0/8 80-89`")
+    }
+}
+
+impl core::error::Error for RuleError {}
+
+/// From `any 10.0.0.0/8`, `icmp ::/0`, `tcp 10.0.0.0/8`, or with ports `udp 10.0.0.1/32 53` and `tcp 10.0.0.1/32 80-89`.
+impl FromStr for Rule {
+    type Err = RuleError;
+
+    fn from_str(text: &str) -> Result<Self, RuleError> {
+        let mut words = text.split(' ');
+        let protocol = match words.next() {
+            Some("any") => Protocol::Any,
+            Some("tcp") => Protocol::Tcp,
+            Some("udp") => Protocol::Udp,
+            Some("icmp") => Protocol::Icmp,
+            _ => return Err(RuleError),
+        };
+        let network = words.next().and_then(|word| word.parse().ok());
+        let network = network.ok_or(RuleError)?;
+        let Some(ports) = words.next() else {
+            return Ok(Self::new(protocol, network));
+        };
+        let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+        let (first, last) = (port(first)?, port(last)?);
+        Self::with_ports(protocol, network, first, last)
+            .filter(|_| words.next().is_none())
+            .ok_or(RuleError)
+    }
+}
+
+/// A decimal number, and nothing else: `parse` alone would take a plus sign.
+fn port(text: &str) -> Result<u16, RuleError> {
+    let number = text.parse().map_err(|_| RuleError)?;
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    is_plain.then_some(number).ok_or(RuleError)
+}
+
 /// All that a peer may start. Without rules it may start nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy(Box<[Rule]>);
@@ -136,6 +208,16 @@ impl Guard {
         (own.len() <= Self::MOST && protected.len() <= Self::MOST).then_some(Self { own, protected })
     }
 
+    /// One more address of the host's own. `None`: there are [`Guard::MOST`].
+    pub fn add_own(&mut self, address: IpAddr) -> Option<()> {
+        (self.own.len() < Self::MOST).then(|| self.own.push(address))
+    }
+
+    /// One more prefix in which peers are. `None`: there are [`Guard::MOST`].
+    pub fn add_protected(&mut self, prefix: Prefix) -> Option<()> {
+        (self.protected.len() < Self::MOST).then(|| self.protected.push(prefix))
+    }
+
     /// The host's own addresses.
     #[must_use]
     pub fn own(&self) -> &[IpAddr] {
@@ -168,6 +250,7 @@ impl Guard {
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString;
     use std::vec;
 
     use super::*;
@@ -223,6 +306,36 @@ mod tests {
         assert_eq!(Rule::with_ports(Protocol::Icmp, world, 1, 2), None);
         assert_eq!(Rule::with_ports(Protocol::Any, world, 1, 2), None);
         assert_eq!(Rule::with_ports(Protocol::Tcp, world, 2, 1), None);
+    }
+
+    #[test]
+    fn a_rule_is_read_as_it_is_written_and_nothing_else_is() {
+        for text in [
+            "any 0.0.0.0/0",
+            "icmp fd00::/8",
+            "tcp 10.0.0.0/8",
+            "udp 10.0.0.1/32 53",
+            "tcp ::/0 80-89",
+        ] {
+            assert_eq!(text.parse::<Rule>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "any",
+            "gre 0.0.0.0/0",
+            "any 0.0.0.0/0 ",
+            "any 0.0.0.0/0 1",
+            "icmp ::/0 1-2",
+            "tcp ::/0 2-1",
+            "tcp ::/0 +1",
+            "tcp ::/0 1 2",
+            "tcp ::/0 65536",
+            "tcp ::/0 1-",
+            "tcp  ::/0",
+            "tcp x",
+        ] {
+            assert_eq!(text.parse::<Rule>(), Err(RuleError), "{text}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use wirewright_protocol::PublicKey;
 
 use super::changes::{Changes, PeerChange};
 use crate::control::{ConfigureError, Control};
+use crate::filter::Policy;
 
 impl Control {
     /// Carries out all changes but those that are the shell's (`listen_port`, `fwmark`).
@@ -15,7 +16,8 @@ impl Control {
     /// removed and is not there.
     ///
     /// # Errors
-    /// [`ConfigureError::TooManyPeers`] and [`ConfigureError::TooManyAllowedIps`]; nothing has changed then.
+    /// [`ConfigureError::TooManyPeers`], [`ConfigureError::TooManyAllowedIps`] and [`ConfigureError::TooManyRules`]; nothing
+    /// has changed then.
     pub fn apply(&mut self, changes: Changes, rng: &mut impl CryptoRng) -> Result<(), ConfigureError> {
         self.check(&changes)?;
         if let Some(key) = changes.private_key
@@ -30,14 +32,18 @@ impl Control {
                 self.remove_peer(&key);
             }
         }
+        if let Some(guard) = changes.filter {
+            self.set_guard(guard);
+        }
         for change in changes.peers {
             self.apply_to_peer(change);
         }
         Ok(())
     }
 
-    fn apply_to_peer(&mut self, change: PeerChange) {
+    fn apply_to_peer(&mut self, mut change: PeerChange) {
         let key = change.public_key;
+        change.config.policy = change.rules.map(Policy::new);
         if change.remove {
             self.remove_peer(&key);
             return;
@@ -60,12 +66,16 @@ impl Control {
         } else {
             self.in_use()
         };
-        let mut replaced = Vec::new();
+        let (mut replaced, mut rules) = (Vec::new(), 0);
         for change in changes.peers.iter().filter(|change| !change.remove) {
             let known = self.peer(&change.public_key).filter(|_| !changes.replace_peers);
             peers += usize::from(known.is_none() && !change.update_only);
             allowed_ips += change.config.allowed_ips.len();
             replaced.extend(known.filter(|_| change.config.replace_allowed_ips));
+            if let Some(of_peer) = &change.rules {
+                self.check_rules(of_peer.len(), rules)?;
+                rules += of_peer.len();
+            }
         }
         // A peer may be named twice, but loses what it has once.
         replaced.sort_unstable_by_key(|peer| (peer.shard, peer.slot));

@@ -7,6 +7,7 @@ use wirewright_protocol::{PublicKey, SecretKey};
 
 use crate::allowed_ips::Prefix;
 use crate::control::PeerConfig;
+use crate::filter::{Guard, Rule};
 
 /// What a client asks for.
 pub enum Request {
@@ -14,6 +15,8 @@ pub enum Request {
     Get,
     /// What went wrong so far.
     Counters,
+    /// What the packet filter was told, and how many flows it remembers.
+    Filter,
     /// To change the configuration.
     Set(Changes),
 }
@@ -27,6 +30,8 @@ pub struct Changes {
     pub listen_port: Option<u16>,
     /// The mark of outgoing datagrams; 0 for none. It is the shell's to carry out.
     pub fwmark: Option<u32>,
+    /// The packet filter; `Some(None)` takes it away.
+    pub filter: Option<Option<Guard>>,
     /// Whether peers that are not named are removed.
     pub replace_peers: bool,
     /// In this order. A peer may occur more than once.
@@ -47,6 +52,8 @@ pub struct PeerChange {
     pub config: PeerConfig,
     /// Prefixes to take away, after those that are added.
     pub disallowed_ips: Vec<Prefix>,
+    /// All that the peer may start, if that is to change.
+    pub rules: Option<Vec<Rule>>,
 }
 
 impl PeerChange {
@@ -57,6 +64,7 @@ impl PeerChange {
             update_only: false,
             config: PeerConfig::default(),
             disallowed_ips: Vec::new(),
+            rules: None,
         }
     }
 }
@@ -67,6 +75,7 @@ impl fmt::Debug for Request {
         match self {
             Self::Get => formatter.write_str("Get"),
             Self::Counters => formatter.write_str("Counters"),
+            Self::Filter => formatter.write_str("Filter"),
             Self::Set(changes) => formatter
                 .debug_struct("Set")
                 .field("peers", &changes.peers.len())

@@ -40,9 +40,9 @@ pub enum Problem {
     TooLong,
     /// It has no `=`, or is no text.
     NotAssignment,
-    /// The request begins with none of `get=1`, `set=1` and `counters=1`.
+    /// The request begins with none of `get=1`, `set=1`, `counters=1` and `filter=1`.
     NoOperation,
-    /// A get, or a request for counters, has lines of its own.
+    /// A request that only asks has lines of its own.
     GetWithContent,
     /// The key is unknown. It is not repeated: it may be a value in the wrong place.
     UnknownKey,
@@ -58,6 +58,8 @@ pub enum Problem {
     TooManyPeers,
     /// More allowed IPs than an interface may have.
     TooManyAllowedIps,
+    /// More rules than an interface may have.
+    TooManyRules,
 }
 
 impl Mistake {
@@ -67,7 +69,7 @@ impl Mistake {
         match self.problem {
             Problem::BadValue(_) | Problem::UnknownKey => Errno::EINVAL,
             Problem::UnknownInterface => Errno::ENODEV,
-            Problem::TooManyPeers | Problem::TooManyAllowedIps => Errno::ENOMEM,
+            Problem::TooManyPeers | Problem::TooManyAllowedIps | Problem::TooManyRules => Errno::ENOMEM,
             _ => Errno::EPROTO,
         }
     }
@@ -79,9 +81,9 @@ impl fmt::Display for Mistake {
         match self.problem {
             Problem::TooLong => formatter.write_str("longer than any line that means something"),
             Problem::NotAssignment => formatter.write_str("not of the form key=value"),
-            Problem::NoOperation => formatter.write_str("a request begins with get=1, set=1 or counters=1"),
+            Problem::NoOperation => formatter.write_str("a request begins with get=1, set=1, counters=1 or filter=1"),
             Problem::GetWithContent => {
-                formatter.write_str("get=1 and counters=1 are followed by an empty line")
+                formatter.write_str("get=1, counters=1 and filter=1 are followed by an empty line")
             }
             Problem::UnknownKey => formatter.write_str("unknown key"),
             Problem::DeviceKeyAfterPeer(key) => {
@@ -99,6 +101,7 @@ impl fmt::Display for Mistake {
             }
             Problem::TooManyPeers => formatter.write_str("more peers than an interface may have"),
             Problem::TooManyAllowedIps => formatter.write_str("more allowed IPs than an interface may have"),
+            Problem::TooManyRules => formatter.write_str("more rules than an interface may have"),
         }
     }
 }

@@ -8,14 +8,17 @@
 //! ```text
 //! request  = "get=1" LF LF
 //!          / "counters=1" LF LF
+//!          / "filter=1" LF LF
 //!          / "set=1" LF *device *peer LF
-//! device   = private_key / listen_port / fwmark / replace_peers
+//! device   = private_key / listen_port / fwmark / replace_peers / "filter=" ( true / false ) / filter_own / filter_protected
 //! peer     = "public_key=" hex *( remove / update_only / preshared_key / endpoint / persistent_keepalive_interval
-//!                                 / replace_allowed_ips / allowed_ip / protocol_version )
+//!                                 / replace_allowed_ips / allowed_ip / protocol_version / replace_rules / allow )
 //! ```
 //!
 //! `counters` is of our own: the answer has a line `event=N` for each [`Event`](crate::Event), and how many datagrams and
-//! packets came to another shard than their own.
+//! packets came to another shard than their own. So are the keys of the packet filter, which only the answer to `filter` shows:
+//! `wg(8)` never sees them. `filter=true` makes a filter, or another in the place of one, of the `filter_own` and
+//! `filter_protected` that follow; `replace_rules=true` takes a peer's rules away, and each `allow` that follows adds one.
 //!
 //! A request is read whole before anything is done, so that a mistake in its last line leaves everything as it was
 //! ([`Parser`] gives a [`Request`], [`Control::apply`](crate::Control::apply) carries it out). What it may hold is

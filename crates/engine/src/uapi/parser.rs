@@ -1,5 +1,6 @@
 //! From lines to a request.
 
+use alloc::vec::Vec;
 use core::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use core::time::Duration;
 
@@ -10,6 +11,7 @@ use super::error::{Mistake, Problem};
 use super::hex;
 use super::lines::{Lines, Taken};
 use crate::allowed_ips::Prefix;
+use crate::filter::{Guard, Rule};
 use crate::limits::Limits;
 
 /// The index of the interface with a name, as the machine knows it: the scope of a link-local endpoint is a name in what
@@ -24,12 +26,15 @@ pub struct Parser {
     most_peers: usize,
     most_allowed_ips: usize,
     allowed_ips: usize,
+    most_rules: usize,
+    rules: usize,
 }
 
 enum Operation {
     None,
     Get,
     Counters,
+    Filter,
     Set(Changes),
 }
 
@@ -45,6 +50,8 @@ impl Parser {
             most_peers: limits.peers.saturating_mul(2),
             most_allowed_ips: limits.allowed_ips,
             allowed_ips: 0,
+            most_rules: limits.rules,
+            rules: 0,
         }
     }
 
@@ -65,7 +72,9 @@ impl Parser {
     pub fn held(&self) -> usize {
         match &self.operation {
             Operation::Set(changes) => {
-                changes.peers.capacity() * size_of::<PeerChange>() + self.allowed_ips * size_of::<Prefix>()
+                changes.peers.capacity() * size_of::<PeerChange>()
+                    + self.allowed_ips * size_of::<Prefix>()
+                    + self.rules * size_of::<Rule>()
             }
             _ => 0,
         }
@@ -113,17 +122,24 @@ impl Parser {
                 self.operation = match (key, value) {
                     (b"get", b"1") => Operation::Get,
                     (b"counters", b"1") => Operation::Counters,
+                    (b"filter", b"1") => Operation::Filter,
                     (b"set", b"1") => Operation::Set(Changes::default()),
                     _ => return Err(Problem::NoOperation),
                 };
                 Ok(None)
             }
-            Operation::Get | Operation::Counters => Err(Problem::GetWithContent),
+            Operation::Get | Operation::Counters | Operation::Filter => Err(Problem::GetWithContent),
             Operation::Set(changes) => {
                 if key == b"allowed_ip" {
                     self.allowed_ips += 1;
                     if self.allowed_ips > self.most_allowed_ips {
                         return Err(Problem::TooManyAllowedIps);
+                    }
+                }
+                if key == b"allow" {
+                    self.rules += 1;
+                    if self.rules > self.most_rules {
+                        return Err(Problem::TooManyRules);
                     }
                 }
                 assign(changes, key, value, interfaces)?;
@@ -140,15 +156,24 @@ impl Parser {
             Operation::None => return Err(Problem::NoOperation),
             Operation::Get => Request::Get,
             Operation::Counters => Request::Counters,
+            Operation::Filter => Request::Filter,
             Operation::Set(changes) => Request::Set(changes),
         };
-        (self.line, self.allowed_ips) = (0, 0);
+        (self.line, self.allowed_ips, self.rules) = (0, 0, 0);
         Ok(Some(request))
     }
 }
 
-const DEVICE_KEYS: [&str; 4] = ["private_key", "listen_port", "fwmark", "replace_peers"];
-const PEER_KEYS: [&str; 8] = [
+const DEVICE_KEYS: [&str; 7] = [
+    "private_key",
+    "listen_port",
+    "fwmark",
+    "replace_peers",
+    "filter",
+    "filter_own",
+    "filter_protected",
+];
+const PEER_KEYS: [&str; 10] = [
     "remove",
     "update_only",
     "preshared_key",
@@ -157,6 +182,8 @@ const PEER_KEYS: [&str; 8] = [
     "replace_allowed_ips",
     "allowed_ip",
     "protocol_version",
+    "replace_rules",
+    "allow",
 ];
 
 /// A key as one of these names, so that errors repeat nothing that a client sent.
@@ -194,6 +221,17 @@ fn assign_device(changes: &mut Changes, key: &[u8], value: &[u8]) -> Result<(), 
         }
         b"listen_port" => changes.listen_port = Some(number(value, "listen_port")?),
         b"fwmark" => changes.fwmark = Some(number(value, "fwmark")?),
+        b"filter" if value == b"false" => changes.filter = Some(None),
+        b"filter" => {
+            yes(value, "filter")?;
+            changes.filter = Some(Some(Guard::default()));
+        }
+        b"filter_own" => guard(changes, "filter_own", |guard| {
+            guard.add_own(text(value)?.parse().ok()?)
+        })?,
+        b"filter_protected" => guard(changes, "filter_protected", |guard| {
+            guard.add_protected(text(value)?.parse().ok()?)
+        })?,
         _ => changes.replace_peers = yes(value, "replace_peers")?,
     }
     Ok(())
@@ -225,6 +263,16 @@ fn assign_peer(
         }
         b"replace_allowed_ips" => peer.config.replace_allowed_ips = yes(value, "replace_allowed_ips")?,
         b"allowed_ip" => return allowed_ip(changes, value),
+        b"replace_rules" => {
+            yes(value, "replace_rules")?;
+            peer.rules = Some(Vec::new());
+        }
+        b"allow" => {
+            let rule = text(value).and_then(|text| text.parse().ok());
+            let rule = rule.ok_or(Problem::BadValue("allow"))?;
+            let rules = peer.rules.as_mut().ok_or(Problem::BadValue("allow"))?;
+            rules.push(rule);
+        }
         _ => {
             if value != b"1" {
                 return Err(Problem::BadValue("protocol_version"));
@@ -232,6 +280,16 @@ fn assign_peer(
         }
     }
     Ok(())
+}
+
+/// Adds something to the filter that the request sets.
+fn guard(
+    changes: &mut Changes,
+    key: &'static str,
+    add: impl FnOnce(&mut Guard) -> Option<()>,
+) -> Result<(), Problem> {
+    let guard = changes.filter.as_mut().and_then(Option::as_mut);
+    guard.and_then(add).ok_or(Problem::BadValue(key))
 }
 
 /// A prefix to add, or with a minus before it one to take away. Their order counts, and a change adds before it takes

@@ -10,8 +10,9 @@ use super::error::Errno;
 use super::hex;
 use crate::allowed_ips::Prefix;
 use crate::counters::Counters;
+use crate::filter::{Guard, Policy};
 use crate::output::HandedOver;
-use crate::peer::PeerReport;
+use crate::peer::{PeerReport, PeerStatus};
 
 /// What a client is told of the interface itself.
 pub struct DeviceReport<'a> {
@@ -92,6 +93,26 @@ impl Reply {
     /// Whether the interface is up and could not have its port; told with the counters, though it is none.
     pub fn silence(&mut self, is_silent: bool) {
         self.line("silent", u8::from(is_silent));
+    }
+
+    /// What the packet filter knows of the interface, if there is one.
+    pub fn filter(&mut self, guard: Option<&Guard>) {
+        self.line("filter", guard.is_some());
+        for address in guard.map_or(&[][..], Guard::own) {
+            self.line("filter_own", address);
+        }
+        for prefix in guard.map_or(&[][..], Guard::protected) {
+            self.line("filter_protected", prefix);
+        }
+    }
+
+    /// What a peer may start, and how many flows are remembered of it.
+    pub fn filtered_peer(&mut self, status: &PeerStatus, policy: Option<&Policy>) {
+        self.key("public_key", status.public_key.as_bytes());
+        self.line("flows", status.flows);
+        for rule in policy.map_or(&[][..], Policy::rules) {
+            self.line("allow", rule);
+        }
     }
 
     /// The end of an answer to a get (whose number is positive) or to a set (whose number is negative).

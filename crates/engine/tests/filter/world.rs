@@ -23,6 +23,8 @@ pub const EVENTS: [Event; 5] = [
 
 pub struct World {
     pub network: Network,
+    /// What passes for each packet: long enough for another handshake.
+    pub turn: Duration,
 }
 
 impl World {
@@ -53,7 +55,10 @@ impl World {
             network.send_packets(device, &[super::packets::udp("10.0.0.2", 1, "192.0.2.9", 1)]);
             network.run(Duration::from_secs(1));
         }
-        let mut world = Self { network };
+        let mut world = Self {
+            network,
+            turn: Duration::from_millis(200),
+        };
         world.guard(Some(guard()));
         world
     }
@@ -93,8 +98,7 @@ impl World {
     fn passes(&mut self, from: usize, to: usize, packet: &[u8]) -> bool {
         self.network.nodes[to].inbox.clear();
         self.network.send_packets(from, &[packet.to_vec()]);
-        // Long enough for another handshake.
-        self.network.run(Duration::from_millis(200));
+        self.network.run(self.turn);
         let inbox = &self.network.nodes[to].inbox;
         assert!(inbox.is_empty() || inbox == &[packet.to_vec()], "another packet");
         !inbox.is_empty()
