@@ -1,10 +1,13 @@
 //! What an engine tells of itself, as Python objects; shared by the tunnel and the virtual device.
 
+use std::net::IpAddr;
+
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use rand_core::CryptoRng;
 use wirewright_engine::allowed_ips::Prefix;
+use wirewright_engine::filter::{Guard, Policy};
 use wirewright_engine::{Counters, Engine, PeerStatus};
 use wirewright_protocol::Instant;
 
@@ -69,8 +72,31 @@ pub(crate) fn peer<'py>(py: Python<'py>, status: &PeerStatus) -> PyResult<Bound<
         status.persistent_keepalive.map(|interval| interval.as_secs()),
     )?;
     dict.set_item("has_session", status.has_session)?;
+    dict.set_item("flows", status.flows)?;
     dict.set_item("counters", counters(py, &status.counters)?)?;
     Ok(dict)
+}
+
+/// What the packet filter must know, from text; None for no filter.
+pub(crate) fn guard(own: Option<Vec<IpAddr>>, protected: &[String]) -> PyResult<Option<Guard>> {
+    let Some(own) = own else {
+        return Ok(None);
+    };
+    Guard::new(own, prefixes(protected)?).map(Some).ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "a filter has at most {} own addresses, and as many protected networks",
+            Guard::MOST
+        ))
+    })
+}
+
+/// What a peer may start, from text.
+pub(crate) fn policy(texts: &[String]) -> PyResult<Policy> {
+    let parse = |text: &String| {
+        text.parse()
+            .map_err(|error| PyValueError::new_err(format!("{text:?} is no rule: {error}")))
+    };
+    texts.iter().map(parse).collect::<PyResult<_>>().map(Policy::new)
 }
 
 /// Prefixes from text.

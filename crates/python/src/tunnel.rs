@@ -100,7 +100,8 @@ impl RootlessTunnel {
         event::to_list(py, events)
     }
 
-    #[pyo3(signature = (public_key, *, preshared_key = None, endpoint = None, allowed_ips = Vec::new(), persistent_keepalive = None))]
+    #[pyo3(signature = (public_key, *, preshared_key = None, endpoint = None, allowed_ips = Vec::new(), persistent_keepalive = None, rules = None))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn add_peer(
         &self,
         py: Python<'_>,
@@ -109,6 +110,7 @@ impl RootlessTunnel {
         endpoint: Option<(IpAddr, u16)>,
         allowed_ips: Vec<String>,
         persistent_keepalive: Option<u16>,
+        rules: Option<Vec<String>>,
     ) -> PyResult<()> {
         let config = PeerConfig {
             preshared_key: preshared_key.map(|key| key.0.clone()),
@@ -116,6 +118,7 @@ impl RootlessTunnel {
             allowed_ips: status::prefixes(&allowed_ips)?,
             replace_allowed_ips: true,
             persistent_keepalive: persistent_keepalive.map(interval),
+            policy: rules.as_deref().map(status::policy).transpose()?,
         };
         self.set_peer(py, public_key, config)
     }
@@ -142,6 +145,7 @@ impl RootlessTunnel {
                     config.allowed_ips = status::prefixes(&value.extract::<Vec<String>>()?)?;
                     config.replace_allowed_ips = true;
                 }
+                "rules" => config.policy = Some(status::policy(&value.extract::<Vec<String>>()?)?),
                 "persistent_keepalive" => {
                     config.persistent_keepalive = Some(value.extract::<Option<u16>>()?.and_then(interval));
                 }
@@ -166,6 +170,16 @@ impl RootlessTunnel {
                 }
                 error => PyValueError::new_err(error.to_string()),
             })
+    }
+
+    /// Set what the packet filter must know, and with it the filter; without own addresses (None) take it away.
+    #[pyo3(signature = (own, protected = Vec::new()))]
+    fn set_filter(&self, py: Python<'_>, own: Option<Vec<IpAddr>>, protected: Vec<String>) -> PyResult<()> {
+        let guard = status::guard(own, &protected)?;
+        self.0.with(py, move |at, state| {
+            let set = |control: &mut Control| control.set_guard(guard);
+            state.engine.configure(at, set, &mut state.output);
+        })
     }
 
     fn remove_peer(&self, py: Python<'_>, public_key: &PublicKey) -> PyResult<bool> {

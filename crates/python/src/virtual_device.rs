@@ -81,6 +81,7 @@ impl VirtualDevice {
             replace_allowed_ips: allowed_ips.is_some(),
             allowed_ips: status::prefixes(allowed_ips.as_deref().unwrap_or_default())?,
             persistent_keepalive: persistent_keepalive.map(interval),
+            policy: None,
         };
         let result = self
             .engine

@@ -14,6 +14,7 @@ from wirewright.tunnel.peers import Peer
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from wirewright.host.filtering import AllowRule
     from wirewright.keys import PresharedKey, PublicKey
     from wirewright.tunnel.arguments import Endpoint, Network
     from wirewright.tunnel.context import Context
@@ -26,6 +27,7 @@ class PeerChanges(TypedDict, total=False):
     endpoint: Endpoint | None
     allowed_ips: Iterable[Network | str]
     persistent_keepalive: int | None
+    rules: Iterable[AllowRule]
 
 
 class Membership:
@@ -62,6 +64,7 @@ class Membership:
             endpoint=resolved,
             allowed_ips=allowed_ips,
             persistent_keepalive=keepalive,
+            rules=None if (rules := changes.get("rules")) is None else [str(rule) for rule in rules],
         )
         self._context.peers.add(Peer(public_key, endpoint))
 
@@ -77,6 +80,8 @@ class Membership:
             given["endpoint"] = await self._resolved(endpoint)
         if "allowed_ips" in given:
             given["allowed_ips"] = [str(network) for network in parse_networks(given["allowed_ips"])]
+        if "rules" in given:
+            given["rules"] = [str(rule) for rule in given["rules"]]
         peer = self._context.peers.get(public_key)
         if peer is None:
             raise KeyError(f"Peer {public_key} is not in this tunnel: use add_peer().")
