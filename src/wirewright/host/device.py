@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from wirewright.config.values import host_and_port
 
 if TYPE_CHECKING:
     from wirewright.config.values import IPAddress, IPNetwork
+    from wirewright.host.filtering import AllowRule, PacketFilter
     from wirewright.keys import PresharedKey, PublicKey, SecretKey
 
 
@@ -68,6 +69,8 @@ class PeerChange:
     allowed_ips: tuple[IPNetwork, ...] = ()
     removed_allowed_ips: tuple[IPNetwork, ...] = ()
     """Networks that the peer shall have no more; those of others stay."""
+    rules: tuple[AllowRule, ...] | None = None
+    """All that the peer may start, if the interface has a packet filter; only our engine has one."""
 
     def __post_init__(self) -> None:
         _check("persistent_keepalive", self.persistent_keepalive, SECONDS)
@@ -85,6 +88,8 @@ class DeviceChange:
     """0 for any free one."""
     fwmark: int | None = None
     """0 for none."""
+    filter: PacketFilter | Literal[False] | None = None
+    """What the packet filter must know, and with it the filter; False for none. Only our engine has one."""
     replace_peers: bool = False
     """Whether ``peers`` are all that the interface shall have."""
     peers: tuple[PeerChange, ...] = ()

@@ -15,14 +15,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST
 from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES, nfgen_msg
 from pyroute2.netlink.nfnetlink.nftsocket import (
+    NFT_MSG_DELCHAIN,
+    NFT_MSG_DELRULE,
+    NFT_MSG_DELSETELEM,
     NFT_MSG_DELTABLE,
     NFT_MSG_GETTABLE,
     NFT_MSG_NEWCHAIN,
     NFT_MSG_NEWRULE,
+    NFT_MSG_NEWSET,
+    NFT_MSG_NEWSETELEM,
     NFT_MSG_NEWTABLE,
     nft_chain_msg,
     nft_regs,
     nft_rule_msg,
+    nft_set_elem_list_msg,
+    nft_set_msg,
     nft_table_msg,
 )
 
@@ -36,6 +43,9 @@ HEADER: Final = struct.Struct("=IHHII")
 ERROR_SIZE: Final = HEADER.size + 4
 
 RECEIVED = 65_536
+SENT = 65_536
+"""Bytes that every socket has room for."""
+SO_SNDBUFFORCE = 32
 PATIENCE: Final = 10.0
 """Seconds that the kernel may take to answer."""
 UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT)
@@ -111,6 +121,9 @@ def _call(data: bytes) -> Iterator[tuple[int, int]]:
         ) as link:
             link.settimeout(PATIENCE)
             link.bind((0, 0))
+            if len(data) > SENT:
+                # A transaction is one datagram, however many changes it has. It takes CAP_NET_ADMIN, as they do.
+                link.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 2 * len(data))
             link.send(data)
             while True:
                 yield from _answers(link.recv(RECEIVED))
@@ -172,5 +185,10 @@ CLASSES: Final[dict[int, Any]] = {
     NFT_MSG_GETTABLE: nft_table_msg,
     NFT_MSG_DELTABLE: nft_table_msg,
     NFT_MSG_NEWCHAIN: nft_chain_msg,
+    NFT_MSG_DELCHAIN: nft_chain_msg,
     NFT_MSG_NEWRULE: _RuleMessage,
+    NFT_MSG_DELRULE: _RuleMessage,
+    NFT_MSG_NEWSET: nft_set_msg,
+    NFT_MSG_NEWSETELEM: nft_set_elem_list_msg,
+    NFT_MSG_DELSETELEM: nft_set_elem_list_msg,
 }

@@ -8,6 +8,7 @@ allowed IPs.
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from typing import TYPE_CHECKING, Final
@@ -44,10 +45,14 @@ def set_messages(
 ) -> Iterator[memoryview]:
     """Give the messages of a change one by one, each in a buffer that is wiped when the next is asked for.
 
-    Raises OSError before the first if an endpoint is on an interface that is not there.
+    Raises OSError before the first if an endpoint is on an interface that is not there, or if a packet filter is
+    asked for, which only our engine has.
     """
     if part < LEAST_PART:
         raise ValueError(f"a message has at least {LEAST_PART} bytes")
+    if change.filter or any(peer.rules for peer in change.peers):
+        words = "the kernel's WireGuard has no packet filter of its own: nftables is there for that"
+        raise OSError(errno.EOPNOTSUPP, words, name)
     for peer in change.peers:
         if peer.endpoint is not None:
             _sockaddr(peer.endpoint)

@@ -10,7 +10,7 @@ import socket
 from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address, ip_network
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from wirewright.host.device import DeviceState, Nothing, PeerState, SocketAddress
 from wirewright.host.wiped import KEY_LENGTH, Wiped
@@ -19,6 +19,7 @@ from wirewright.keys import PresharedKey, PublicKey, SecretKey
 if TYPE_CHECKING:
     from wirewright.config.values import IPAddress, IPNetwork
     from wirewright.host.device import DeviceChange, PeerChange
+    from wirewright.host.filtering import PacketFilter
 
 _DIGITS: Final = b"0123456789abcdef"
 _VALUES: Final = {digit: value for value, digit in enumerate(_DIGITS)}
@@ -35,11 +36,22 @@ def set_request(change: DeviceChange) -> Wiped:
         writer.line("listen_port", str(change.listen_port))
     if change.fwmark is not None:
         writer.line("fwmark", str(change.fwmark))
+    if change.filter is not None:
+        _filter(writer, change.filter)
     if change.replace_peers:
         writer.line("replace_peers", "true")
     for peer in change.peers:
         _peer(writer, peer)
     return writer.finish()
+
+
+def _filter(writer: _Writer, settings: PacketFilter | Literal[False]) -> None:
+    writer.line("filter", "true" if settings else "false")
+    if settings:
+        for address in settings.own:
+            writer.line("filter_own", str(address))
+        for network in settings.protected:
+            writer.line("filter_protected", str(network))
 
 
 def _peer(writer: _Writer, peer: PeerChange) -> None:
@@ -61,6 +73,10 @@ def _peer(writer: _Writer, peer: PeerChange) -> None:
         writer.line("allowed_ip", str(network))
     for network in peer.removed_allowed_ips:
         writer.line("allowed_ip", f"-{network}")
+    if peer.rules is not None:
+        writer.line("replace_rules", "true")
+        for rule in peer.rules:
+            writer.line("allow", str(rule))
 
 
 class _Writer:
