@@ -1,0 +1,179 @@
+"""What rules of nftables are made of, as the kernel takes it: a rule is a list of these.
+
+Each loads something of a packet into a register, compares it, or decides. Names and numbers are those of
+``linux/netfilter/nf_tables.h``.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from pyroute2.netlink.nfnetlink.nftsocket import Cmp, Meta, Regs
+from pyroute2.nftables.expressions import genex
+
+if TYPE_CHECKING:
+    from wirewright.config.values import IPAddress, IPNetwork
+
+Expressions: TypeAlias = list[Any]
+
+NF_DROP, NF_ACCEPT, NFT_JUMP, NFT_RETURN = 0, 1, -3, -5
+NFPROTO: Final = {4: 2, 6: 10}
+IFNAMSIZ = 16
+
+_NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
+_SOURCE: Final = {4: (12, 4), 6: (8, 16)}
+"""Where in a packet's header its source is: offset and length, in bytes."""
+_CT_STATE, _CT_PROTOCOL, _CT_PROTO_DST = 0, 10, 12
+_CT_SOURCE: Final = {4: 19, 6: 21}
+_CT_DESTINATION: Final = {4: 20, 6: 22}
+_CT_STATE_INVALID = 1
+_ORIGINAL = 0
+"""The direction of whoever began."""
+_OPTION_OF_IPV4 = 2
+_PRESENT = ("NFT_EXTHDR_F_PRESENT",)
+
+
+def verdict(code: int, chain: str | None = None) -> Expressions:
+    """Decide, or go on in a chain."""
+    return [genex("immediate", {"dreg": Regs.NFT_REG_VERDICT, "data": {"attrs": [verdict_data(code, chain)]}})]
+
+
+def verdict_data(code: int, chain: str | None = None) -> tuple[str, Any]:
+    """Give a decision as the content of a register, or of an element of a map."""
+    attributes: list[tuple[str, Any]] = [("NFTA_VERDICT_CODE", code)]
+    if chain is not None:
+        attributes.append(("NFTA_VERDICT_CHAIN", chain))
+    return ("NFTA_DATA_VERDICT", {"attrs": attributes})
+
+
+def accept() -> Expressions:
+    """Let the packet pass, as far as this table is concerned."""
+    return verdict(NF_ACCEPT)
+
+
+def drop() -> Expressions:
+    """Drop the packet, and count it."""
+    return [genex("counter", {}), *verdict(NF_DROP)]
+
+
+def masquerade() -> Expressions:
+    """Give the flow the address of the interface that it leaves by."""
+    return [genex("masq", {})]
+
+
+def came_by(interface: str) -> Expressions:
+    """Match packets that came by an interface."""
+    return [_load("meta", key=Meta.NFT_META_IIFNAME), compare(_name(interface))]
+
+
+def leaves_by(interface: str, *, other: bool = False) -> Expressions:
+    """Match packets that leave by an interface, or by any other."""
+    operation = Cmp.NFT_CMP_NEQ if other else Cmp.NFT_CMP_EQ
+    return [_load("meta", key=Meta.NFT_META_OIFNAME), compare(_name(interface), operation)]
+
+
+def is_version(version: int) -> Expressions:
+    """Match packets of IPv4 or of IPv6."""
+    return [_load("meta", key=Meta.NFT_META_NFPROTO), compare(bytes([NFPROTO[version]]))]
+
+
+def has_source(network: IPNetwork) -> Expressions:
+    """Match packets from a network."""
+    offset, length = _SOURCE[network.version]
+    load = _load("payload", base=_NETWORK_HEADER, offset=offset, len=length)
+    return [*is_version(network.version), load, *_within(network)]
+
+
+def has_option(number: int) -> Expressions:
+    """Match packets of IPv4 with an option."""
+    found = genex(
+        "exthdr",
+        {"dreg": 1, "type": number, "offset": 0, "len": 1, "op": _OPTION_OF_IPV4, "flags": _PRESENT},
+    )
+    return [*is_version(4), found, compare(b"\1")]
+
+
+def is_icmp(version: int) -> Expressions:
+    """Match ICMP or ICMPv6."""
+    number = {4: 1, 6: 58}[version]
+    return [*is_version(version), _load("meta", key=Meta.NFT_META_L4PROTO), compare(bytes([number]))]
+
+
+def has_icmp_type(number: int) -> Expressions:
+    """Match a type of ICMP, where it is known to be ICMP."""
+    return [_load("payload", base=_TRANSPORT_HEADER, offset=0, len=1), compare(bytes([number]))]
+
+
+def is_invalid() -> Expressions:
+    """Match packets that the kernel cannot make sense of."""
+    state = _CT_STATE_INVALID.to_bytes(4, sys.byteorder)
+    bits = genex(
+        "bitwise", {"sreg": 1, "dreg": 1, "len": 4, "mask": _value(state), "xor": _value(bytes(4))}
+    )
+    return [_load("ct", key=_CT_STATE), bits, compare(bytes(4), Cmp.NFT_CMP_NEQ)]
+
+
+def began_at(address: IPAddress) -> Expressions:
+    """Match packets of flows that an address began."""
+    key = _CT_SOURCE[address.version]
+    return [_load("ct", key=key, direction=_ORIGINAL), compare(address.packed)]
+
+
+def decided_by(table: str, version: int) -> Expressions:
+    """Go on where a map says that flows go whom a certain address began."""
+    load = _load("ct", key=_CT_SOURCE[version], direction=_ORIGINAL)
+    return [load, genex("lookup", {"set": table, "sreg": 1, "dreg": Regs.NFT_REG_VERDICT})]
+
+
+def began_towards(network: IPNetwork) -> Expressions:
+    """Match packets of flows that were begun towards a network."""
+    load = _load("ct", key=_CT_DESTINATION[network.version], direction=_ORIGINAL)
+    if network.prefixlen == 0:
+        # Only of the family; the comparison with nothing would not be taken.
+        return is_version(network.version)
+    return [load, *_within(network)]
+
+
+def is_protocol(number: int) -> Expressions:
+    """Match packets of flows of a protocol: ICMP errors are of the flow that they are about."""
+    return [_load("ct", key=_CT_PROTOCOL, direction=_ORIGINAL), compare(bytes([number]))]
+
+
+def began_to_ports(first: int, last: int) -> Expressions:
+    """Match packets of flows that were begun towards certain ports."""
+    load = _load("ct", key=_CT_PROTO_DST, direction=_ORIGINAL)
+    if first == last:
+        return [load, compare(first.to_bytes(2, "big"))]
+    least = compare(first.to_bytes(2, "big"), Cmp.NFT_CMP_GTE)
+    return [load, least, compare(last.to_bytes(2, "big"), Cmp.NFT_CMP_LTE)]
+
+
+def compare(value: bytes, operation: Cmp = Cmp.NFT_CMP_EQ) -> Any:  # noqa: ANN401 - pyroute2's, untyped
+    """Go on with the rule only if the first register compares so with a value."""
+    return genex("cmp", {"sreg": 1, "op": operation, "data": _value(value)})
+
+
+def _within(network: IPNetwork) -> Expressions:
+    length = network.max_prefixlen // 8
+    if network.prefixlen == network.max_prefixlen:
+        return [compare(network.network_address.packed)]
+    mask = genex(
+        "bitwise",
+        {"sreg": 1, "dreg": 1, "len": length, "mask": _value(network.netmask.packed), "xor": _value(bytes(length))},
+    )
+    return [mask, compare(network.network_address.packed)]
+
+
+def _load(expression: str, **arguments: int) -> Any:  # noqa: ANN401 - pyroute2's, untyped
+    """Read something of a packet into the first register."""
+    return genex(expression, {"dreg": 1, **arguments})
+
+
+def _value(value: bytes) -> dict[str, Any]:
+    return {"attrs": [("NFTA_DATA_VALUE", value)]}
+
+
+def _name(interface: str) -> bytes:
+    return interface.encode("utf-8", "surrogateescape").ljust(IFNAMSIZ, b"\0")
+

@@ -1,0 +1,136 @@
+"""What a gateway needs of the host: devices kept apart, unless its engine does that, forwarding and masquerading.
+
+It owns one table of nftables and, while it is up, a share in the kernel's forwarding; nothing else is changed, and
+:meth:`Firewall.down` takes exactly that away again. Tables of others, such as Docker's and ufw's, stay as they are: a
+packet passes if all of them let it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from wirewright.gateway.firewall.table import NFPROTO_INET, Table
+from wirewright.host.nftables import RefusedError, transact
+from wirewright.tunnel.system import shared
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from wirewright.config.values import IPAddress
+    from wirewright.host.filtering import AllowRule, PacketFilter
+    from wirewright.host.nftables import Request
+
+FORWARDING: Final = {4: "net.ipv4.conf.all.forwarding", 6: "net.ipv6.conf.all.forwarding"}
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the host does for a gateway, besides what always is: packets from elsewhere with its addresses are dropped."""
+
+    keep_apart: bool = True
+    """Judge what devices send and get. Where our engine does, the firewall need not."""
+    forward: bool = True
+    """Have the kernel forward, in the families of the own addresses."""
+    masquerade: bool = True
+    """Have what devices send to the outside leave from the host's address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device, as the firewall knows it."""
+
+    name: str
+    """Its chain's: any that no other has, up to 100 letters, digits and dashes."""
+    addresses: tuple[IPAddress, ...]
+    allowed: tuple[AllowRule, ...] = ()
+
+
+class Firewall:
+    """The firewall of one interface. All methods raise OSError with words for a person, and then changed nothing."""
+
+    def __init__(
+        self, interface: str, settings: PacketFilter, surroundings: Surroundings = Surroundings()  # noqa: B008 - frozen
+    ) -> None:
+        self._interface = interface
+        self._table = Table(
+            interface, settings, keep_apart=surroundings.keep_apart, masquerade=surroundings.masquerade
+        )
+        self._keep_apart = surroundings.keep_apart
+        self._forward = (
+            sorted({address.version for address in settings.own}) if surroundings.forward else []
+        )
+        self._devices: dict[str, Device] = {}
+
+    def up(self, devices: Iterable[Device] = ()) -> None:
+        """Begin, in the place of what an interface of this name may have left; the interface is there already."""
+        self._devices = {device.name: device for device in devices}
+        requests = list(self._table.create())
+        for device in self._devices.values() if self._keep_apart else ():
+            requests += self._put(device)
+        self._transact(requests)
+        try:
+            for version in self._forward:
+                shared.need(FORWARDING[version], "1", self._interface)
+        except OSError:
+            self.down()
+            raise
+
+    def change(self, put: Sequence[Device] = (), removed: Iterable[str] = ()) -> None:
+        """Put devices, new ones or in the place of those with the same name, and remove others, all at once."""
+        if not self._keep_apart:
+            return
+        names = [name for name in removed if name in self._devices]
+        before = [self._devices[name] for name in (*names, *(device.name for device in put)) if name in self._devices]
+        # First all addresses go, for one may come to another device.
+        requests = [request for device in before for request in self._table.leave(device.addresses)]
+        requests += [self._table.drop(_chain(name)) for name in names]
+        for device in put:
+            requests += self._put(device)
+        if requests:
+            self._transact(requests)
+        for name in names:
+            del self._devices[name]
+        self._devices |= {device.name: device for device in put}
+
+    def down(self) -> None:
+        """Take everything away; silently if there is nothing."""
+        try:
+            transact(NFPROTO_INET, [self._table.delete()])
+        except RefusedError as refused:
+            if not refused.is_absence:
+                raise self._told(refused) from None
+        self._devices = {}
+        for version in self._forward:
+            shared.release(FORWARDING[version], self._interface)
+
+    def _put(self, device: Device) -> list[Request]:
+        chain = _chain(device.name)
+        return [*self._table.put(chain, device.allowed), *self._table.lead(device.addresses, chain)]
+
+    def _transact(self, requests: Sequence[Request]) -> None:
+        try:
+            transact(NFPROTO_INET, requests)
+        except RefusedError as refused:
+            raise self._told(refused) from None
+
+    def _told(self, refused: RefusedError) -> OSError:
+        """Say what it means that the kernel refused."""
+        code = refused.errno
+        if refused.is_unsupported:
+            words = "this kernel has no nf_tables, with which a gateway keeps devices apart"
+            code = errno.EOPNOTSUPP
+        elif code == errno.EPERM:
+            words = "to change the firewall takes root (CAP_NET_ADMIN)"
+        elif code == errno.EEXIST:
+            words = f"two devices have one address ({refused.what})"
+        else:
+            words = f"the kernel refuses a part of the firewall ({refused.what}): {os.strerror(code)}"
+        return OSError(code, words, self._interface)
+
+
+def _chain(name: str) -> str:
+    """Name a device's chain so that it cannot be one of the table's own."""
+    return f"device-{name}"

@@ -1,0 +1,265 @@
+"""The table of a gateway: its chains, what is in them, and the transactions that change it.
+
+::
+
+    prerouting ─▶ guard        packets with an address of the tunnel's that come by another interface: dropped
+    input      ─┐
+    forward    ─┼▶ decide      what comes from the interface, or leaves by it
+    output     ─┘    │
+                     ├─ invalid, and ICMP that is neither echo nor error: dropped
+                     ├─ of a flow that the host's own address began: accepted
+                     ├─ map `devices4`, `devices6`: who began the flow? ─▶ chain of the device
+                     └─ dropped
+    postrouting ─▶ leaving     what a device sends to the outside gets the address of the host
+
+A device's chain accepts what its policy allows, by what is known of the *flow*: to whom and to which port it was
+begun. So each packet is judged, answers and ICMP errors among them, by the rules of whoever began; a rule
+that is taken away ends its flows at once, and nothing has to be searched for in the kernel's table of connections.
+
+One device's change is its chain and its elements of the maps, in one transaction.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any, Final
+
+from pyroute2.netlink import NLM_F_APPEND, NLM_F_CREATE
+from pyroute2.netlink.nfnetlink.nftsocket import (
+    NFT_MSG_DELCHAIN,
+    NFT_MSG_DELRULE,
+    NFT_MSG_DELSETELEM,
+    NFT_MSG_DELTABLE,
+    NFT_MSG_NEWCHAIN,
+    NFT_MSG_NEWRULE,
+    NFT_MSG_NEWSET,
+    NFT_MSG_NEWSETELEM,
+    NFT_MSG_NEWTABLE,
+)
+
+from wirewright.gateway.firewall import expressions as e
+from wirewright.gateway.policy import is_inside
+from wirewright.host.filtering import Protocol
+from wirewright.host.nftables import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from wirewright.config.values import IPAddress, IPNetwork
+    from wirewright.host.filtering import AllowRule, PacketFilter
+
+NFPROTO_INET: Final = 1
+_PREROUTING, _INPUT, _FORWARD, _OUTPUT, _POSTROUTING = range(5)
+_RAW, _FILTER, _SOURCE_NAT = -300, 0, 100
+
+_MAPS: Final = {4: "devices4", 6: "devices6"}
+_ADDRESS_TYPE: Final = {4: 7, 6: 8}
+"""As nft(8) numbers them, so that it can show the maps."""
+_SET_MAP: Final = ("NFT_SET_MAP",)
+_VERDICT_TYPE: Final = 0xFFFFFF00
+
+_LOOSE_SOURCE_ROUTE, _STRICT_SOURCE_ROUTE = 131, 137
+_ICMP_TYPES: Final = {4: (0, 3, 8, 11, 12), 6: (1, 2, 3, 4, 128, 129)}
+"""Echo, and errors about a flow."""
+_NUMBERS: Final = {Protocol.TCP: 6, Protocol.UDP: 17}
+_ICMP: Final = {4: 1, 6: 58}
+
+
+def name_of(interface: str) -> str:
+    """Give the name of an interface's table."""
+    return f"wirewright_{interface}"
+
+
+class Table:
+    """Writes requests; sends nothing."""
+
+    def __init__(self, interface: str, settings: PacketFilter, *, keep_apart: bool, masquerade: bool) -> None:
+        self._interface = interface
+        self._settings = settings
+        self._keep_apart = keep_apart
+        self._masquerade = masquerade
+        self._name = name_of(interface)
+
+    def create(self) -> Iterator[Request]:
+        """Ask for the table without any device, in the place of one that is there."""
+        yield self._table(NFT_MSG_NEWTABLE)
+        yield self._table(NFT_MSG_DELTABLE)
+        yield self._table(NFT_MSG_NEWTABLE)
+        yield self._base_chain("guard", "filter", _PREROUTING, _RAW)
+        yield from self._rules("guard", self._guard())
+        if self._keep_apart:
+            yield from (self._map(version) for version in _MAPS)
+            yield from self._plain_chains()
+            for name, hook in (("input", _INPUT), ("forward", _FORWARD), ("output", _OUTPUT)):
+                yield self._base_chain(name, "filter", hook, _FILTER)
+                yield from self._rules(name, self._here(name))
+        if self._masquerade:
+            yield self._base_chain("leaving", "nat", _POSTROUTING, _SOURCE_NAT)
+            yield from self._rules("leaving", self._leaving())
+
+    def delete(self) -> Request:
+        """Ask for the table to go, with all that is in it."""
+        return self._table(NFT_MSG_DELTABLE)
+
+    def put(self, chain: str, allowed: Iterable[AllowRule]) -> Iterator[Request]:
+        """Ask for a device's chain, in the place of one that is there."""
+        yield self._chain(NFT_MSG_NEWCHAIN, chain)
+        yield self._request(NFT_MSG_DELRULE, 0, "emptying a chain", NFTA_RULE_CHAIN=chain)
+        yield from self._rules(chain, self._device(tuple(allowed)))
+
+    def drop(self, chain: str) -> Request:
+        """Ask for a device's chain to go."""
+        return self._chain(NFT_MSG_DELCHAIN, chain)
+
+    def lead(self, addresses: Sequence[IPAddress], chain: str) -> Iterator[Request]:
+        """Ask for flows that addresses began to be judged by a chain."""
+        verdict = {"attrs": [e.verdict_data(e.NFT_JUMP, chain)]}
+        for version, elements in _by_version(addresses):
+            yield self._elements(
+                NFT_MSG_NEWSETELEM, NLM_F_CREATE, version, [{"attrs": [key, ("NFTA_SET_ELEM_DATA", verdict)]} for key in elements]
+            )
+
+    def leave(self, addresses: Sequence[IPAddress]) -> Iterator[Request]:
+        """Ask for flows that addresses began to be dropped."""
+        for version, elements in _by_version(addresses):
+            yield self._elements(NFT_MSG_DELSETELEM, 0, version, [{"attrs": [key]} for key in elements])
+
+    # What is in the chains.
+
+    def _plain_chains(self) -> Iterator[Request]:
+        contents = {
+            "neighbours": self._neighbours(),
+            "icmp4": _known_icmp(4),
+            "icmp6": _known_icmp(6),
+            "decide": self._decide(),
+        }
+        for name in contents:
+            yield self._chain(NFT_MSG_NEWCHAIN, name)
+        for name, rules in contents.items():
+            yield from self._rules(name, rules)
+
+    def _guard(self) -> Iterator[e.Expressions]:
+        for option in (_LOOSE_SOURCE_ROUTE, _STRICT_SOURCE_ROUTE):
+            yield [*e.came_by(self._interface), *e.has_option(option), *e.drop()]
+        for interface in (self._interface, "lo"):
+            yield [*e.came_by(interface), *e.accept()]
+        own = (ip_network(address) for address in self._settings.own)
+        for network in (*self._settings.protected, *own):
+            yield [*e.has_source(network), *e.drop()]
+
+    def _here(self, hook: str) -> Iterator[e.Expressions]:
+        if hook != "output":
+            yield [*e.came_by(self._interface), *e.verdict(e.NFT_JUMP, "decide")]
+        if hook != "input":
+            yield [*e.leaves_by(self._interface), *e.verdict(e.NFT_JUMP, "decide")]
+
+    def _decide(self) -> Iterator[e.Expressions]:
+        yield [*e.is_invalid(), *e.drop()]
+        for version in (4, 6):
+            yield [*e.is_icmp(version), *e.verdict(e.NFT_JUMP, f"icmp{version}")]
+        for address in self._settings.own:
+            yield [*e.began_at(address), *e.accept()]
+        for version, name in _MAPS.items():
+            yield e.decided_by(name, version)
+        yield e.drop()
+
+    def _neighbours(self) -> Iterator[e.Expressions]:
+        for pool in self._settings.protected:
+            yield [*e.began_towards(pool), *e.drop()]
+
+    def _leaving(self) -> Iterator[e.Expressions]:
+        for pool in self._settings.protected:
+            yield [*e.leaves_by(self._interface, other=True), *e.has_source(pool), *e.masquerade()]
+
+    def _device(self, allowed: tuple[AllowRule, ...]) -> Iterator[e.Expressions]:
+        pools = self._settings.protected
+        inside = [rule for rule in allowed if is_inside(rule.network, pools)]
+        outside = [rule for rule in allowed if not is_inside(rule.network, pools)]
+        for rule in inside:
+            yield [*e.began_towards(rule.network), *_by_protocol(rule), *e.accept()]
+        for rule in outside:
+            for address in self._settings.own:
+                if address in rule.network:
+                    yield [*e.began_towards(ip_network(address)), *_by_protocol(rule), *e.accept()]
+        yield e.verdict(e.NFT_JUMP, "neighbours")
+        for rule in outside:
+            yield [*e.began_towards(rule.network), *_by_protocol(rule), *e.accept()]
+
+    # Requests.
+
+    def _table(self, kind: int) -> Request:
+        flags = NLM_F_CREATE if kind == NFT_MSG_NEWTABLE else 0
+        return Request(kind, flags, [("NFTA_TABLE_NAME", self._name)], "a table of the family inet")
+
+    def _chain(self, kind: int, name: str) -> Request:
+        flags = NLM_F_CREATE if kind == NFT_MSG_NEWCHAIN else 0
+        return Request(kind, flags, [("NFTA_CHAIN_TABLE", self._name), ("NFTA_CHAIN_NAME", name)], "a chain")
+
+    def _base_chain(self, name: str, kind: str, hook: int, priority: int) -> Request:
+        place = {"attrs": [("NFTA_HOOK_HOOKNUM", hook), ("NFTA_HOOK_PRIORITY", priority)]}
+        attributes = [
+            ("NFTA_CHAIN_TABLE", self._name),
+            ("NFTA_CHAIN_NAME", name),
+            ("NFTA_CHAIN_HOOK", place),
+            ("NFTA_CHAIN_POLICY", e.NF_ACCEPT),
+            ("NFTA_CHAIN_TYPE", kind),
+        ]
+        return Request(NFT_MSG_NEWCHAIN, NLM_F_CREATE, attributes, f"a chain of type {kind}")
+
+    def _rules(self, chain: str, rules: Iterable[e.Expressions]) -> Iterator[Request]:
+        for expressions in rules:
+            yield self._request(
+                NFT_MSG_NEWRULE,
+                NLM_F_CREATE | NLM_F_APPEND,
+                f"a rule of the chain {chain}",
+                NFTA_RULE_CHAIN=chain,
+                NFTA_RULE_EXPRESSIONS=expressions,
+            )
+
+    def _request(self, kind: int, flags: int, what: str, **attributes: Any) -> Request:
+        return Request(kind, flags, [("NFTA_RULE_TABLE", self._name), *attributes.items()], what)
+
+    def _map(self, version: int) -> Request:
+        attributes = [
+            ("NFTA_SET_TABLE", self._name),
+            ("NFTA_SET_NAME", _MAPS[version]),
+            ("NFTA_SET_FLAGS", _SET_MAP),
+            ("NFTA_SET_KEY_TYPE", _ADDRESS_TYPE[version]),
+            ("NFTA_SET_KEY_LEN", {4: 4, 6: 16}[version]),
+            ("NFTA_SET_DATA_TYPE", _VERDICT_TYPE),
+            ("NFTA_SET_ID", version),
+        ]
+        return Request(NFT_MSG_NEWSET, NLM_F_CREATE, attributes, "a map from addresses to chains")
+
+    def _elements(self, kind: int, flags: int, version: int, elements: list[Any]) -> Request:
+        attributes = [
+            ("NFTA_SET_ELEM_LIST_TABLE", self._name),
+            ("NFTA_SET_ELEM_LIST_SET", _MAPS[version]),
+            ("NFTA_SET_ELEM_LIST_ELEMENTS", elements),
+        ]
+        return Request(kind, flags, attributes, "the address of a device")
+
+
+def _known_icmp(version: int) -> Iterator[e.Expressions]:
+    for number in _ICMP_TYPES[version]:
+        yield [*e.has_icmp_type(number), *e.verdict(e.NFT_RETURN)]
+    yield e.drop()
+
+
+def _by_protocol(rule: AllowRule) -> e.Expressions:
+    if rule.protocol is Protocol.ANY:
+        return []
+    number = _NUMBERS.get(rule.protocol) or _ICMP[rule.network.version]
+    ports = e.began_to_ports(rule.ports.first, rule.ports.last) if rule.ports else []
+    return [*e.is_protocol(number), *ports]
+
+
+def _by_version(addresses: Sequence[IPAddress]) -> Iterator[tuple[int, list[tuple[str, Any]]]]:
+    for version in _MAPS:
+        elements = [
+            ("NFTA_SET_ELEM_KEY", {"attrs": [("NFTA_DATA_VALUE", address.packed)]})
+            for address in addresses
+            if address.version == version
+        ]
+        if elements:
+            yield version, elements
