@@ -147,6 +147,7 @@ class FakeTunnel:
         endpoint: tuple[str, int] | None = None,
         allowed_ips: Any = (),
         persistent_keepalive: int | None = None,
+        rules: Any = None,
     ) -> None:
         with _lock:
             self.check()

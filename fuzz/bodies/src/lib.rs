@@ -7,6 +7,7 @@
 
 mod batch;
 mod config;
+mod filter;
 mod interface;
 mod message;
 mod offload;
@@ -16,6 +17,7 @@ mod uapi;
 
 pub use batch::batch;
 pub use config::config;
+pub use filter::filter;
 pub use interface::interface;
 pub use message::message;
 pub use offload::{join, split};
@@ -29,6 +31,7 @@ pub type Body = fn(&[u8]);
 pub const TARGETS: &[(&str, Body)] = &[
     ("batch", batch),
     ("config", config),
+    ("filter", filter),
     ("interface", interface),
     ("join", join),
     ("message", message),

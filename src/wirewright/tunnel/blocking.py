@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from typing import Unpack
 
+    from wirewright.host.filtering import PacketFilter
     from wirewright.keys import PublicKey
     from wirewright.tunnel.arguments import Address, Endpoint
     from wirewright.tunnel.context import TunnelOptions
@@ -178,6 +179,10 @@ class BlockingTunnel:
     def add_peer(self, public_key: PublicKey, **settings: Unpack[PeerChanges]) -> None:
         """Add a peer, with the settings of ``Tunnel.add_peer``."""
         self.call(self._tunnel.add_peer(public_key, **settings))
+
+    def set_filter(self, settings: PacketFilter | None) -> None:
+        """Let peers start only what their rules allow, as ``Tunnel.set_filter`` does."""
+        self.call(self._tunnel.set_filter(settings))
 
     def update_peer(self, public_key: PublicKey, **settings: Unpack[PeerChanges]) -> None:
         """Change what is given of a peer; ``allowed_ips`` replaces those it has."""

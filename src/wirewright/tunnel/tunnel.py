@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from typing import Unpack
 
+    from wirewright.host.filtering import PacketFilter
     from wirewright.keys import PublicKey
     from wirewright.tunnel.arguments import Address, Endpoint
     from wirewright.tunnel.context import TunnelOptions
@@ -335,19 +336,29 @@ class Tunnel:
     # Peers.
 
     async def add_peer(self, public_key: PublicKey, **settings: Unpack[PeerChanges]) -> None:
-        """Add a peer with any of ``preshared_key``, ``endpoint``, ``allowed_ips``, ``persistent_keepalive``.
+        """Add a peer with any of ``preshared_key``, ``endpoint``, ``allowed_ips``, ``persistent_keepalive``, ``rules``.
 
-        The endpoint is "host:port", resolved outside the tunnel; the keepalive is in seconds.
+        The endpoint is "host:port", resolved outside the tunnel; the keepalive is in seconds. The rules are what
+        the peer may start if the tunnel has a filter (:meth:`set_filter`).
         """
         await self._here().membership.add(public_key, settings)
 
     async def update_peer(self, public_key: PublicKey, **settings: Unpack[PeerChanges]) -> None:
-        """Change what is given of a peer; ``allowed_ips`` replaces those it has."""
+        """Change what is given of a peer; ``allowed_ips`` and ``rules`` replace those it has."""
         await self._here().membership.update(public_key, settings)
 
     async def remove_peer(self, public_key: PublicKey) -> bool:
         """Remove a peer with its routes and sessions; false if it was not there."""
         return self._here().membership.remove(public_key)
+
+    async def set_filter(self, settings: PacketFilter | None) -> None:
+        """Let peers start only what their ``rules`` allow, and be reached by nobody unasked; None: no filter.
+
+        The tunnel's own addresses should be among the ``own`` of the settings.
+        """
+        own = None if settings is None else [str(address) for address in settings.own]
+        protected = () if settings is None else [str(network) for network in settings.protected]
+        self._here().core.set_filter(own, protected)
 
     async def wait_for_handshake(
         self,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use wirewright_engine::filter::{Guard, Policy};
 use wirewright_engine::{Batch, Endpoint, Engine, Limits, Moment, Output, PeerConfig};
 use wirewright_protocol::{Instant, PublicKey, SecretKey, WallTime};
 use wirewright_runtime::OsRandom;
@@ -32,7 +33,7 @@ fn at(round: u64) -> Moment {
 }
 
 impl End {
-    fn new(number: u8, peer: u8) -> Self {
+    fn new(number: u8, peer: u8, filtered: bool) -> Self {
         let mut end = Self {
             engine: Engine::new([OsRandom::new()], &Limits::default(), MTU),
             output: Output::default(),
@@ -44,9 +45,13 @@ impl End {
         let config = PeerConfig {
             endpoint: Some(([192, 0, 2, peer], 51820).into()),
             allowed_ips: vec![format!("10.0.0.{peer}/32").parse().unwrap()],
+            policy: Some(Policy::new(vec!["any 0.0.0.0/0".parse().unwrap()])),
             ..PeerConfig::default()
         };
         end.engine.set_peer(at(0), key, config, &mut end.output).unwrap();
+        let guard = filtered.then(Guard::default);
+        end.engine
+            .configure(at(0), |control| control.set_guard(guard), &mut end.output);
         end
     }
 
@@ -92,8 +97,17 @@ impl End {
 
 #[test]
 fn sealing_and_opening_batch_after_batch_allocates_nothing() {
+    allocate_nothing(false);
+}
+
+#[test]
+fn a_packet_filter_allocates_nothing_for_packets_of_flows_that_it_knows() {
+    allocate_nothing(true);
+}
+
+fn allocate_nothing(filtered: bool) {
     leave_out();
-    let (mut a, mut b) = (End::new(1, 2), End::new(2, 1));
+    let (mut a, mut b) = (End::new(1, 2, filtered), End::new(2, 1, filtered));
     let mut pass = |round: u64| -> usize {
         let at = at(round);
         a.send(at, 2);

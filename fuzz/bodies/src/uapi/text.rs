@@ -9,6 +9,7 @@ pub(super) fn described(request: &Request) -> String {
     match request {
         Request::Get => "get".into(),
         Request::Counters => "counters".into(),
+        Request::Filter => "filter".into(),
         Request::Set(changes) => described_changes(changes),
     }
 }
@@ -19,17 +20,18 @@ fn described_changes(changes: &Changes) -> String {
             .map(|key: &wirewright_protocol::SecretKey| *key.as_bytes())
     };
     let mut text = format!(
-        "{:?} {:?} {:?} {}\n",
+        "{:?} {:?} {:?} {} {:?}\n",
         changes.private_key.as_ref().map(key),
         changes.listen_port,
         changes.fwmark,
-        changes.replace_peers
+        changes.replace_peers,
+        changes.filter
     );
     for peer in &changes.peers {
         let config = &peer.config;
         let _ = writeln!(
             text,
-            "{} {} {} {:?} {:?} {:?} {} {:?} - {:?}",
+            "{} {} {} {:?} {:?} {:?} {} {:?} - {:?} {:?}",
             peer.public_key,
             peer.remove,
             peer.update_only,
@@ -38,7 +40,8 @@ fn described_changes(changes: &Changes) -> String {
             config.allowed_ips,
             config.replace_allowed_ips,
             config.persistent_keepalive,
-            peer.disallowed_ips
+            peer.disallowed_ips,
+            peer.rules
         );
     }
     text
