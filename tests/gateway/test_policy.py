@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from wirewright.gateway.policy import (
-    DEFAULT_POLICY,
     ALLOWED,
+    DEFAULT_POLICY,
     DESTINATIONS,
+    NOTHING,
     PORTS,
     RULES,
-    NOTHING,
     Policy,
     PolicyError,
     Rule,
@@ -56,16 +56,24 @@ def test_a_device_is_opened_only_by_a_network_inside_the_pool(
 
 
 networks = some.one_of(
-    some.builds(lambda a, n: ip_network((a, n), strict=False), some.integers(0, 2**32 - 1), some.integers(0, 32)),
+    some.builds(
+        lambda a, n: ip_network((a, n), strict=False), some.integers(0, 2**32 - 1), some.integers(0, 32)
+    ),
     some.builds(
         lambda a, n: ip_network((a.to_bytes(16), n), strict=False),
         some.integers(0, 2**128 - 1),
         some.integers(0, 128),
     ),
 )
-ranges = some.tuples(some.integers(0, 65_535), some.integers(0, 65_535)).map(lambda ends: PortRange(min(ends), max(ends)))
+ranges = some.tuples(some.integers(0, 65_535), some.integers(0, 65_535)).map(
+    lambda ends: PortRange(min(ends), max(ends))
+)
 rules = some.one_of(
-    some.builds(Rule, some.lists(networks, min_size=1, max_size=4).map(tuple), some.sampled_from([Protocol.ANY, Protocol.ICMP])),
+    some.builds(
+        Rule,
+        some.lists(networks, min_size=1, max_size=4).map(tuple),
+        some.sampled_from([Protocol.ANY, Protocol.ICMP]),
+    ),
     some.builds(
         Rule,
         some.lists(networks, min_size=1, max_size=4).map(tuple),
@@ -81,7 +89,10 @@ def test_a_policy_survives_json(policy: Policy) -> None:
 
 
 def test_a_policy_may_leave_out_what_is_plain() -> None:
-    data = [{"destinations": ["10.0.0.0/8", "::/0"]}, {"destinations": ["10.0.0.1"], "protocol": "tcp", "ports": [22, "80-90"]}]
+    data = [
+        {"destinations": ["10.0.0.0/8", "::/0"]},
+        {"destinations": ["10.0.0.1"], "protocol": "tcp", "ports": [22, "80-90"]},
+    ]
     policy = Policy.from_json(data)
     assert [str(allowed) for allowed in policy.allowed()] == [
         "any 10.0.0.0/8",

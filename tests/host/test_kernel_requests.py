@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from ipaddress import ip_address, ip_network
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.host.netlink import ACK, DONE, FAMILY, FakeSocket, written
 from wirewright.host.device import NO_KEY, DeviceChange, PeerChange, SocketAddress
+from wirewright.host.filtering import AllowRule, PacketFilter
 from wirewright.host.kernel import family as family_module
 from wirewright.host.kernel.encode import set_messages
 from wirewright.host.kernel.family import WireGuardFamily
@@ -118,6 +120,19 @@ def test_where_an_endpoint_s_interface_is_not_there_nothing_is_sent() -> None:
     walk = set_messages("wg0", DeviceChange(peers=(*good, bad)), FAMILY, 0x5)
     with pytest.raises(OSError, match="no interface"):
         next(walk)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        DeviceChange(filter=PacketFilter()),
+        DeviceChange(peers=(PeerChange(PUBLIC, rules=(AllowRule(ip_network("::/0")),)),)),
+    ],
+)
+def test_a_packet_filter_is_refused_since_the_kernel_has_none(change: DeviceChange) -> None:
+    with pytest.raises(OSError, match="nftables") as caught:
+        messages(change)
+    assert caught.value.errno == errno.EOPNOTSUPP
 
 
 def test_a_single_allowed_ip_is_taken_away_by_a_flag() -> None:

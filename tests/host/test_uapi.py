@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wirewright.host.device import NO_KEY, DeviceChange, DeviceState, PeerChange, PeerState, SocketAddress
+from wirewright.host.filtering import AllowRule, PacketFilter, PortRange, Protocol
 from wirewright.host.userspace import client as client_module
 from wirewright.host.userspace.client import UapiClient
 from wirewright.host.userspace.text import Report, set_request
@@ -73,6 +74,34 @@ def test_a_request_with_everything() -> None:
     ]
     assert bytes(set_request(DeviceChange(NO_KEY))) == f"set=1\nprivate_key={'00' * 32}\n\n".encode()
     assert bytes(set_request(DeviceChange())) == b"set=1\n\n"
+
+
+def test_a_request_for_a_packet_filter() -> None:
+    settings = PacketFilter((ip_address("10.0.0.1"), ip_address("fd00::1")), (ip_network("10.0.0.0/24"),))
+    rules = (
+        AllowRule(ip_network("0.0.0.0/0")),
+        AllowRule(ip_network("10.0.0.7/32"), Protocol.TCP, PortRange(80, 89)),
+        AllowRule(ip_network("::/0"), Protocol.UDP, PortRange(53, 53)),
+        AllowRule(ip_network("::/0"), Protocol.ICMP),
+    )
+    peers = (PeerChange(PUBLIC, rules=rules), PeerChange(OTHER, rules=()))
+    assert set_request(DeviceChange(filter=settings, peers=peers)).decode().splitlines() == [
+        "set=1",
+        "filter=true",
+        "filter_own=10.0.0.1",
+        "filter_own=fd00::1",
+        "filter_protected=10.0.0.0/24",
+        f"public_key={'b1' * 32}",
+        "replace_rules=true",
+        "allow=any 0.0.0.0/0",
+        "allow=tcp 10.0.0.7/32 80-89",
+        "allow=udp ::/0 53",
+        "allow=icmp ::/0",
+        f"public_key={'b2' * 32}",
+        "replace_rules=true",
+        "",
+    ]
+    assert bytes(set_request(DeviceChange(filter=False))) == b"set=1\nfilter=false\n\n"
 
 
 ANSWER = f"""private_key={SECRET.hex()}

@@ -1,4 +1,4 @@
-"""A gateway's process in a lab: it puts policies into force, by our engine's filter or by nftables, as it is told.
+"""A gateway's process in a lab: it puts policies into force, by our engine's filter or by nftables.
 
 Each line of its input is a JSON object: the name of a device and its policy. It answers each with a line.
 """

@@ -78,7 +78,7 @@ def udp(host: str, port: int, size: int, patience: float, source: str = "", exte
 
 
 def exchanged(sock: socket.socket, datagram: bytes) -> bytes:
-    """Send a datagram and wait for an answer, once more if the way turns out to be narrower than it was known to be."""
+    """Send a datagram and wait for an answer, once more if the way proves to be narrower than was known."""
     try:
         sock.send(datagram)
         return sock.recv(1 << 16)
@@ -110,9 +110,7 @@ def talk(kind: str, host: str, port: str) -> None:
         sock.settimeout(30)
         sock.connect((host, int(port)))
         print("ready", flush=True)
-        number = 0
-        for line in sys.stdin:
-            number += 1
+        for number, line in enumerate(sys.stdin):
             sock.settimeout(float(line))
             # Each has a number of its own, so that a late answer to another is none.
             word = number.to_bytes(4, "big")

@@ -1,4 +1,4 @@
-"""What devices of a gateway may start and who reaches them: the same scenarios for our engine's filter and for nftables.
+"""What devices of a gateway may start and who reaches them, by our engine's filter and by nftables alike.
 
 ::
 
@@ -22,7 +22,7 @@ import pytest
 
 from tests.lab.nodes import Node, peer_section
 from wirewright.gateway.policy import DEFAULT_POLICY
-from wirewright.lab import Host, Lab, Link, Machine, Topology, at
+from wirewright.lab import Lab, Link, Topology, at
 
 GATE, PROBE = (str(Path(__file__).with_name(name)) for name in ("gate.py", "probe.py"))
 ADDRESSES = {
@@ -46,7 +46,11 @@ def topology() -> Topology:
     links = (
         Link(at("phone", "192.0.2.2/30"), at("gate", "192.0.2.1/30")),
         Link(at("laptop", "192.0.2.6/30"), at("gate", "192.0.2.5/30")),
-        Link(at("shop", "198.51.100.7/24", "2001:db8::7/64"), at("gate", "198.51.100.1/24", "2001:db8::1/64"), mtu=NARROW),
+        Link(
+            at("shop", "198.51.100.7/24", "2001:db8::7/64"),
+            at("gate", "198.51.100.1/24", "2001:db8::1/64"),
+            mtu=NARROW,
+        ),
     )
     return Topology(links)
 
@@ -57,7 +61,9 @@ class Gateway:
     def __init__(self, lab: Lab, way: str) -> None:
         self.lab = lab
         self.way = way
-        self.nodes = {name: Node(lab[name], addresses) for name, addresses in ADDRESSES.items() if name != "shop"}
+        self.nodes = {
+            name: Node(lab[name], addresses) for name, addresses in ADDRESSES.items() if name != "shop"
+        }
         gate = self.nodes["gate"].start()
         devices = {name: self.nodes[name].start() for name in DEVICES}
         gate.setconf(*(peer_section(node) for node in devices.values()))
@@ -78,9 +84,8 @@ class Gateway:
 
     def close(self) -> None:
         """End, and see that nothing is left in the gateway."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        assert self._process.wait(PATIENCE) == 0
+        self._process.communicate(timeout=PATIENCE)
+        assert self._process.returncode == 0
         assert self.lab["gate"].run("nft", "list", "ruleset").stdout == ""
         for prober in self.probers.values():
             prober.kill()
@@ -132,7 +137,12 @@ class Gateway:
         listed = json.loads(self.lab["gate"].run("nft", "--json", "list", "ruleset").stdout)["nftables"]
         rules = [item["rule"]["expr"] for item in listed if "rule" in item]
         drops = [rule for rule in rules if any("drop" in expression for expression in rule)]
-        count = sum(expression["counter"]["packets"] for rule in drops for expression in rule if "counter" in expression)
+        count = sum(
+            expression["counter"]["packets"]
+            for rule in drops
+            for expression in rule
+            if "counter" in expression
+        )
         if self.way == "engine":
             counters = self.nodes["gate"].counters()
             count += sum(number for name, number in counters.items() if name.startswith("filter_"))
@@ -181,7 +191,14 @@ def test_a_device_reaches_what_its_policy_opens_and_is_answered(gateway: Gateway
 @pytest.mark.parametrize("version", BOTH)
 def test_only_protocols_and_ports_of_a_rule_are_open(gateway: Gateway, version: int) -> None:
     shop, network = address("shop", version), ("198.51.100.0/24", "2001:db8::/32")[version == 6]
-    gateway.put({"phone": [rule(network, protocol="tcp", ports=("7001-7005",)), rule(network, protocol="udp", ports=("7000",))]})
+    gateway.put(
+        {
+            "phone": [
+                rule(network, protocol="tcp", ports=("7001-7005",)),
+                rule(network, protocol="udp", ports=("7000",)),
+            ]
+        }
+    )
     assert gateway.ask("phone", "tcp", shop, 7001) == "yes"
     assert gateway.asks_in_vain("phone", "tcp", shop, 7000)
     assert gateway.ask("phone", "udp", shop, 7000) == "yes"
@@ -230,7 +247,9 @@ def test_nobody_outside_passes_for_a_device_or_for_the_gateway(gateway: Gateway,
     shop, phone = gateway.lab["shop"], address("phone", version)
     length = 128 if version == 6 else 32
     for forged in (address("laptop", version), address("gate", version)):
-        shop.run("ip", "address", "add", f"{forged}/{length}", "dev", "lo", *(("nodad",) if version == 6 else ()))
+        shop.run(
+            "ip", "address", "add", f"{forged}/{length}", "dev", "lo", *(("nodad",) if version == 6 else ())
+        )
         before = gateway.dropped()
         said = gateway.ask("shop", "udp", phone, patience=SILENCE, source=forged)
         shop.run("ip", "address", "del", f"{forged}/{length}", "dev", "lo")
@@ -246,7 +265,15 @@ def test_devices_reach_each_other_only_where_a_policy_says_so(gateway: Gateway, 
     for kind in ("udp", "tcp"):
         assert gateway.asks_in_vain("phone", kind, laptop)
     length = 128 if version == 6 else 32
-    gateway.put({"phone": [*WORLD, rule(f"{laptop}/{length}", protocol="tcp", ports=("7000",)), rule(f"{laptop}/{length}", protocol="icmp")]})
+    gateway.put(
+        {
+            "phone": [
+                *WORLD,
+                rule(f"{laptop}/{length}", protocol="tcp", ports=("7000",)),
+                rule(f"{laptop}/{length}", protocol="icmp"),
+            ]
+        }
+    )
     assert gateway.ask("phone", "tcp", laptop) == "yes"
     assert gateway.pings("phone", laptop)
     assert gateway.asks_in_vain("phone", "udp", laptop)
@@ -255,7 +282,9 @@ def test_devices_reach_each_other_only_where_a_policy_says_so(gateway: Gateway, 
 
 
 @pytest.mark.parametrize("version", BOTH)
-def test_the_gateway_reaches_devices_and_they_reach_it_by_their_policies(gateway: Gateway, version: int) -> None:
+def test_the_gateway_reaches_devices_and_they_reach_it_by_their_policies(
+    gateway: Gateway, version: int
+) -> None:
     phone, gate = address("phone", version), address("gate", version)
     for kind in ("udp", "tcp"):
         assert gateway.ask("gate", kind, phone) == "yes"

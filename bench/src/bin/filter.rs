@@ -38,7 +38,13 @@ fn main() {
                 none.push(without.round());
                 filter.push(with.round());
             }
-            let ratio = median(filter.iter().zip(&none).map(|(with, without)| with / without).collect());
+            let ratio = median(
+                filter
+                    .iter()
+                    .zip(&none)
+                    .map(|(with, without)| with / without)
+                    .collect(),
+            );
             let (none, filter) = (median(none), median(filter));
             println!(
                 "{{\"bench\":\"filter\",\"kind\":\"{rules} rules, {flows} flows\",\"size\":{size},\
@@ -85,7 +91,11 @@ impl End {
             policy,
             ..PeerConfig::default()
         };
-        assert!(engine.set_peer(at(), secret(peer).public(), config, &mut output).is_ok());
+        assert!(
+            engine
+                .set_peer(at(), secret(peer).public(), config, &mut output)
+                .is_ok()
+        );
         Self { engine, output }
     }
 
@@ -124,14 +134,21 @@ impl Pair {
         let policy = rules.map(|count| {
             let rule = |number: usize| -> Option<Rule> {
                 let last = number + 1 == count;
-                let text = if last { "udp 0.0.0.0/0".into() } else { format!("tcp 10.{number}.0.0/16 80-90") };
+                let text = if last {
+                    "udp 0.0.0.0/0".into()
+                } else {
+                    format!("tcp 10.{number}.0.0/16 80-90")
+                };
                 text.parse().ok()
             };
             Policy::new((0..count).filter_map(rule).collect())
         });
         let mut gateway = End::new(2, 1, policy);
         if rules.is_some() {
-            let guard = Guard::new(vec![[10, 0, 0, 1].into()], "10.0.0.0/24".parse().into_iter().collect());
+            let guard = Guard::new(
+                vec![[10, 0, 0, 1].into()],
+                "10.0.0.0/24".parse().into_iter().collect(),
+            );
             let End { engine, output } = &mut gateway;
             engine.configure(at(), |control| control.set_guard(guard), output);
         }
@@ -192,4 +209,3 @@ impl Pair {
         spent as f64 / came as f64
     }
 }
-

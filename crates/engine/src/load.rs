@@ -14,8 +14,8 @@ use core::time::Duration;
 
 use wirewright_protocol::Instant;
 
-use crate::sieve::Sieve;
 use crate::limits::Limits;
+use crate::sieve::Sieve;
 use crate::table::Table;
 
 /// How long the shard stays under load after the queue was last past the threshold.

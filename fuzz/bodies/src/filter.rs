@@ -52,14 +52,20 @@ fn play(shards: u8, script: &mut Script<'_>) {
                 address(&mut packet, from_device, head & 8 != 0);
                 opened |= !from_device && is_from_host(&packet);
                 let passed = pair.pass(from_device, &packet);
-                assert!(opened || passed.is_empty(), "something passed that nobody may send");
+                assert!(
+                    opened || passed.is_empty(),
+                    "something passed that nobody may send"
+                );
                 for each in passed {
                     assert!(packet.starts_with(&each), "a packet was changed");
                 }
             }
         }
         let status = pair.ends[0].engine.status(&pair.keys[1], pair.now);
-        assert!(status.is_some_and(|status| status.flows <= FLOWS), "too many flows");
+        assert!(
+            status.is_some_and(|status| status.flows <= FLOWS),
+            "too many flows"
+        );
     }
 }
 
@@ -108,7 +114,11 @@ impl Pair {
         let secrets = [1, 2].map(|number| SecretKey::from_bytes([number; 32]));
         let keys = [0, 1].map(|end: usize| secrets[end].public());
         let end = |number: u8| End {
-            engine: Engine::new((0..shards).map(|shard| ChaCha8Rng::from_seed([number ^ shard << 4; 32])), &limits, 1420),
+            engine: Engine::new(
+                (0..shards).map(|shard| ChaCha8Rng::from_seed([number ^ shard << 4; 32])),
+                &limits,
+                1420,
+            ),
             output: Output::default(),
         };
         let mut pair = Self {
@@ -121,17 +131,24 @@ impl Pair {
             let allowed = [["10.0.0.2/32", "fd00::2/128"], ["0.0.0.0/0", "::/0"]][number];
             let config = PeerConfig {
                 endpoint: Some(endpoint(1 - number)),
-                allowed_ips: allowed.iter().map(|text| text.parse().expect("a prefix")).collect(),
+                allowed_ips: allowed
+                    .iter()
+                    .map(|text| text.parse().expect("a prefix"))
+                    .collect(),
                 ..PeerConfig::default()
             };
             let end = &mut pair.ends[number];
             end.engine.set_private_key(at, Some(secret), &mut end.output);
-            end.engine.set_peer(at, keys[1 - number], config, &mut end.output).expect("there is room");
+            end.engine
+                .set_peer(at, keys[1 - number], config, &mut end.output)
+                .expect("there is room");
         }
         let gateway = &mut pair.ends[0];
         let own = vec!["10.0.0.1".parse().expect("an address")];
         let guard = Guard::new(own, vec!["10.0.0.0/24".parse().expect("a prefix")]);
-        gateway.engine.configure(at, |control| control.set_guard(guard), &mut gateway.output);
+        gateway
+            .engine
+            .configure(at, |control| control.set_guard(guard), &mut gateway.output);
         pair
     }
 
@@ -150,7 +167,10 @@ impl Pair {
             ..PeerConfig::default()
         };
         let (at, gateway) = (self.at(), &mut self.ends[0]);
-        gateway.engine.set_peer(at, self.keys[1], config, &mut gateway.output).expect("there is room");
+        gateway
+            .engine
+            .set_peer(at, self.keys[1], config, &mut gateway.output)
+            .expect("there is room");
     }
 
     /// Sends a packet, and carries what follows to its end. Returns the packets that come out at the other side.
@@ -171,7 +191,12 @@ impl Pair {
         }
         let packets = self.ends[to].output.packets.drain(..);
         packets
-            .flat_map(|batch| batch.packets().map(|(_, packet)| packet.to_vec()).collect::<Vec<_>>())
+            .flat_map(|batch| {
+                batch
+                    .packets()
+                    .map(|(_, packet)| packet.to_vec())
+                    .collect::<Vec<_>>()
+            })
             .collect()
     }
 

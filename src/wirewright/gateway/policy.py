@@ -1,17 +1,19 @@
 """What a device may start: one model, for the filter of our engine and for nftables.
 
-A policy is a list of rules, each of which allows something; whatever none allows is denied. It is about flows: who
-may start one gets its answers, and ICMP errors about it; nobody else reaches the device, but for the gateway's host
-itself and other devices whose own policies allow it.
+A policy is a list of rules, each of which allows something; whatever none allows is denied. It is about
+flows: who may start one gets its answers, and ICMP errors about it; nobody else reaches the device, but for
+the gateway's host itself and other devices whose own policies allow it.
 
 Three kinds of destinations are told apart:
 
 - The *gateway's own addresses* inside the tunnel belong to its host. Any network that contains one opens it.
-- The *devices' addresses* (the pools) are protected: a rule opens them only if its network lies inside a pool. So
-  ``0.0.0.0/0`` is the whole world without the neighbours, and a neighbour is named by its address, or all by the pool.
+- The *devices' addresses* (the pools) are protected: a rule opens them only if its network lies inside a
+  pool. So ``0.0.0.0/0`` is the whole world without the neighbours, and a neighbour is named by its address,
+  or all by the pool.
 - *Everything else* is open to each rule that contains it.
 
-As JSON a policy is a list of objects: ``[{"destinations": ["10.0.0.0/8"], "protocol": "tcp", "ports": ["22", "8000-8999"]}]``.
+As JSON a policy is a list of objects, such as
+``[{"destinations": ["10.0.0.0/8"], "protocol": "tcp", "ports": ["22", "8000-8999"]}]``.
 ``protocol`` and ``ports`` may be absent: any, and all.
 """
 
@@ -65,8 +67,7 @@ class Rule:
         """Give what it allows, a network and a range of ports each."""
         ranges: tuple[PortRange | None, ...] = self.ports or (None,)
         return tuple(
-            AllowRule(network, self.protocol, ports)
-            for network, ports in product(self.destinations, ranges)
+            AllowRule(network, self.protocol, ports) for network, ports in product(self.destinations, ranges)
         )
 
 
@@ -126,7 +127,7 @@ def is_inside(network: IPNetwork, pools: Sequence[IPNetwork]) -> bool:
 def opens(
     allowed: AllowRule, address: IPAddress, own: Sequence[IPAddress], pools: Sequence[IPNetwork]
 ) -> bool:
-    """Whether a rule opens an address, whatever the protocol: the three kinds of destinations in one line each."""
+    """Whether a rule opens an address, whatever the protocol."""
     if address not in allowed.network:
         return False
     if address in own or not any(address in pool for pool in pools):

@@ -1,7 +1,7 @@
 """What a packet filter in front of the peers of an interface is told: who is where, and what each may start.
 
-Such a filter is stateful and denies by default. What is told here is flat, a rule a network and a range of ports,
-as the engines take it; people write policies, which are shorter (:mod:`wirewright.gateway.policy`).
+Such a filter is stateful and denies by default. What is told here is flat, a rule a network and a range of
+ports, as the engines take it; people write policies, which are shorter (:mod:`wirewright.gateway.policy`).
 """
 
 from __future__ import annotations

@@ -122,7 +122,8 @@ def _call(data: bytes) -> Iterator[tuple[int, int]]:
             link.settimeout(PATIENCE)
             link.bind((0, 0))
             if len(data) > SENT:
-                # A transaction is one datagram, however many changes it has. It takes CAP_NET_ADMIN, as they do.
+                # A transaction is one datagram, however many changes it has. It takes CAP_NET_ADMIN, as
+                # they do.
                 link.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 2 * len(data))
             link.send(data)
             while True:

@@ -336,9 +336,10 @@ class Tunnel:
     # Peers.
 
     async def add_peer(self, public_key: PublicKey, **settings: Unpack[PeerChanges]) -> None:
-        """Add a peer with any of ``preshared_key``, ``endpoint``, ``allowed_ips``, ``persistent_keepalive``, ``rules``.
+        """Add a peer with any of these settings.
 
-        The endpoint is "host:port", resolved outside the tunnel; the keepalive is in seconds. The rules are what
+        They are ``preshared_key``, ``endpoint``, ``allowed_ips``, ``persistent_keepalive`` and ``rules``. The
+        endpoint is "host:port", resolved outside the tunnel; the keepalive is in seconds. The rules are what
         the peer may start if the tunnel has a filter (:meth:`set_filter`).
         """
         await self._here().membership.add(public_key, settings)

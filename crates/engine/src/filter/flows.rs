@@ -140,9 +140,9 @@ impl Flows {
 
     /// A packet came from a side: notes it with its flow, if there is one.
     pub(super) fn note(&mut self, now: Instant, key: &Key, from: Side, tcp_flags: u8) -> Known {
-        let found = self
-            .table
-            .find_mut(key.hash(self.secret), |flow| flow.key == *key && now < flow.expires);
+        let found = self.table.find_mut(key.hash(self.secret), |flow| {
+            flow.key == *key && now < flow.expires
+        });
         let Some(flow) = found else {
             return Known::No;
         };
@@ -184,8 +184,7 @@ impl Flows {
             // The same flow as one that is gone.
             Some(gone) => *gone = flow,
             None => {
-                self.table
-                    .insert_unique(hash, flow, |flow| flow.key.hash(secret));
+                self.table.insert_unique(hash, flow, |flow| flow.key.hash(secret));
             }
         }
     }

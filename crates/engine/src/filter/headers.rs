@@ -53,7 +53,10 @@ pub(super) enum Content {
     Tcp(Ports, u8),
     Udp(Ports),
     /// An echo request or reply with its identifier.
-    Echo { request: bool, id: u16 },
+    Echo {
+        request: bool,
+        id: u16,
+    },
     /// An ICMP error about a packet of which this is known.
     Error(Quoted),
     /// ICMP that is neither echo nor an error about something of which we know.

@@ -168,14 +168,7 @@ impl Ledger {
         self.flows.len() == 0 && self.fragments.len() == 0
     }
 
-    fn begin(
-        &mut self,
-        now: Instant,
-        key: Key,
-        began: Side,
-        flags: u8,
-        limit: Limit,
-    ) -> Result<(), Event> {
+    fn begin(&mut self, now: Instant, key: Key, began: Side, flags: u8, limit: Limit) -> Result<(), Event> {
         let is_full = |flows: &Flows| flows.len() >= limit.flows;
         if is_full(&self.flows) {
             self.flows.make_room(now);

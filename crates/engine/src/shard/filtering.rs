@@ -144,9 +144,7 @@ impl Rules<'_> {
 
     fn allow_peer(&self, peer: PeerRef, start: Start) -> bool {
         let policy = self.directory.policy(peer, self.shards);
-        policy.is_some_and(|policy| {
-            policy.allows(self.guard, start.destination, start.protocol, start.port)
-        })
+        policy.is_some_and(|policy| policy.allows(self.guard, start.destination, start.protocol, start.port))
     }
 
     fn owner(&self, address: IpAddr) -> Option<PeerRef> {

@@ -81,7 +81,9 @@ impl fmt::Display for Mistake {
         match self.problem {
             Problem::TooLong => formatter.write_str("longer than any line that means something"),
             Problem::NotAssignment => formatter.write_str("not of the form key=value"),
-            Problem::NoOperation => formatter.write_str("a request begins with get=1, set=1, counters=1 or filter=1"),
+            Problem::NoOperation => {
+                formatter.write_str("a request begins with get=1, set=1, counters=1 or filter=1")
+            }
             Problem::GetWithContent => {
                 formatter.write_str("get=1, counters=1 and filter=1 are followed by an empty line")
             }

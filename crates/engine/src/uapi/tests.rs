@@ -58,7 +58,14 @@ fn a_filter_is_set_with_what_it_must_know_and_a_peer_with_what_it_may_start() {
     let rules: Vec<Vec<String>> = changes
         .peers
         .iter()
-        .map(|peer| peer.rules.as_ref().unwrap().iter().map(ToString::to_string).collect())
+        .map(|peer| {
+            peer.rules
+                .as_ref()
+                .unwrap()
+                .iter()
+                .map(ToString::to_string)
+                .collect()
+        })
         .collect();
     assert_eq!(rules[0], ["any 0.0.0.0/0", "tcp 10.0.0.7/32 22-23"]);
     assert!(rules[1].is_empty());
@@ -72,17 +79,29 @@ fn keys_of_the_filter_stand_behind_what_they_belong_to() {
     let bad = |text: &str| problem(&format!("set=1\n{text}\n"));
     for key in ["filter_own", "filter_protected"] {
         assert_eq!(bad(&format!("{key}=10.0.0.1")), (2, Problem::BadValue(key)));
-        assert_eq!(bad(&format!("filter=false\n{key}=10.0.0.1")), (3, Problem::BadValue(key)));
+        assert_eq!(
+            bad(&format!("filter=false\n{key}=10.0.0.1")),
+            (3, Problem::BadValue(key))
+        );
     }
     assert_eq!(bad("filter=1"), (2, Problem::BadValue("filter")));
-    assert_eq!(bad("filter=true\nfilter_own=10.0.0.0/8"), (3, Problem::BadValue("filter_own")));
+    assert_eq!(
+        bad("filter=true\nfilter_own=10.0.0.0/8"),
+        (3, Problem::BadValue("filter_own"))
+    );
     let peer = format!("public_key={A}\n");
-    assert_eq!(bad(&format!("{peer}allow=any ::/0")), (3, Problem::BadValue("allow")));
+    assert_eq!(
+        bad(&format!("{peer}allow=any ::/0")),
+        (3, Problem::BadValue("allow"))
+    );
     assert_eq!(
         bad(&format!("{peer}replace_rules=true\nallow=any all")),
         (4, Problem::BadValue("allow"))
     );
-    assert_eq!(bad(&format!("{peer}filter=true")), (3, Problem::DeviceKeyAfterPeer("filter")));
+    assert_eq!(
+        bad(&format!("{peer}filter=true")),
+        (3, Problem::DeviceKeyAfterPeer("filter"))
+    );
 }
 
 #[test]
@@ -96,8 +115,13 @@ fn more_of_a_filter_than_an_interface_may_have_is_refused() {
         rules: 2,
         ..Limits::default()
     };
-    let rules = format!("set=1\npublic_key={A}\nreplace_rules=true\n{}", "allow=any ::/0\n".repeat(3));
-    let mistake = Parser::new(&limits).read(&mut rules.as_bytes(), &interfaces).unwrap_err();
+    let rules = format!(
+        "set=1\npublic_key={A}\nreplace_rules=true\n{}",
+        "allow=any ::/0\n".repeat(3)
+    );
+    let mistake = Parser::new(&limits)
+        .read(&mut rules.as_bytes(), &interfaces)
+        .unwrap_err();
     assert_eq!((mistake.line, mistake.problem), (6, Problem::TooManyRules));
     assert_eq!(mistake.errno(), Errno::ENOMEM);
 }
@@ -109,7 +133,9 @@ fn the_filter_is_told_only_to_who_asks_for_it() {
     assert_eq!(problem("filter=1\nfwmark=1\n"), (2, Problem::GetWithContent));
     let mut reply = Reply::new();
     reply.filter(None);
-    let guard = set("filter=true\nfilter_own=10.0.0.1\nfilter_protected=fd00::/64\n").filter.unwrap();
+    let guard = set("filter=true\nfilter_own=10.0.0.1\nfilter_protected=fd00::/64\n")
+        .filter
+        .unwrap();
     reply.filter(guard.as_ref());
     reply.end(Errno::NONE, false);
     assert_eq!(

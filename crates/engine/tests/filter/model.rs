@@ -8,7 +8,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use wirewright_engine::filter::{Guard, Protocol, Rule};
 
-use crate::packets::{ACK, FIN, RST, SYN, TCP, UDP, cut_v4, cut_v6, echo, ip, packet, tcp, tcp_body, udp, udp_body, unreachable};
+use crate::packets::{
+    ACK, FIN, RST, SYN, TCP, UDP, cut_v4, cut_v6, echo, ip, packet, tcp, tcp_body, udp, udp_body, unreachable,
+};
 use crate::world::{World, guard, rule, to_ports};
 
 /// What passes for each packet. No timeout is a multiple of it, not even nearly.
@@ -36,12 +38,36 @@ enum Talk {
 #[derive(Clone, Debug)]
 enum Step {
     /// A packet between a device and another address, 0 to 3 of the others, 4 for the other device.
-    Packet { device: usize, v6: bool, other: usize, from_device: bool, talk: Talk },
+    Packet {
+        device: usize,
+        v6: bool,
+        other: usize,
+        from_device: bool,
+        talk: Talk,
+    },
     /// A part, 0 or 1, of a packet in two fragments.
-    Part { device: usize, v6: bool, other: usize, from_device: bool, talk: Talk, id: u16, part: usize },
+    Part {
+        device: usize,
+        v6: bool,
+        other: usize,
+        from_device: bool,
+        talk: Talk,
+        id: u16,
+        part: usize,
+    },
     /// An error about a packet that went, or did not go, the other way; from the other address or from a router.
-    Error { device: usize, v6: bool, other: usize, from_device: bool, talk: Talk, router: bool },
-    Rules { device: usize, rules: usize },
+    Error {
+        device: usize,
+        v6: bool,
+        other: usize,
+        from_device: bool,
+        talk: Talk,
+        router: bool,
+    },
+    Rules {
+        device: usize,
+        rules: usize,
+    },
     Guard(bool),
     Wait(u32),
 }
@@ -83,10 +109,23 @@ fn rules(number: usize) -> Vec<Rule> {
     match number {
         0 => vec![],
         1 => vec![rule(Protocol::Any, "0.0.0.0/0"), rule(Protocol::Any, "::/0")],
-        2 => vec![rule(Protocol::Any, "10.0.0.0/24"), rule(Protocol::Any, "fd00::/64")],
-        3 => vec![to_ports(Protocol::Udp, "0.0.0.0/0", 53, 60), to_ports(Protocol::Tcp, "2001:db8::/32", 80, 80)],
-        4 => vec![rule(Protocol::Icmp, "0.0.0.0/0"), rule(Protocol::Icmp, "10.0.0.3/32"), rule(Protocol::Tcp, "::/0")],
-        _ => vec![to_ports(Protocol::Tcp, "10.0.0.2/32", 53, 80), rule(Protocol::Udp, "198.51.100.0/24")],
+        2 => vec![
+            rule(Protocol::Any, "10.0.0.0/24"),
+            rule(Protocol::Any, "fd00::/64"),
+        ],
+        3 => vec![
+            to_ports(Protocol::Udp, "0.0.0.0/0", 53, 60),
+            to_ports(Protocol::Tcp, "2001:db8::/32", 80, 80),
+        ],
+        4 => vec![
+            rule(Protocol::Icmp, "0.0.0.0/0"),
+            rule(Protocol::Icmp, "10.0.0.3/32"),
+            rule(Protocol::Tcp, "::/0"),
+        ],
+        _ => vec![
+            to_ports(Protocol::Tcp, "10.0.0.2/32", 53, 80),
+            rule(Protocol::Udp, "198.51.100.0/24"),
+        ],
     }
 }
 
@@ -139,7 +178,9 @@ impl Model {
     }
 
     fn own(&self, address: IpAddr) -> bool {
-        self.guard.as_ref().is_some_and(|guard| guard.own().contains(&address))
+        self.guard
+            .as_ref()
+            .is_some_and(|guard| guard.own().contains(&address))
     }
 
     fn may(&self, device: usize, destination: IpAddr, protocol: u8, port: u16) -> bool {
@@ -150,7 +191,9 @@ impl Model {
                 Protocol::Udp => protocol == 17,
                 Protocol::Icmp => protocol == if destination.is_ipv4() { 1 } else { 58 },
             };
-            let ports = rule.ports().is_none_or(|(first, last)| (first..=last).contains(&port));
+            let ports = rule
+                .ports()
+                .is_none_or(|(first, last)| (first..=last).contains(&port));
             let names_neighbours = self.inside(rule.network().address())
                 && rule.network().len() >= if destination.is_ipv4() { 24 } else { 64 };
             let opens = self.own(destination) || !self.inside(destination) || names_neighbours;
@@ -172,7 +215,11 @@ impl Model {
             Talk::Ask(id) | Talk::Reply(id) => (icmp, id, id),
             Talk::Other => (47, 0, 0),
         };
-        let port = if matches!(seen.talk, Talk::Ask(_) | Talk::Reply(_)) { 0 } else { to };
+        let port = if matches!(seen.talk, Talk::Ask(_) | Talk::Reply(_)) {
+            0
+        } else {
+            to
+        };
         if seen.from_device {
             ((seen.source, seen.destination, protocol, from, to), port)
         } else {
@@ -200,7 +247,11 @@ impl Model {
         if self.guard.is_none() {
             return true;
         }
-        let flags = if let Talk::Tcp(_, _, flags) = seen.talk { flags } else { 0 };
+        let flags = if let Talk::Tcp(_, _, flags) = seen.talk {
+            flags
+        } else {
+            0
+        };
         let host = !seen.from_device && self.own(seen.source);
         let mut backwards = false;
         if let Some(flow) = self.find(now, seen) {
@@ -229,7 +280,9 @@ impl Model {
         if starts && flags & RST == 0 {
             let asks = matches!(seen.talk, Talk::Ask(_));
             self.flows.retain(|flow| {
-                flow.device != seen.device || flow.name != name || asks && flow.began_by_device != seen.from_device
+                flow.device != seen.device
+                    || flow.name != name
+                    || asks && flow.began_by_device != seen.from_device
             });
             self.flows.push(Flow {
                 device: seen.device,
@@ -248,9 +301,14 @@ impl Model {
             return true;
         }
         // Later fragments of IPv6 do not tell their protocol.
-        let protocol = if seen.source.is_ipv4() { Self::name(seen).0.2 } else { 0 };
+        let protocol = if seen.source.is_ipv4() {
+            Self::name(seen).0.2
+        } else {
+            0
+        };
         let is_it = |known: &(usize, IpAddr, IpAddr, u8, u16, Duration)| {
-            (known.0, known.1, known.2, known.3, known.4) == (seen.device, seen.source, seen.destination, protocol, id)
+            (known.0, known.1, known.2, known.3, known.4)
+                == (seen.device, seen.source, seen.destination, protocol, id)
         };
         if part == 1 {
             let fits = |known: &_| is_it(known) && now < known.5 + Duration::from_secs(30);
@@ -259,7 +317,8 @@ impl Model {
         self.firsts.retain(|known| !is_it(known));
         let passes = self.packet(now, seen);
         if passes {
-            self.firsts.push((seen.device, seen.source, seen.destination, protocol, id, now));
+            self.firsts
+                .push((seen.device, seen.source, seen.destination, protocol, id, now));
         }
         passes
     }
@@ -281,7 +340,10 @@ impl Model {
             };
             self.guard.is_some() && (may || !changed.contains(&flow.device))
         };
-        let (stay, end): (Vec<Flow>, Vec<Flow>) = flows.into_iter().filter(|flow| flow.is_alive(now)).partition(stays);
+        let (stay, end): (Vec<Flow>, Vec<Flow>) = flows
+            .into_iter()
+            .filter(|flow| flow.is_alive(now))
+            .partition(stays);
         self.flows = stay;
         let ended: Vec<usize> = end.iter().map(|flow| flow.device).collect();
         let off = self.guard.is_none();
@@ -318,7 +380,9 @@ fn parts(seen: Seen, id: u16) -> Vec<Vec<u8>> {
 
 fn seen(device: usize, v6: bool, other: usize, from_device: bool, talk: Talk) -> Seen {
     let here = DEVICES[device][usize::from(v6)];
-    let there = OTHERS.get(other).map_or(DEVICES[1 - device][usize::from(v6)], |it| it[usize::from(v6)]);
+    let there = OTHERS
+        .get(other)
+        .map_or(DEVICES[1 - device][usize::from(v6)], |it| it[usize::from(v6)]);
     let (source, destination) = if from_device { (here, there) } else { (there, here) };
     Seen {
         device,
@@ -345,16 +409,41 @@ fn play(shards: u8, steps: &[Step]) {
             false => world.reaches(it.device + 1, packet),
         };
         match step.clone() {
-            Step::Packet { device, v6, other, from_device, talk } => {
+            Step::Packet {
+                device,
+                v6,
+                other,
+                from_device,
+                talk,
+            } => {
                 let it = seen(device, v6, other, from_device, talk);
-                assert_eq!(pass(&mut world, it, &bytes(it)), model.packet(now, it), "step {number}: {step:?}");
+                assert_eq!(
+                    pass(&mut world, it, &bytes(it)),
+                    model.packet(now, it),
+                    "step {number}: {step:?}"
+                );
             }
-            Step::Part { device, v6, other, from_device, talk, id, part } => {
+            Step::Part {
+                device,
+                v6,
+                other,
+                from_device,
+                talk,
+                id,
+                part,
+            } => {
                 let it = seen(device, v6, other, from_device, talk);
                 let passed = pass(&mut world, it, &parts(it, id)[part]);
                 assert_eq!(passed, model.part(now, it, id, part), "step {number}: {step:?}");
             }
-            Step::Error { device, v6, other, from_device, talk, router } => {
+            Step::Error {
+                device,
+                v6,
+                other,
+                from_device,
+                talk,
+                router,
+            } => {
                 let about = seen(device, v6, other, !from_device, talk);
                 let source = match (from_device, router) {
                     (false, true) => ip(OTHERS[1][usize::from(v6)]),
@@ -362,7 +451,11 @@ fn play(shards: u8, steps: &[Step]) {
                 };
                 let error = unreachable(&source.to_string(), &bytes(about));
                 let it = Seen { from_device, ..about };
-                assert_eq!(pass(&mut world, it, &error), model.error(now, about, source), "step {number}: {step:?}");
+                assert_eq!(
+                    pass(&mut world, it, &error),
+                    model.error(now, about, source),
+                    "step {number}: {step:?}"
+                );
             }
             Step::Rules { device, rules: which } => {
                 world.allow(device + 1, &rules(which));

@@ -43,7 +43,14 @@ pub fn packet(source: IpAddr, destination: IpAddr, protocol: u8, body: &[u8]) ->
 
 pub fn udp_body(from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
     let len = 8 + payload.len() as u16;
-    [&from.to_be_bytes()[..], &to.to_be_bytes(), &len.to_be_bytes(), &[0, 0], payload].concat()
+    [
+        &from.to_be_bytes()[..],
+        &to.to_be_bytes(),
+        &len.to_be_bytes(),
+        &[0, 0],
+        payload,
+    ]
+    .concat()
 }
 
 pub fn udp(source: &str, from: u16, destination: &str, to: u16) -> Vec<u8> {
@@ -71,7 +78,12 @@ pub fn echo(source: &str, destination: &str, request: bool, id: u16) -> Vec<u8> 
         (false, false) => (ICMPV6, 129),
     };
     let [high, low] = id.to_be_bytes();
-    packet(source, destination, protocol, &[kind, 0, 0, 0, high, low, 0, 1, 7, 7])
+    packet(
+        source,
+        destination,
+        protocol,
+        &[kind, 0, 0, 0, high, low, 0, 1, 7, 7],
+    )
 }
 
 /// An error of a kind (destination unreachable) from `source` to the sender of `about`.
@@ -85,7 +97,12 @@ pub fn unreachable(source: &str, about: &[u8]) -> Vec<u8> {
         (ICMPV6, 1, IpAddr::from(address), 48)
     };
     let quote = &about[..about.len().min(len)];
-    packet(source, destination, protocol, &[&[kind, 3, 0, 0, 0, 0, 0, 0], quote].concat())
+    packet(
+        source,
+        destination,
+        protocol,
+        &[&[kind, 3, 0, 0, 0, 0, 0, 0], quote].concat(),
+    )
 }
 
 /// Cuts an IPv4 packet into fragments at multiples of eight bytes of its body.

@@ -44,9 +44,14 @@ impl World {
                 ..PeerConfig::default()
             };
             let node = &mut network.nodes[device];
-            node.engine.set_peer(at, gateway, config, &mut node.output).unwrap();
+            node.engine
+                .set_peer(at, gateway, config, &mut node.output)
+                .unwrap();
             let key = network.nodes[device].key;
-            let addresses = [format!("10.0.0.{}/32", device + 1), format!("fd00::{}/128", device + 1)];
+            let addresses = [
+                format!("10.0.0.{}/32", device + 1),
+                format!("fd00::{}/128", device + 1),
+            ];
             let config = PeerConfig {
                 allowed_ips: addresses.map(|text| text.parse().unwrap()).to_vec(),
                 ..PeerConfig::default()

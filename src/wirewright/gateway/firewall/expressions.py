@@ -36,7 +36,9 @@ _PRESENT = ("NFT_EXTHDR_F_PRESENT",)
 
 def verdict(code: int, chain: str | None = None) -> Expressions:
     """Decide, or go on in a chain."""
-    return [genex("immediate", {"dreg": Regs.NFT_REG_VERDICT, "data": {"attrs": [verdict_data(code, chain)]}})]
+    return [
+        genex("immediate", {"dreg": Regs.NFT_REG_VERDICT, "data": {"attrs": [verdict_data(code, chain)]}})
+    ]
 
 
 def verdict_data(code: int, chain: str | None = None) -> tuple[str, Any]:
@@ -108,9 +110,7 @@ def has_icmp_type(number: int) -> Expressions:
 def is_invalid() -> Expressions:
     """Match packets that the kernel cannot make sense of."""
     state = _CT_STATE_INVALID.to_bytes(4, sys.byteorder)
-    bits = genex(
-        "bitwise", {"sreg": 1, "dreg": 1, "len": 4, "mask": _value(state), "xor": _value(bytes(4))}
-    )
+    bits = genex("bitwise", {"sreg": 1, "dreg": 1, "len": 4, "mask": _value(state), "xor": _value(bytes(4))})
     return [_load("ct", key=_CT_STATE), bits, compare(bytes(4), Cmp.NFT_CMP_NEQ)]
 
 
@@ -160,7 +160,13 @@ def _within(network: IPNetwork) -> Expressions:
         return [compare(network.network_address.packed)]
     mask = genex(
         "bitwise",
-        {"sreg": 1, "dreg": 1, "len": length, "mask": _value(network.netmask.packed), "xor": _value(bytes(length))},
+        {
+            "sreg": 1,
+            "dreg": 1,
+            "len": length,
+            "mask": _value(network.netmask.packed),
+            "xor": _value(bytes(length)),
+        },
     )
     return [mask, compare(network.network_address.packed)]
 
@@ -176,4 +182,3 @@ def _value(value: bytes) -> dict[str, Any]:
 
 def _name(interface: str) -> bytes:
     return interface.encode("utf-8", "surrogateescape").ljust(IFNAMSIZ, b"\0")
-

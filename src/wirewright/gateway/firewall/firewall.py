@@ -1,8 +1,8 @@
-"""What a gateway needs of the host: devices kept apart, unless its engine does that, forwarding and masquerading.
+"""What a gateway needs of the host: forwarding, masquerading, and devices kept apart.
 
-It owns one table of nftables and, while it is up, a share in the kernel's forwarding; nothing else is changed, and
-:meth:`Firewall.down` takes exactly that away again. Tables of others, such as Docker's and ufw's, stay as they are: a
-packet passes if all of them let it.
+It owns one table of nftables and, while it is up, a share in the kernel's forwarding; nothing else is
+changed, and :meth:`Firewall.down` takes exactly that away again. Tables of others, such as Docker's and
+ufw's, stay as they are: a packet passes if all of them let it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FORWARDING: Final = {4: "net.ipv4.conf.all.forwarding", 6: "net.ipv6.conf.all.fo
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the host does for a gateway, besides what always is: packets from elsewhere with its addresses are dropped."""
+    """What the host does for a gateway, besides dropping packets from elsewhere with addresses of its own."""
 
     keep_apart: bool = True
     """Judge what devices send and get. Where our engine does, the firewall need not."""
@@ -49,23 +49,27 @@ class Device:
 
 
 class Firewall:
-    """The firewall of one interface. All methods raise OSError with words for a person, and then changed nothing."""
+    """The firewall of one interface.
+
+    All methods raise OSError with words for a person, and then have changed nothing.
+    """
 
     def __init__(
-        self, interface: str, settings: PacketFilter, surroundings: Surroundings = Surroundings()  # noqa: B008 - frozen
+        self,
+        interface: str,
+        settings: PacketFilter,
+        surroundings: Surroundings = Surroundings(),
     ) -> None:
         self._interface = interface
         self._table = Table(
             interface, settings, keep_apart=surroundings.keep_apart, masquerade=surroundings.masquerade
         )
         self._keep_apart = surroundings.keep_apart
-        self._forward = (
-            sorted({address.version for address in settings.own}) if surroundings.forward else []
-        )
+        self._forward = sorted({address.version for address in settings.own}) if surroundings.forward else []
         self._devices: dict[str, Device] = {}
 
     def up(self, devices: Iterable[Device] = ()) -> None:
-        """Begin, in the place of what an interface of this name may have left; the interface is there already."""
+        """Begin, in the place of what an interface of this name may have left; it is there already."""
         self._devices = {device.name: device for device in devices}
         requests = list(self._table.create())
         for device in self._devices.values() if self._keep_apart else ():
@@ -79,11 +83,15 @@ class Firewall:
             raise
 
     def change(self, put: Sequence[Device] = (), removed: Iterable[str] = ()) -> None:
-        """Put devices, new ones or in the place of those with the same name, and remove others, all at once."""
+        """Put devices, in the place of those with the same names, and remove others, all at once."""
         if not self._keep_apart:
             return
         names = [name for name in removed if name in self._devices]
-        before = [self._devices[name] for name in (*names, *(device.name for device in put)) if name in self._devices]
+        before = [
+            self._devices[name]
+            for name in (*names, *(device.name for device in put))
+            if name in self._devices
+        ]
         # First all addresses go, for one may come to another device.
         requests = [request for device in before for request in self._table.leave(device.addresses)]
         requests += [self._table.drop(_chain(name)) for name in names]

@@ -12,9 +12,10 @@
                      └─ dropped
     postrouting ─▶ leaving     what a device sends to the outside gets the address of the host
 
-A device's chain accepts what its policy allows, by what is known of the *flow*: to whom and to which port it was
-begun. So each packet is judged, answers and ICMP errors among them, by the rules of whoever began; a rule
-that is taken away ends its flows at once, and nothing has to be searched for in the kernel's table of connections.
+A device's chain accepts what its policy allows, by what is known of the *flow*: to whom and to which port
+it was begun. So each packet is judged, answers and ICMP errors among them, by the rules of whoever began; a
+rule that is taken away ends its flows at once, and nothing has to be searched for in the kernel's table of
+connections.
 
 One device's change is its chain and its elements of the maps, in one transaction.
 """
@@ -45,7 +46,7 @@ from wirewright.host.nftables import Request
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from wirewright.config.values import IPAddress, IPNetwork
+    from wirewright.config.values import IPAddress
     from wirewright.host.filtering import AllowRule, PacketFilter
 
 NFPROTO_INET: Final = 1
@@ -116,7 +117,10 @@ class Table:
         verdict = {"attrs": [e.verdict_data(e.NFT_JUMP, chain)]}
         for version, elements in _by_version(addresses):
             yield self._elements(
-                NFT_MSG_NEWSETELEM, NLM_F_CREATE, version, [{"attrs": [key, ("NFTA_SET_ELEM_DATA", verdict)]} for key in elements]
+                NFT_MSG_NEWSETELEM,
+                NLM_F_CREATE,
+                version,
+                [{"attrs": [key, ("NFTA_SET_ELEM_DATA", verdict)]} for key in elements],
             )
 
     def leave(self, addresses: Sequence[IPAddress]) -> Iterator[Request]:
@@ -216,7 +220,7 @@ class Table:
                 NFTA_RULE_EXPRESSIONS=expressions,
             )
 
-    def _request(self, kind: int, flags: int, what: str, **attributes: Any) -> Request:
+    def _request(self, kind: int, flags: int, what: str, **attributes: object) -> Request:
         return Request(kind, flags, [("NFTA_RULE_TABLE", self._name), *attributes.items()], what)
 
     def _map(self, version: int) -> Request:

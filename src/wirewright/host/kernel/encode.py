@@ -45,8 +45,8 @@ def set_messages(
 ) -> Iterator[memoryview]:
     """Give the messages of a change one by one, each in a buffer that is wiped when the next is asked for.
 
-    Raises OSError before the first if an endpoint is on an interface that is not there, or if a packet filter is
-    asked for, which only our engine has.
+    Raises OSError before the first if an endpoint is on an interface that is not there, or if a packet
+    filter is asked for, which only our engine has.
     """
     if part < LEAST_PART:
         raise ValueError(f"a message has at least {LEAST_PART} bytes")
