@@ -70,11 +70,13 @@ class Firewall:
 
     def up(self, devices: Iterable[Device] = ()) -> None:
         """Begin, in the place of what an interface of this name may have left; it is there already."""
-        self._devices = {device.name: device for device in devices}
+        fresh = {device.name: device for device in devices} if self._keep_apart else {}
         requests = list(self._table.create())
-        for device in self._devices.values() if self._keep_apart else ():
-            requests += self._put(device)
+        for device in fresh.values():
+            requests += self._table.put(_chain(device.name), device.allowed)
+            requests += self._table.lead(device.addresses, _chain(device.name))
         self._transact(requests)
+        self._devices = fresh
         try:
             for version in self._forward:
                 shared.need(FORWARDING[version], "1", self._interface)
@@ -87,16 +89,17 @@ class Firewall:
         if not self._keep_apart:
             return
         names = [name for name in removed if name in self._devices]
-        before = [
-            self._devices[name]
-            for name in (*names, *(device.name for device in put))
-            if name in self._devices
-        ]
-        # First all addresses go, for one may come to another device.
-        requests = [request for device in before for request in self._table.leave(device.addresses)]
+        # First all addresses go that do, for one may come to another device.
+        requests: list[Request] = []
+        for name in names:
+            requests += self._table.leave(self._devices[name].addresses)
+        for device in put:
+            requests += self._table.leave(_without(self._addresses(device.name), device.addresses))
         requests += [self._table.drop(_chain(name)) for name in names]
         for device in put:
-            requests += self._put(device)
+            chain, before = _chain(device.name), self._addresses(device.name)
+            requests += self._table.put(chain, device.allowed)
+            requests += self._table.lead(_without(device.addresses, before), chain)
         if requests:
             self._transact(requests)
         for name in names:
@@ -114,9 +117,9 @@ class Firewall:
         for version in self._forward:
             shared.release(FORWARDING[version], self._interface)
 
-    def _put(self, device: Device) -> list[Request]:
-        chain = _chain(device.name)
-        return [*self._table.put(chain, device.allowed), *self._table.lead(device.addresses, chain)]
+    def _addresses(self, name: str) -> tuple[IPAddress, ...]:
+        known = self._devices.get(name)
+        return known.addresses if known else ()
 
     def _transact(self, requests: Sequence[Request]) -> None:
         try:
@@ -137,6 +140,10 @@ class Firewall:
         else:
             words = f"the kernel refuses a part of the firewall ({refused.what}): {os.strerror(code)}"
         return OSError(code, words, self._interface)
+
+
+def _without(addresses: Iterable[IPAddress], others: Sequence[IPAddress]) -> list[IPAddress]:
+    return [address for address in addresses if address not in others]
 
 
 def _chain(name: str) -> str:
