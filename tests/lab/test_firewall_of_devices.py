@@ -137,7 +137,7 @@ class Gateway:
         listed = json.loads(self.lab["gate"].run("nft", "--json", "list", "ruleset").stdout)["nftables"]
         rules = [item["rule"]["expr"] for item in listed if "rule" in item]
         drops = [rule for rule in rules if any("drop" in expression for expression in rule)]
-        count = sum(
+        count: int = sum(
             expression["counter"]["packets"]
             for rule in drops
             for expression in rule

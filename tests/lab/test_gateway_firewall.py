@@ -62,7 +62,7 @@ def ruleset(machine: Machine) -> str:
 
 def devices(machine: Machine) -> dict[str, str]:
     """Tell which address leads to which chain."""
-    found = {}
+    found: dict[str, str] = {}
     for name in ("devices4", "devices6"):
         listed = json.loads(
             machine.run("nft", "--json", "list", "map", "inet", "wirewright_wg0", name).stdout

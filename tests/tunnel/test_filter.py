@@ -23,13 +23,13 @@ TO_WEB = AllowRule(ip_network("10.9.0.0/16"), Protocol.TCP, PortRange(80, 80))
 pytestmark = pytest.mark.anyio
 
 
-async def serve(tunnel: Tunnel, port: int) -> asyncio.Server:
+async def serve(tunnel: Tunnel, port: int) -> None:
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(await reader.readexactly(4))
         await writer.drain()
         writer.close()
 
-    return await tunnel.start_server(greet, port=port)
+    await tunnel.start_server(greet, port=port)
 
 
 async def answers(tunnel: Tunnel, host: str, port: int, seconds: float) -> bool:

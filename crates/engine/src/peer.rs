@@ -82,10 +82,15 @@ pub(crate) struct Peer {
     pub(crate) last_handshake: Option<WallTime>,
     pub(crate) received_bytes: u64,
     pub(crate) sent_bytes: u64,
-    /// What the packet filter let through, if there is a filter and something passed.
-    pub(crate) ledger: Option<Box<Ledger>>,
-    /// Most peers never see an error, so the counters cost nothing before the first.
-    counters: Option<Box<Counters>>,
+    /// Most peers never see an error, and most interfaces have no filter: what these need costs nothing before.
+    extras: Option<Box<Extras>>,
+}
+
+#[derive(Default)]
+struct Extras {
+    counters: Counters,
+    /// What the packet filter let through.
+    ledger: Option<Box<Ledger>>,
 }
 
 impl Peer {
@@ -98,22 +103,43 @@ impl Peer {
             last_handshake: None,
             received_bytes: 0,
             sent_bytes: 0,
-            ledger: None,
-            counters: None,
+            extras: None,
         }
     }
 
     pub(crate) fn count(&mut self, event: Event, by: u64) {
-        self.counters.get_or_insert_default().add(event, by);
+        self.extras.get_or_insert_default().counters.add(event, by);
     }
 
     /// Flows that the packet filter remembers of it.
     pub(crate) fn flows(&self) -> usize {
-        self.ledger.as_deref().map_or(0, Ledger::flows)
+        self.ledger().map_or(0, Ledger::flows)
+    }
+
+    /// What the packet filter let through, if there is a filter and there was a packet.
+    pub(crate) fn ledger(&self) -> Option<&Ledger> {
+        self.extras.as_deref()?.ledger.as_deref()
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn ledger_mut(&mut self) -> Option<&mut Ledger> {
+        self.extras.as_deref_mut()?.ledger.as_deref_mut()
+    }
+
+    /// The same, made if it is not there.
+    pub(crate) fn ledger_or(&mut self, make: impl FnOnce() -> Ledger) -> &mut Ledger {
+        let extras = self.extras.get_or_insert_default();
+        extras.ledger.get_or_insert_with(|| Box::new(make()))
+    }
+
+    /// The packet filter forgets what it let through.
+    pub(crate) fn take_ledger(&mut self) -> Option<Box<Ledger>> {
+        self.extras.as_deref_mut()?.ledger.take()
     }
 
     pub(crate) fn counters(&self) -> Counters {
-        self.counters.as_deref().cloned().unwrap_or_default()
+        let extras = self.extras.as_deref();
+        extras.map(|extras| extras.counters.clone()).unwrap_or_default()
     }
 
     /// Something authentic came this way, and the next goes back there. True if the address is another than before.

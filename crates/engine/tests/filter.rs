@@ -207,6 +207,17 @@ with_one_and_four_shards! {
         assert_eq!(world.dropped(), [0, 0, 4, 2, 0]);
     }
 
+    fn an_error_in_fragments_is_dropped(shards) {
+        let mut world = World::new(shards);
+        world.allow(1, &anything());
+        let out = udp(D1, 1000, OUTSIDE, 53);
+        assert!(world.leaves(1, &out));
+        let mut error = unreachable("203.0.113.1", &out);
+        assert!(world.reaches(1, &error));
+        error[6] = 0x20;
+        assert!(!world.reaches(1, &error));
+    }
+
     fn extension_headers_hide_nothing(shards) {
         let mut world = World::new(shards);
         world.allow(1, &[to_ports(Protocol::Udp, "::/0", 53, 53)]);

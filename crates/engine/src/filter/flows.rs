@@ -253,3 +253,49 @@ fn mix(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     (product >> 64) as u64 ^ product as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn key(number: u16) -> Key {
+        let other = IpAddr::from([198, 51, 100, (number >> 8) as u8]);
+        Key::new([10, 0, 0, 2].into(), other, 17, number, 53)
+    }
+
+    #[test]
+    fn a_flow_takes_48_bytes() {
+        assert_eq!(size_of::<Flow>(), 48);
+    }
+
+    #[test]
+    fn a_key_tells_its_addresses_and_families_apart() {
+        for (peer, other) in [("10.0.0.2", "198.51.100.7"), ("a00:2::", "c633:6407::")] {
+            let (peer, other): (IpAddr, IpAddr) = (peer.parse().unwrap(), other.parse().unwrap());
+            let key = Key::new(peer, other, 17, 1, 2);
+            assert_eq!((key.peer(), key.other()), (peer, other));
+        }
+        let v4 = Key::new([10, 0, 0, 2].into(), [1, 1, 1, 1].into(), 17, 1, 2);
+        let v6 = Key::new("a00:2::".parse().unwrap(), "101:101::".parse().unwrap(), 17, 1, 2);
+        assert_ne!(v4, v6);
+    }
+
+    #[test]
+    fn hashes_of_flows_that_are_alike_are_spread() {
+        let hashes: Vec<u64> = (0..4096)
+            .map(|number| key(number).hash([0x1234_5677, 0x9abc_def1]))
+            .collect();
+        let low: BTreeSet<u64> = hashes.iter().map(|hash| hash & 0xfff).collect();
+        let high: BTreeSet<u64> = hashes.iter().map(|hash| hash >> 57).collect();
+        // Of so many random ones, 63% of the places would be taken.
+        assert!(
+            low.len() > 2200 && high.len() == 128,
+            "{} {}",
+            low.len(),
+            high.len()
+        );
+    }
+}

@@ -119,7 +119,13 @@ impl Headers {
                 let header: &[u8; 8] = body.first_chunk().ok_or(Unreadable)?;
                 (Content::Udp(ports(header)), header.len())
             }
-            Kind::Icmp => (icmp(body, network.source.is_ipv4())?, 8),
+            Kind::Icmp => match icmp(body, network.source.is_ipv4())? {
+                // What it is about could be written over by a later one.
+                Content::Error(_) if network.fragment.is_some_and(|fragment| fragment.more) => {
+                    (Content::OtherIcmp, 8)
+                }
+                content => (content, 8),
+            },
             Kind::Other => (Content::Other, 0),
         };
         headers.content = content;

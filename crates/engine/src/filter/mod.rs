@@ -18,7 +18,7 @@
 //! sender's rules, and where it goes to. There the sender's rules are asked again unless a flow is known, so that no
 //! shard must tell another what it allowed, and nobody gets through by an address that is not his.
 //!
-//! **Flows** ([`Flows`](flows::Flows)) are kept a peer, bounded, and end by their timeouts: each has an instant from which on
+//! **Flows** are kept a peer, bounded, and end by their timeouts: each has an instant from which on
 //! it counts as gone, and a sweep at the peer's deadline takes those away. If rules change, flows that are allowed no longer
 //! are gone at once.
 //!

@@ -1,6 +1,5 @@
 //! The packet filter at work: what its judgement needs, and what becomes of the books of a peer.
 
-use alloc::boxed::Box;
 use core::net::IpAddr;
 
 use rand_core::CryptoRng;
@@ -9,6 +8,7 @@ use wirewright_protocol::Instant;
 use super::{Shard, peer_at, random_u128};
 use crate::directory::{Directory, PeerRef};
 use crate::filter::{Direction, Guard, Ledger, Limit, Start};
+use crate::peer::Peer;
 
 impl<R: CryptoRng> Shard<R> {
     /// Whether the interface has a packet filter.
@@ -36,9 +36,7 @@ impl<R: CryptoRng> Shard<R> {
             fragments: self.limits.fragments_per_peer,
         };
         let rng = &mut self.rng;
-        let ledger = home
-            .ledger
-            .get_or_insert_with(|| Box::new(Ledger::new(now, random_u128(rng))));
+        let ledger = home.ledger_or(|| Ledger::new(now, random_u128(rng)));
         let before = ledger.flows();
         let rules = Rules {
             directory: &self.directory,
@@ -82,7 +80,7 @@ impl<R: CryptoRng> Shard<R> {
 
     /// Forgets all that passed.
     pub(super) fn forget_flows(&mut self, slot: u32) {
-        if let Some(ledger) = peer_at(&mut self.peers, slot).and_then(|peer| peer.ledger.take()) {
+        if let Some(ledger) = peer_at(&mut self.peers, slot).and_then(Peer::take_ledger) {
             self.flows -= ledger.flows();
         }
     }
@@ -92,12 +90,12 @@ impl<R: CryptoRng> Shard<R> {
         let Some(peer) = peer_at(&mut self.peers, slot) else {
             return;
         };
-        if let Some(ledger) = &mut peer.ledger {
+        if let Some(ledger) = peer.ledger_mut() {
             let before = ledger.flows();
             let is_empty = ledger.sweep(now);
             self.flows -= before - ledger.flows();
             if is_empty {
-                peer.ledger = None;
+                peer.take_ledger();
             }
         }
     }
@@ -113,7 +111,7 @@ impl<R: CryptoRng> Shard<R> {
             guard,
             shards: self.shards,
         };
-        if let Some(ledger) = &mut peer.ledger {
+        if let Some(ledger) = peer.ledger_mut() {
             let before = ledger.flows();
             ledger.reconsider(now, |direction, start| rules.allow(id, direction, start));
             self.flows -= before - ledger.flows();

@@ -341,7 +341,7 @@ impl<R: CryptoRng> Shard<R> {
         let peer = self.peers.get(slot);
         let deadline = peer.and_then(|peer| peer.conversation.deadline());
         let stranded = deadline.is_none() && peer.is_some_and(|peer| !peer.staged.is_empty());
-        let sweep = peer.and_then(|peer| peer.ledger.as_deref()?.deadline());
+        let sweep = peer.and_then(|peer| peer.ledger()?.deadline());
         self.deadlines.set(slot, deadline.into_iter().chain(sweep).min());
         if stranded {
             self.drop_staged(slot);
