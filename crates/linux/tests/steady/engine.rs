@@ -49,7 +49,8 @@ impl End {
             ..PeerConfig::default()
         };
         end.engine.set_peer(at(0), key, config, &mut end.output).unwrap();
-        let guard = filtered.then(Guard::default);
+        let own = vec![[10, 0, 0, number].into()];
+        let guard = Guard::new(own, Vec::new()).filter(|_| filtered);
         end.engine
             .configure(at(0), |control| control.set_guard(guard), &mut end.output);
         end
