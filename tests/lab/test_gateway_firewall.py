@@ -95,6 +95,15 @@ def test_rules_and_settings_of_others_are_as_they_were_when_it_is_gone() -> None
         machine.python(HEAD + "firewall.down()")
 
 
+def test_chains_of_others_that_let_nothing_pass_are_named() -> None:
+    with lab() as there:
+        machine = gate(there)
+        ask = HEAD + 'firewall.up([device("one", "10.88.0.2")])\nprint(firewall.closed_by())'
+        assert machine.python(ask).stdout == "[]\n"
+        machine.run("nft", "-f", "-", input=OTHERS)
+        assert machine.python(ask).stdout == "['ip filter FORWARD']\n"
+
+
 def test_what_a_gateway_left_that_was_killed_is_replaced() -> None:
     with lab() as there:
         machine = gate(there)

@@ -7,12 +7,14 @@ as a whole, as by a kernel without nf_tables.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST
+from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES, nfgen_msg
 from pyroute2.netlink.nfnetlink.nftsocket import (
     NFT_MSG_DELTABLE,
@@ -27,6 +29,7 @@ from pyroute2.netlink.nfnetlink.nftsocket import (
     nft_set_msg,
     nft_table_msg,
 )
+from pyroute2.nftables.main import NFTables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 NETLINK_NETFILTER = 12
 NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END = 16, 17
 NLMSG_ERROR = 2
+NF_DROP = 0
+FAMILIES: Final = {1: "inet", 2: "ip", 10: "ip6"}
 HEADER: Final = struct.Struct("=IHHII")
 ERROR_SIZE: Final = HEADER.size + 4
 FAMILY: Final = struct.Struct(">BBH")
@@ -95,6 +100,27 @@ def transact(family: int, requests: Sequence[Request]) -> None:
             raise RefusedError(code, requests[number - 1].what if number else "all of it")
         if number == last:
             return
+
+
+def closed_chains(hook: int) -> list[str]:
+    """Name the chains at a hook that drop what no rule of theirs lets pass, as ``ip filter FORWARD``.
+
+    Raises OSError.
+    """
+    with NFTables(nfgen_family=0) as tables:
+        try:
+            chains = list(tables.get_chains())
+        except NetlinkError as error:
+            raise OSError(error.code, os.strerror(error.code)) from None
+    found = []
+    for chain in chains:
+        place = chain.get_attr("NFTA_CHAIN_HOOK")
+        is_there = place is not None and place.get_attr("NFTA_HOOK_HOOKNUM") == hook
+        if is_there and chain.get_attr("NFTA_CHAIN_POLICY") == NF_DROP:
+            family = FAMILIES.get(chain["nfgen_family"], "")
+            words = (family, chain.get_attr("NFTA_CHAIN_TABLE"), chain.get_attr("NFTA_CHAIN_NAME"))
+            found.append(" ".join(words))
+    return found
 
 
 def attribute(number: int, content: bytes) -> bytes:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from wirewright.gateway.firewall.table import NFPROTO_INET, Table
-from wirewright.host.nftables import RefusedError, transact
+from wirewright.host.nftables import RefusedError, closed_chains, transact
 from wirewright.tunnel.system import shared
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from wirewright.host.filtering import AllowRule, PacketFilter
     from wirewright.host.nftables import Request
 
+FORWARD = 2
+"""The number of the hook."""
 FORWARDING: Final = {4: "net.ipv4.conf.all.forwarding", 6: "net.ipv6.conf.all.forwarding"}
 
 
@@ -105,6 +107,14 @@ class Firewall:
         for name in names:
             del self._devices[name]
         self._devices |= {device.name: device for device in put}
+
+    def closed_by(self) -> list[str]:
+        """Name the chains of others that drop what is forwarded unless they have a rule for it.
+
+        Docker has one, and ufw. What devices send to the outside needs a rule there, which is for whoever looks
+        after these to add: for Docker in its chain DOCKER-USER, for ufw by ``ufw route allow``.
+        """
+        return closed_chains(FORWARD)
 
     def down(self) -> None:
         """Take everything away; silently if there is nothing."""
