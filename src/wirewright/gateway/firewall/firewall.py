@@ -111,8 +111,8 @@ class Firewall:
     def closed_by(self) -> list[str]:
         """Name the chains of others that drop what is forwarded unless they have a rule for it.
 
-        Docker has one, and ufw. What devices send to the outside needs a rule there, which is for whoever looks
-        after these to add: for Docker in its chain DOCKER-USER, for ufw by ``ufw route allow``.
+        Docker has one, and ufw. What devices send to the outside needs a rule there, which is for whoever
+        looks after these to add: for Docker in its chain DOCKER-USER, for ufw by ``ufw route allow``.
         """
         return closed_chains(FORWARD)
 
