@@ -267,8 +267,8 @@ mod tests {
     }
 
     #[test]
-    fn a_flow_takes_48_bytes() {
-        assert_eq!(size_of::<Flow>(), 48);
+    fn a_flow_takes_56_bytes() {
+        assert_eq!(size_of::<Flow>(), 56);
     }
 
     #[test]
