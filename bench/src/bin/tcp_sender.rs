@@ -19,10 +19,11 @@ use smoltcp::phy::{DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer};
 use smoltcp::time::Instant as Micros;
 use smoltcp::wire::{HardwareAddress, IpCidr};
-use wirewright_netstack::{Config, ConnectionId, Instant, ListenerId, Netstack, PacketSink, Read};
+use wirewright_netstack::{Config, ConnectionId, Control, Instant, ListenerId, Netstack, PacketSink, Read};
 
 const MTU: usize = 1420;
-const BUFFER: usize = 1 << 20;
+/// smoltcp's buffers. Ours begin with a quarter of that and grow.
+const BUFFER: usize = 4 << 20;
 const PORT: u16 = 80;
 const ADDRESSES: [&str; 2] = ["10.9.0.1", "10.9.0.2"];
 const RATE: u64 = 100_000_000;
@@ -33,11 +34,12 @@ const SEEDS: u64 = 5;
 
 fn main() {
     for (direction, stack) in [
-        ("upload", Stack::Ours),
+        ("upload", Stack::Ours(Control::Queue)),
+        ("upload", Stack::Ours(Control::Cubic)),
         ("upload", Stack::Smoltcp("cubic", CongestionControl::Cubic)),
         ("upload", Stack::Smoltcp("reno", CongestionControl::Reno)),
         ("upload", Stack::Smoltcp("none", CongestionControl::None)),
-        ("download", Stack::Ours),
+        ("download", Stack::Ours(Control::Cubic)),
         ("download", Stack::Smoltcp("none", CongestionControl::None)),
     ] {
         for round_trip in [1, 50, 200] {
@@ -47,9 +49,9 @@ fn main() {
                     .map(|seed| {
                         let link = Link::new(Duration::from_millis(round_trip) / 2, loss, seed);
                         if direction == "upload" {
-                            run(link, stack, Stack::Ours)
+                            run(link, stack, Stack::Ours(Control::Queue))
                         } else {
-                            run(link, Stack::Ours, stack)
+                            run(link, Stack::Ours(Control::Queue), stack)
                         }
                     })
                     .collect();
@@ -69,7 +71,8 @@ fn report(direction: &str, stack: Stack, round_trip: u64, loss: u32, runs: &[(u6
     let least = goodputs.iter().copied().fold(f64::INFINITY, f64::min);
     let packets = runs.iter().map(|(_, packets)| packets).sum::<u64>() / runs.len() as u64;
     let name = match stack {
-        Stack::Ours => "ours",
+        Stack::Ours(Control::Queue) => "ours",
+        Stack::Ours(Control::Cubic) => "ours, CUBIC alone",
         Stack::Smoltcp(name, _) => name,
     };
     println!(
@@ -81,7 +84,7 @@ fn report(direction: &str, stack: Stack, round_trip: u64, loss: u32, runs: &[(u6
 
 #[derive(Clone, Copy)]
 enum Stack {
-    Ours,
+    Ours(Control),
     /// smoltcp alone.
     Smoltcp(&'static str, CongestionControl),
 }
@@ -122,7 +125,7 @@ trait Host {
 
 fn host(stack: Stack, side: usize, now: Instant) -> Box<dyn Host> {
     match stack {
-        Stack::Ours => Box::new(Ours::new(side, now)),
+        Stack::Ours(control) => Box::new(Ours::new(side, control, now)),
         Stack::Smoltcp(_, control) => Box::new(Plain::new(side, control, now)),
     }
 }
@@ -135,10 +138,10 @@ struct Ours {
 }
 
 impl Ours {
-    fn new(side: usize, now: Instant) -> Self {
+    fn new(side: usize, control: Control, now: Instant) -> Self {
         let address = |side: usize| -> IpAddr { ADDRESSES[side].parse().unwrap() };
         let mut config = Config::new(vec![(address(side), 24)], MTU);
-        (config.limits.receive_buffer, config.limits.transmit_buffer) = (BUFFER, BUFFER);
+        config.control = control;
         let mut stack = Netstack::new(config, [u8::try_from(side).unwrap(); 32]).unwrap();
         let remote = SocketAddr::new(address(1), PORT);
         let connection = (side == 0).then(|| stack.connect(now, remote, None).unwrap());

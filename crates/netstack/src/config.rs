@@ -11,7 +11,7 @@ const MIN_MTU_V4: usize = 576;
 const MIN_MTU_V6: usize = 1280;
 /// Own addresses are compared one by one for each packet, so there must be few.
 const MAX_ADDRESSES: usize = 64;
-/// smoltcp refuses windows above 1 GiB (RFC 7323 2.3).
+/// No scale tells a larger window (RFC 7323 2.3).
 const MAX_BUFFER: usize = 1 << 30;
 const MIN_BUFFER: usize = 4096;
 
@@ -23,6 +23,8 @@ pub struct Config {
     pub addresses: Vec<(IpAddr, u8)>,
     /// Largest IP packet to send, in bytes. Received packets may be larger, up to 65535 bytes.
     pub mtu: usize,
+    /// How a connection finds out how much it may send.
+    pub control: Control,
     /// Bounds on memory and work.
     pub limits: Limits,
     /// How long to wait for what.
@@ -36,6 +38,7 @@ impl Config {
         Self {
             addresses,
             mtu,
+            control: Control::default(),
             limits: Limits::default(),
             timing: Timing::default(),
         }
@@ -63,15 +66,29 @@ impl Config {
     }
 }
 
+/// Congestion control.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Control {
+    /// CUBIC that asks the queue whether a loss was its doing, so that a few losses by chance cost little.
+    #[default]
+    Queue,
+    /// CUBIC alone (RFC 9438), to compare with.
+    Cubic,
+}
+
 /// Bounds on what the stack holds.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections in any state, but for released ones in TIME-WAIT, of which a quarter as many are remembered.
     pub connections: usize,
-    /// Bytes a connection holds for its reader, and so its largest receive window.
+    /// Bytes a connection holds for its reader, and so its receive window, as long as that is wide enough for the path.
     pub receive_buffer: usize,
-    /// Bytes a connection holds until the remote side acknowledges them.
+    /// Bytes a connection holds until the remote side acknowledges them, as long as they fill the path.
     pub transmit_buffer: usize,
+    /// What each of the two may grow to if the path could carry more.
+    pub largest_window: usize,
+    /// What all connections may add to their windows together.
+    pub window_growth: usize,
     /// Listening TCP sockets.
     pub listeners: usize,
     /// Datagram sockets.
@@ -94,6 +111,8 @@ impl Default for Limits {
             connections: 16_384,
             receive_buffer: 1 << 20,
             transmit_buffer: 1 << 20,
+            largest_window: 4 << 20,
+            window_growth: 256 << 20,
             listeners: 1_024,
             datagram_sockets: 4_096,
             datagram_queue: 256 << 10,
@@ -113,6 +132,8 @@ impl Limits {
             Some("receive_buffer must be between 4 KiB and 1 GiB")
         } else if !buffers.contains(&self.transmit_buffer) {
             Some("transmit_buffer must be between 4 KiB and 1 GiB")
+        } else if self.largest_window > MAX_BUFFER {
+            Some("largest_window must be at most 1 GiB")
         } else if self.outbox < 4 * mtu {
             Some("outbox must hold at least four packets of the MTU")
         } else if self.connections == 0 || self.connections > 1 << 24 {

@@ -1,4 +1,4 @@
-//! One TCP connection: smoltcp's state machine (RFC 9293) with an interface of its own, and what we know besides.
+//! One TCP connection: its state machine ([`crate::tcp`]), and what we know besides.
 //!
 //! ```text
 //!  connect ──► Connecting ──┐
@@ -6,29 +6,28 @@
 //!  SYN ──────► HalfOpen ────┘         both directions done (TIME-WAIT included), reset, aborted, or timed out
 //! ```
 //!
-//! smoltcp's own `timeout` is not used: it also ends connections that are merely idle. The timeouts here run only
-//! while something is owed: an answer to a SYN, an acknowledgement of data or of a FIN, an answer to a probe.
+//! The timeouts here run only while something is owed: an answer to a SYN, an acknowledgement of data or of a FIN, an
+//! answer to a probe. A connection that is merely idle stays.
 
 use core::time::Duration;
 use std::io;
 
-use smoltcp::socket::tcp::{RecvError, State};
 use wirewright_protocol::Instant;
 
 use crate::config::Timing;
 use crate::demux::{Segment, Tuple};
 use crate::device::{PacketSink, Sent};
 use crate::event::{CloseReason, ConnectFailure, Unreachable};
-use crate::machine::{Egress, Machine, Setup};
 use crate::outbox::Outbox;
 use crate::slots::Handle;
+use crate::tcp::{Egress, Machine, NoMore, Setup, State};
 use crate::time_wait::Rest;
 
-/// If smoltcp wants to be polled now but has nothing to send, ask again after this.
-const IDLE_RETRY: Duration = Duration::from_millis(1);
-/// TIME-WAIT. smoltcp discards what was not read when its own TIME-WAIT of ten seconds ends, so ours must be shorter,
-/// by more than the microsecond to which its clock is rounded, and the connection is not polled afterwards.
-pub(crate) const TIME_WAIT: Duration = Duration::from_millis(9_990);
+/// No connection is looked at more often than this for the sake of time alone.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
+/// TIME-WAIT. Not twice the longest life of a segment (RFC 9293 3.4.2), which would be minutes: in a tunnel none lives long,
+/// and numbers are chosen so that an old one is known for what it is (RFC 6528).
+pub(crate) const TIME_WAIT: Duration = Duration::from_secs(10);
 
 pub(crate) struct Connection {
     machine: Machine,
@@ -175,18 +174,18 @@ impl Connection {
         self.machine.tuple
     }
 
-    /// Processes one segment. What it provokes at once (a duplicate acknowledgement, say) goes to the outbox.
-    pub(crate) fn ingress(&mut self, now: Instant, packet: &[u8], segment: &Segment, outbox: &mut Outbox) {
+    /// Processes one segment, of which `payload` are the bytes. What it provokes at once (a duplicate acknowledgement, say) goes to the outbox.
+    pub(crate) fn ingress(&mut self, now: Instant, payload: &[u8], segment: &Segment, outbox: &mut Outbox) {
         self.heard = now;
         if self.unanswered_since.is_some() {
             self.unanswered_since = Some(now);
         }
-        self.machine.ingress(now, packet, segment, outbox);
+        self.machine.ingress(now, payload, segment, outbox);
         if segment.rst && matches!(self.machine.state(), State::Closed | State::Listen) {
             self.verdict = self.verdict.or(Some(CloseReason::Reset));
         }
         // Nobody will read what still comes, and a sender must learn that (RFC 9293 3.10.4, RFC 2525 2.17).
-        if self.released && segment.payload_len > 0 && self.machine.with(|socket| socket.can_recv()) {
+        if self.released && segment.payload_len > 0 && self.machine.can_read() {
             self.abort(CloseReason::Aborted);
         }
     }
@@ -209,16 +208,9 @@ impl Connection {
 
     /// Looks what has become of it: notes events, leaves phases, starts and stops clocks.
     pub(crate) fn observe(&mut self, now: Instant, timing: &Timing) -> Change {
-        let (state, readable, send_queue, room, capacity) = self.machine.with(|socket| {
-            let (queue, capacity) = (socket.send_queue(), socket.send_capacity());
-            (
-                socket.state(),
-                socket.can_recv(),
-                queue,
-                capacity - queue,
-                capacity,
-            )
-        });
+        let (state, readable) = (self.machine.state(), self.machine.can_read());
+        let (send_queue, capacity) = self.machine.backlog();
+        let room = capacity - send_queue;
         let change = self.advance(state, now);
         self.watch_progress(state, send_queue, now, timing);
         if matches!(self.phase, Phase::Connecting | Phase::HalfOpen) || change == Change::Failed {
@@ -302,7 +294,7 @@ impl Connection {
         if self.has_left(now) {
             return None;
         }
-        let wanted = self.machine.poll_at(now).map(|at| at.max(now + IDLE_RETRY));
+        let wanted = self.machine.poll_at().map(|at| at.max(now + LEAST_WAIT));
         let ours = [
             self.phase_until,
             self.unanswered_until(timing),
@@ -347,7 +339,7 @@ impl Connection {
     pub(crate) fn release(&mut self) {
         self.released = true;
         self.pending = Pending::default();
-        let unread = self.machine.with(|socket| socket.can_recv());
+        let unread = self.machine.can_read();
         match self.phase {
             Phase::Established if unread => self.abort(CloseReason::Aborted),
             Phase::Established => self.shutdown(),
@@ -358,7 +350,7 @@ impl Connection {
 
     /// Whether all that was written arrived, or never will. True once for each released connection.
     pub(crate) fn take_delivered(&mut self) -> bool {
-        let state = self.machine.with(|socket| socket.state());
+        let state = self.machine.state();
         let done = matches!(state, State::FinWait2 | State::TimeWait | State::Closed);
         let news = self.released && done && !self.delivered;
         self.delivered |= news;
@@ -376,12 +368,9 @@ impl Connection {
             return false;
         }
         let time_is_up = self.phase_until.is_some_and(|until| until <= now);
-        let (state, told) = self
-            .machine
-            .with(|socket| (socket.state(), socket.remote_endpoint().is_none()));
-        match state {
+        match self.machine.state() {
             State::TimeWait => time_is_up,
-            State::Closed => told,
+            State::Closed => self.machine.is_told(),
             _ => true,
         }
     }
@@ -424,7 +413,7 @@ impl Connection {
 
     fn rest_from(&mut self, timing: &Timing) -> Option<Instant> {
         let entered = self.entered_time_wait.filter(|_| self.released && self.waits())?;
-        Some(entered + timing.ack_delay + IDLE_RETRY)
+        Some(entered + timing.ack_delay + LEAST_WAIT)
     }
 
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Received {
@@ -438,8 +427,8 @@ impl Connection {
                 Received::Nothing
             }
             Ok(len) => Received::Data(len),
-            Err(RecvError::Finished) => Received::End,
-            Err(RecvError::InvalidState) => match self.phase {
+            Err(NoMore::Finished) => Received::End,
+            Err(NoMore::Broken) => match self.phase {
                 Phase::Over(CloseReason::Finished) => Received::End,
                 Phase::Over(reason) => Received::Failed(reason),
                 _ => Received::Failed(self.verdict.unwrap_or(CloseReason::Aborted)),

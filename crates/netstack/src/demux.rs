@@ -6,6 +6,9 @@ use smoltcp::wire::{IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, UdpPacket};
 
 use crate::address::{LocalAddresses, is_host};
 
+/// Without options.
+const TCP_HEADER_LEN: usize = 20;
+
 /// A packet for one of our addresses, from an address someone can have.
 pub(crate) struct IpPacket<'a> {
     pub(crate) source: IpAddr,
@@ -69,11 +72,13 @@ pub(crate) struct Segment {
     pub(crate) ack_number: u32,
     /// The field as it stands, not scaled.
     pub(crate) window: u16,
-    /// What its sender has beyond the acknowledgement (RFC 2018), of segments without payload only.
+    /// What its sender has beyond the acknowledgement (RFC 2018).
     pub(crate) sack: [Option<(u32, u32)>; 3],
-    /// Of a SYN only: the largest segment its sender takes, and the scale of its later window fields.
+    /// Of a SYN only: the largest segment its sender takes, the scale of its later window fields, and whether it
+    /// understands SACK blocks.
     pub(crate) most_segment: Option<u16>,
     pub(crate) window_scale: Option<u8>,
+    pub(crate) selective: bool,
     /// Sequence numbers it takes: bytes, and one each for SYN and FIN.
     pub(crate) segment_len: usize,
     pub(crate) payload_len: usize,
@@ -168,16 +173,11 @@ impl<'a> IpPacket<'a> {
             return Err(Discard::Malformed);
         }
         let (syn, payload_len) = (packet.syn(), packet.payload().len());
-        // Most segments carry no options that matter here.
-        let options = if syn {
+        // Most segments carry no options.
+        let options = if usize::from(packet.header_len()) > TCP_HEADER_LEN {
             packet.options_summary().unwrap_or_default()
         } else {
             Default::default()
-        };
-        let sack = if payload_len == 0 {
-            packet.selective_ack_ranges().unwrap_or_default()
-        } else {
-            [None; 3]
         };
         #[allow(clippy::cast_sign_loss)] // smoltcp keeps a number without a sign in an i32
         Ok(Segment {
@@ -191,9 +191,10 @@ impl<'a> IpPacket<'a> {
             sequence: packet.seq_number().0 as u32,
             ack_number: packet.ack_number().0 as u32,
             window: packet.window_len(),
-            sack,
-            most_segment: options.max_segment_size,
-            window_scale: options.window_scale,
+            sack: options.sack_ranges,
+            most_segment: options.max_segment_size.filter(|_| syn),
+            window_scale: options.window_scale.filter(|_| syn),
+            selective: syn && options.sack_permitted,
             segment_len: packet.segment_len(),
             payload_len,
         })

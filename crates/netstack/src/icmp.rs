@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use smoltcp::wire::{Icmpv4Packet, Icmpv6Packet, IpProtocol, IpRepr};
 
 use crate::demux::{Discard, IpPacket, Protocol};
-use crate::device::capabilities;
+use crate::device::checksums;
 use crate::event::Unreachable;
 
 /// Type, code, checksum and four more bytes.
@@ -237,7 +237,7 @@ impl<'a> Outgoing<'a> {
     /// Writes the packet into a buffer of exactly [`Self::len`] bytes.
     pub(crate) fn emit(&self, buffer: &mut [u8]) {
         let ip = self.ip();
-        ip.emit(&mut *buffer, &capabilities(0).checksum);
+        ip.emit(&mut *buffer, &checksums());
         let Some(message) = buffer.get_mut(ip.header_len()..) else {
             return;
         };

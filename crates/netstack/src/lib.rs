@@ -6,14 +6,10 @@
 //!
 //! # Shape
 //!
-//! TCP is smoltcp's, but its `SocketSet` looks at every socket for every packet. So **each connection is a
-//! smoltcp `Interface` of its own with one socket**, and a hash table of 4-tuples stands in front of them: a
-//! packet touches one connection, however many there are. A list names the connections that have work and an
-//! ordered set holds their deadlines. UDP, ICMP and everything that answers without a connection is written here
-//! on smoltcp's wire formats.
-//!
-//! What smoltcp's sender lacks (congestion control that counts bytes, recovery from more than one loss, probes of a
-//! lost tail) is steered from outside, in `sender`.
+//! Everything is written here, on smoltcp's wire formats: its TCP sends too slowly where packets are lost
+//! (`docs/notes/tcp-sender.md`), and looks at every socket for every packet. Here a hash table of 4-tuples stands before the
+//! connections, so that a packet touches one of them, however many there are; a list names those that have work, and an
+//! ordered set holds their deadlines. TCP is in `tcp`.
 //!
 //! A received segment is processed at once, but what it provokes waits for the next `poll`: a batch of `receive`
 //! calls followed by one `poll` acknowledges cumulatively.
@@ -29,8 +25,9 @@
 //!
 //! | what | bound | default |
 //! |-|-|-|
-//! | connections | `connections` × (about 2.5 KiB + buffers) | 16,384 |
+//! | connections | `connections` × (about 1 KiB + buffers + what is known of segments in flight, up to 0.5 MiB) | 16,384 |
 //! | buffers of a connection | `receive_buffer` + `transmit_buffer`, address space until touched | 2 MiB |
+//! | what windows grow beyond that | `largest_window` for each of the two, `window_growth` for all connections | 4 MiB, 256 MiB |
 //! | connections nobody accepted yet | the listeners' backlogs | caller's choice |
 //! | released connections in TIME-WAIT | a quarter of `connections` × about 150 bytes, the oldest is dropped first | 4,096 |
 //! | datagram sockets | `datagram_sockets` × `datagram_queue` | 4,096 × 256 KiB |
@@ -46,7 +43,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod address;
-mod buffers;
 mod config;
 mod connection;
 mod counters;
@@ -56,25 +52,22 @@ mod demux;
 mod device;
 mod error;
 mod event;
-mod generator;
 mod hash;
 mod icmp;
 mod initial_sequence;
 mod limiter;
 mod listener;
-mod machine;
 mod notices;
 mod outbox;
 mod ping;
 mod ports;
 mod rootless;
-mod sender;
 mod slots;
 mod stack;
-mod time;
+mod tcp;
 mod time_wait;
 
-pub use config::{Config, ConfigError, Keepalive, Limits, Timing};
+pub use config::{Config, ConfigError, Control, Keepalive, Limits, Timing};
 pub use counters::Counters;
 pub use datagram::Datagram;
 pub use device::PacketSink;

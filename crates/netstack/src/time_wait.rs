@@ -152,6 +152,7 @@ mod tests {
             sack: [None; 3],
             most_segment: None,
             window_scale: None,
+            selective: false,
             segment_len: 0,
             payload_len: 0,
         }

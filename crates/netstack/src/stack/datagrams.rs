@@ -9,7 +9,7 @@ use super::{Netstack, events};
 use crate::address::is_host;
 use crate::datagram::Datagram;
 use crate::demux::{Discard, IpPacket};
-use crate::device::{PacketSink, capabilities};
+use crate::device::{PacketSink, checksums};
 use crate::error::{BindError, SendError};
 use crate::icmp;
 use crate::ports;
@@ -190,7 +190,7 @@ fn emit(buffer: &mut [u8], source: SocketAddr, remote: SocketAddr, payload: &[u8
     let len = UDP_HEADER_LEN + payload.len();
     let (from, to) = (source.ip().into(), remote.ip().into());
     let ip = IpRepr::new(from, to, IpProtocol::Udp, len, HOP_LIMIT);
-    ip.emit(&mut *buffer, &capabilities(0).checksum);
+    ip.emit(&mut *buffer, &checksums());
     let Some(rest) = buffer.get_mut(ip.header_len()..) else {
         return;
     };

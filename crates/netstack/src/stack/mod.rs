@@ -17,7 +17,7 @@ use rand_core::{Rng, SeedableRng};
 use wirewright_protocol::Instant;
 
 use crate::address::LocalAddresses;
-use crate::config::{Config, ConfigError, Limits, Timing};
+use crate::config::{Config, ConfigError, Control, Limits, Timing};
 use crate::connection::Connection;
 use crate::counters::Counters;
 use crate::datagram::DatagramSockets;
@@ -32,6 +32,7 @@ use crate::outbox::Outbox;
 use crate::ping::Pings;
 use crate::ports::ConnectionPorts;
 use crate::slots::{Handle, Slots};
+use crate::tcp::Budget;
 use crate::time_wait::TimeWait;
 
 pub use streams::Read;
@@ -40,6 +41,7 @@ pub use streams::Read;
 pub struct Netstack {
     own: LocalAddresses,
     mtu: usize,
+    control: Control,
     limits: Limits,
     timing: Timing,
     counters: Counters,
@@ -48,6 +50,8 @@ pub struct Netstack {
     ports: ConnectionPorts,
 
     connections: Slots<Box<Connection>>,
+    /// What wider windows are taken from.
+    budget: Budget,
     by_tuple: HashMap<TupleKey, Handle, KeyedHash>,
     /// What is left of released connections in TIME-WAIT.
     time_wait: TimeWait,
@@ -86,6 +90,7 @@ impl Netstack {
         let Config {
             addresses,
             mtu,
+            control,
             limits,
             timing,
         } = config;
@@ -98,8 +103,10 @@ impl Netstack {
         Ok(Self {
             own: LocalAddresses::new(addresses),
             mtu,
+            control,
             counters: Counters::default(),
             connections: Slots::new(limits.connections),
+            budget: Budget::new(limits.window_growth),
             by_tuple,
             time_wait,
             ready: VecDeque::new(),

@@ -10,8 +10,8 @@ use crate::connection::{Connection, Received};
 use crate::demux::Tuple;
 use crate::error::{ConnectError, WriteError};
 use crate::event::CloseReason;
-use crate::machine::Setup;
 use crate::slots::ConnectionId;
+use crate::tcp::Setup;
 
 /// What a read found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +48,11 @@ impl Netstack {
         let tuple = self.choose_tuple(remote, local)?;
         let setup = Setup {
             mtu: self.mtu,
+            control: self.control,
             limits: &self.limits,
             timing: &self.timing,
             initial_sequence: self.initial_sequences.number(&tuple, now),
+            budget: &self.budget,
         };
         let connection = Connection::connect(&setup, tuple, now).map_err(|_| ConnectError::OutOfMemory)?;
         let handle = self

@@ -6,10 +6,10 @@ use wirewright_protocol::Instant;
 use super::{Netstack, make_ready};
 use crate::connection::{Change, Connection};
 use crate::demux::{Discard, IpPacket, Segment};
-use crate::device::{PacketSink, capabilities};
+use crate::device::{PacketSink, checksums};
 use crate::event::{CloseReason, Event};
-use crate::machine::{Egress, Setup};
 use crate::slots::{ConnectionId, Handle};
+use crate::tcp::{Egress, Setup};
 use crate::time_wait::Verdict;
 
 impl Netstack {
@@ -44,7 +44,7 @@ impl Netstack {
     }
 
     /// Takes its 4-tuple from a connection that is past when another seems to begin: [`TimeWait`] judges whether it
-    /// does, which smoltcp would not.
+    /// does.
     ///
     /// [`TimeWait`]: crate::time_wait::TimeWait
     fn gives_way(&mut self, handle: Handle, now: Instant, segment: &Segment) -> bool {
@@ -71,7 +71,9 @@ impl Netstack {
             return;
         };
         self.counters.connections_touched += 1;
-        connection.ingress(now, packet.whole, segment, &mut self.outbox);
+        let header_len = packet.payload.len().saturating_sub(segment.payload_len);
+        let payload = packet.payload.get(header_len..).unwrap_or_default();
+        connection.ingress(now, payload, segment, &mut self.outbox);
         make_ready(connection, handle, &mut self.ready);
         self.after(handle, now);
     }
@@ -101,9 +103,11 @@ impl Netstack {
         }
         let setup = Setup {
             mtu: self.mtu,
+            control: self.control,
             limits: &self.limits,
             timing: &self.timing,
             initial_sequence: self.initial_sequences.number(&segment.tuple, now),
+            budget: &self.budget,
         };
         let Ok(connection) = Connection::listen(&setup, segment.tuple, listening, now) else {
             self.counters.connections_overflow += 1;
@@ -174,7 +178,7 @@ impl Netstack {
         };
         let (source, destination) = (segment.tuple.local.ip().into(), segment.tuple.remote.ip().into());
         let ip = IpRepr::new(source, destination, IpProtocol::Tcp, reply.buffer_len(), 64);
-        let checksum = capabilities(self.mtu).checksum;
+        let checksum = checksums();
         self.outbox.packet(ip.buffer_len(), |buffer| {
             ip.emit(&mut *buffer, &checksum);
             if let Some(rest) = buffer.get_mut(ip.header_len()..) {

@@ -15,7 +15,7 @@ const CONSERVATIVE_ROUNDS: u32 = 5;
 #[derive(Default)]
 pub(super) struct HyStart {
     /// The round ends when this is acknowledged.
-    round_end: Option<u32>,
+    round_end: Option<u64>,
     samples: u32,
     smallest: Option<Duration>,
     previous: Option<Duration>,
@@ -39,10 +39,10 @@ impl HyStart {
     }
 
     /// A round trip took `sample`. `true` if slow start is over.
-    pub(super) fn sampled(&mut self, sample: Duration, acknowledged: u32, next: u32) -> bool {
+    pub(super) fn sampled(&mut self, sample: Duration, acknowledged: u64, next: u64) -> bool {
         let round_is_over = self
             .round_end
-            .is_none_or(|end| !super::is_after(end, acknowledged));
+            .is_none_or(|end| acknowledged >= end);
         if round_is_over {
             self.round_end = Some(next);
             self.previous = self.smallest.take().or(self.previous);
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     /// Eight samples of a round; whether any ended slow start.
-    fn round(hystart: &mut HyStart, number: u32, millis: u64) -> bool {
+    fn round(hystart: &mut HyStart, number: u64, millis: u64) -> bool {
         let sample = Duration::from_millis(millis);
         (0..8)
             .map(|index| hystart.sampled(sample, number * 100 + index, (number + 1) * 100))
