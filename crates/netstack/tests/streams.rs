@@ -227,7 +227,7 @@ fn an_aborted_attempt_ends_as_aborted() {
 #[test]
 fn a_reader_that_stops_closes_the_window_and_opens_it_again() {
     let mut small = config(B4, B6);
-    small.limits.receive_buffer = 64 << 10;
+    (small.limits.receive_buffer, small.limits.largest_window) = (64 << 10, 64 << 10);
     let mut pair = Pair::with(config(A4, A6), small);
     let (client, server, _) = pair.connected(A4, B4);
     let mut one = Stream::new(client, pattern(4_000_000, 1));

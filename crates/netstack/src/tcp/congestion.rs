@@ -13,11 +13,12 @@
 //!
 //! - a loss while round trips are as short as ever is taken for chance: it is mended and nothing else;
 //! - a loss while there is a queue reduces the window to what the path holds without it (TCP Westwood: Mascolo et al.,
-//!   2001), but to no less than CUBIC would;
+//!   2001), less as much again for whom we share it with, but to no less than CUBIC would;
 //! - where losses are many ([`HEAVY`] of all), it does not matter why: each counts, as CUBIC counts it. So a queue too
 //!   short to be felt is not flooded;
-//! - as long as there is no queue, the window grows by an eighth a round trip where CUBIC would grow more slowly. The queue
-//!   that this can make before it is felt is an eighth of what the path holds, for two round trips.
+//! - as long as there is no queue and little is lost, the window grows by an eighth a round trip where CUBIC would grow more
+//!   slowly. The queue that this can make before it is felt is an eighth of what the path holds, for two round trips. Each
+//!   time that ends in a loss by congestion, CUBIC alone decides for twice as long afterwards.
 //!
 //! Where others keep the queue full, all of this is CUBIC.
 
@@ -46,8 +47,13 @@ const HEAVY: f64 = 0.03;
 const LIGHT: f64 = 0.02;
 /// Growth a round trip where there is no queue.
 const QUICK: f64 = 0.125;
-/// After a reduction CUBIC alone decides for so many round trips.
+/// The share of losses in a round from which a slow start pauses.
+const PAUSE: f64 = 0.05;
+/// After a reduction CUBIC alone decides for so many round trips at first, and at most.
 const HELD_ROUNDS: u32 = 16;
+const MOST_HELD_ROUNDS: u32 = 256;
+/// A reduction to more than this was hardly one.
+const SLIGHT: f64 = 0.9;
 
 pub(super) struct Congestion {
     control: Control,
@@ -65,6 +71,8 @@ pub(super) struct Congestion {
     reno: f64,
     /// Round trips left in which the window does not grow quickly.
     held: u32,
+    /// How many there will be the next time.
+    hold: u32,
     /// What a timeout that was none is to restore: window and threshold.
     before: Option<(f64, f64)>,
 }
@@ -83,6 +91,7 @@ impl Congestion {
             epoch: None,
             reno: 0.0,
             held: 0,
+            hold: HELD_ROUNDS,
             before: None,
         }
     }
@@ -130,14 +139,15 @@ impl Congestion {
         let segment = f64::from(self.segment);
         if self.window < self.threshold {
             // A window that was not used says nothing about the path (RFC 9406 4.3 leaves it out; RFC 7661).
-            if in_flight * 2.0 >= self.window {
+            let pauses = self.control == Control::Queue && self.rounds.losses_now() > PAUSE;
+            if in_flight * 2.0 >= self.window && !pauses {
                 let counted = bytes.min(segment * f64::from(COUNTED_SEGMENTS));
                 self.window += counted / self.hystart.divisor();
             }
         } else if in_flight + 3.0 * segment >= self.window {
             let before = self.window;
             self.avoid(bytes, round_trip.unwrap_or_default(), now);
-            let light = self.rounds.losses() < LIGHT;
+            let light = self.rounds.losses().max(self.rounds.losses_now()) < LIGHT;
             if self.control == Control::Queue && self.held == 0 && light && self.rounds.has_no_queue() {
                 self.window = self.window.max(before + bytes * QUICK);
             }
@@ -149,13 +159,13 @@ impl Congestion {
         self.rounds.lost(bytes);
     }
 
-    /// Something was lost, for the first time in this round trip, while so many bytes were in flight. Returns the window
+    /// Something was lost, for the first time in a round trip, while so many bytes were in flight. Returns the window
     /// to shrink to, if the loss was by congestion.
     pub(super) fn lost(&mut self, in_flight: u64) -> Option<u64> {
         let share = if self.control == Control::Cubic || self.rounds.losses() > HEAVY {
             0.0
         } else if let Some(share) = self.rounds.share_without_queue() {
-            share
+            2.0 * share - 1.0
         } else {
             return None;
         };
@@ -164,8 +174,12 @@ impl Congestion {
         } else {
             BETA
         };
-        self.reduce(in_flight, share.clamp(beta, 1.0));
-        self.held = HELD_ROUNDS;
+        let share = share.clamp(beta, 1.0);
+        self.reduce(in_flight, share);
+        if share < SLIGHT {
+            self.held = self.hold;
+            self.hold = (2 * self.hold).min(MOST_HELD_ROUNDS);
+        }
         self.window = self.threshold;
         Some(self.limit())
     }
@@ -174,7 +188,7 @@ impl Congestion {
     pub(super) fn timed_out(&mut self, in_flight: u64) {
         self.before.get_or_insert((self.window, self.threshold));
         self.reduce(in_flight, if self.window < self.threshold { BETA_SLOW_START } else { BETA });
-        self.held = HELD_ROUNDS;
+        self.held = self.hold;
         self.window = f64::from(self.segment);
     }
 

@@ -7,9 +7,10 @@ use core::time::Duration;
 
 /// The newest samples, of which the shortest counts: one that was held up by chance says nothing.
 const NEWEST: usize = 4;
-/// What is less than this beyond the shortest round trip is no queue: an eighth (RFC 9406 4.2 has the same), and what
-/// batches of packets and a busy machine make.
+/// What is less than this beyond the shortest round trip is no queue, but what batches of packets and a busy machine make.
 const LEAST_QUEUE: Duration = Duration::from_millis(1);
+/// As long as the queue takes less than this share of the shortest round trip, there is room for more.
+const ROOM: u32 = 16;
 /// The share of a new round in the average of losses.
 const WEIGHT: f64 = 0.125;
 /// A round with fewer bytes says little about losses, and is joined with the next.
@@ -74,10 +75,15 @@ impl Rounds {
         self.losses
     }
 
-    /// Whether the last round trip met no queue.
+    /// The same of the round under way.
+    pub(super) fn losses_now(&self) -> f64 {
+        self.lost as f64 / (self.bytes + self.lost).max(LEAST_BYTES) as f64
+    }
+
+    /// Whether the last round trip met hardly any queue.
     pub(super) fn has_no_queue(&self) -> bool {
         let both = self.shortest.zip(self.previous);
-        both.is_some_and(|(shortest, previous)| previous <= shortest + slack(shortest))
+        both.is_some_and(|(shortest, previous)| previous <= shortest + (shortest / ROOM).max(LEAST_QUEUE))
     }
 
     /// The share of what is in flight that the path would hold without its queue, if there is one.
@@ -86,11 +92,7 @@ impl Rounds {
             return Some(0.0);
         };
         let newest = self.newest.iter().take(self.count).min().copied().unwrap_or(shortest);
-        let has_queue = newest > shortest + slack(shortest);
+        let has_queue = newest > shortest + LEAST_QUEUE;
         has_queue.then(|| shortest.as_secs_f64() / newest.as_secs_f64())
     }
-}
-
-fn slack(shortest: Duration) -> Duration {
-    (shortest / 8).max(LEAST_QUEUE)
 }

@@ -15,7 +15,7 @@
 //! 3. **A timeout** (RFC 6298), which doubles each time: everything counts as lost. If then something is acknowledged that
 //!    was not sent again, nothing was (RFC 5682), and all is as it was before.
 //!
-//! From the first loss to the acknowledgement of all that had been sent by then is one recovery, which judges the loss once:
+//! From a loss to the acknowledgement of all that had been sent by then is a recovery, in which the loss is judged:
 //!
 //! ```text
 //!            loss by chance ──► Mending: the window stays and may grow
@@ -84,6 +84,7 @@ struct Recovery {
     /// Over when this is acknowledged.
     until: u64,
     kind: Kind,
+    judged: Instant,
 }
 
 enum Kind {
@@ -353,7 +354,7 @@ impl Sender {
         };
         if lost > 0 {
             self.congestion.count_lost(lost);
-            self.enter_recovery(out);
+            self.enter_recovery(out, now);
         }
         self.go_on(news.bytes, out, now);
     }
@@ -371,7 +372,7 @@ impl Sender {
             let lost = self.find_losses(true, now);
             if lost > 0 {
                 self.congestion.count_lost(lost);
-                self.enter_recovery(out);
+                self.enter_recovery(out, now);
             }
         }
         let Some((_, due)) = self.due().filter(|(at, _)| *at <= now) else {
@@ -393,6 +394,7 @@ impl Sender {
                 self.recovery = Some(Recovery {
                     until: self.next,
                     kind: Kind::Beginning,
+                    judged: now,
                 });
             }
             Due::WindowProbe => {
@@ -582,8 +584,13 @@ impl Sender {
         }
     }
 
-    fn enter_recovery(&mut self, out: u64) {
-        if self.recovery.is_some() {
+    /// Judges a loss: the first one of a recovery, and while losses go on by chance one in each round trip.
+    fn enter_recovery(&mut self, out: u64, now: Instant) {
+        let trip = self.round_trip.smoothed().unwrap_or_default();
+        let is_judged = self.recovery.as_ref().is_some_and(|recovery| {
+            !matches!(recovery.kind, Kind::Mending) || now < recovery.judged + trip
+        });
+        if is_judged {
             return;
         }
         let kind = match self.congestion.lost(out) {
@@ -599,6 +606,7 @@ impl Sender {
         self.recovery = Some(Recovery {
             until: self.next,
             kind,
+            judged: now,
         });
     }
 

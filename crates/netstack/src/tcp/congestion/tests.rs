@@ -85,7 +85,11 @@ fn a_loss_in_a_queue_shrinks_the_window_to_what_the_path_holds_and_to_no_less_th
     let mut path = Path::avoiding(100, 60);
     path.round(60);
     path.congestion.window = 100_000.0;
-    assert_eq!(path.congestion.lost(100_000), Some(83_333));
+    assert_eq!(path.congestion.lost(100_000), Some(70_000));
+    let mut path = Path::avoiding(100, 55);
+    path.round(55);
+    path.congestion.window = 100_000.0;
+    assert_eq!(path.congestion.lost(100_000), Some(81_818));
     let mut path = Path::avoiding(100, 200);
     path.congestion.window = 100_000.0;
     assert_eq!(path.congestion.lost(100_000), Some(70_000));
