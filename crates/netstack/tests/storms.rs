@@ -45,15 +45,19 @@ fn weather() -> impl Strategy<Value = Weather> {
     let loss = prop_oneof![Just(0), 1..50_u32, 50..300_u32];
     let jitter = prop_oneof![Just(0), 1..60_u64];
     let rate = prop_oneof![Just(0), Just(2_000_000_u64), Just(50_000_000)];
-    (0..120_u64, jitter, loss, 0..100_u32, rate).prop_map(|(delay, jitter, loss, twice, rate)| Weather {
-        delay: Duration::from_millis(delay),
-        jitter: Duration::from_millis(jitter),
-        loss,
-        twice,
-        cut: false,
-        rate,
-        queue: 30_000,
-    })
+    let run = prop_oneof![3 => Just(0), 1 => 1..40_u32];
+    (0..120_u64, jitter, (loss, run), 0..100_u32, rate).prop_map(
+        |(delay, jitter, (loss, run), twice, rate)| Weather {
+            delay: Duration::from_millis(delay),
+            jitter: Duration::from_millis(jitter),
+            loss,
+            run,
+            twice,
+            cut: false,
+            rate,
+            queue: 30_000,
+        },
+    )
 }
 
 struct End {
@@ -128,7 +132,12 @@ fn plays_out(seed: u64, weather: Weather, programs: [Program; 2], v6: bool) {
             pair.pass(Duration::from_millis(10));
         }
     };
-    play(&mut pair, &mut ends, Duration::from_secs(10));
+    play(&mut pair, &mut ends, Duration::from_secs(5));
+    // The path, or one of the machines, stands still for a while.
+    pair.weather.cut = true;
+    play(&mut pair, &mut ends, Duration::from_millis(seed % 4_000));
+    pair.weather.cut = false;
+    play(&mut pair, &mut ends, Duration::from_secs(5));
 
     // Neither program does anything, and nothing is lost: what is on the way arrives, and then there is silence.
     let fair = Weather {

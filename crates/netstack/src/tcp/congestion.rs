@@ -116,12 +116,7 @@ impl Congestion {
 
     /// `bytes` arrived of which the window was full or not, and a round trip of `sample` with them. `acknowledged` and
     /// `next` are offsets, to know rounds by.
-    pub(super) fn arrived(
-        &mut self,
-        bytes: u64,
-        sample: Option<Duration>,
-        (acknowledged, next): (u64, u64),
-    ) {
+    pub(super) fn arrived(&mut self, bytes: u64, sample: Option<Duration>, (acknowledged, next): (u64, u64)) {
         if self.rounds.arrived(bytes, sample, acknowledged, next) {
             self.held = self.held.saturating_sub(1);
         }
@@ -187,7 +182,14 @@ impl Congestion {
     /// The retransmission timeout expired.
     pub(super) fn timed_out(&mut self, in_flight: u64) {
         self.before.get_or_insert((self.window, self.threshold));
-        self.reduce(in_flight, if self.window < self.threshold { BETA_SLOW_START } else { BETA });
+        self.reduce(
+            in_flight,
+            if self.window < self.threshold {
+                BETA_SLOW_START
+            } else {
+                BETA
+            },
+        );
         self.held = self.hold;
         self.window = f64::from(self.segment);
     }

@@ -71,7 +71,10 @@ impl Options {
     pub(super) fn of_blocks(blocks: &[(u32, u32)]) -> Self {
         let mut options = Self::default();
         let blocks = blocks.get(..blocks.len().min(BLOCKS)).unwrap_or_default();
-        let Some(len) = u8::try_from(2 + 8 * blocks.len()).ok().filter(|_| !blocks.is_empty()) else {
+        let Some(len) = u8::try_from(2 + 8 * blocks.len())
+            .ok()
+            .filter(|_| !blocks.is_empty())
+        else {
             return options;
         };
         options.push(&[1, 1, 5, len]);

@@ -208,7 +208,12 @@ impl Flight {
     ) {
         // A block that tells of half a segment tells nothing of it: the whole is needed anyway.
         let first = self.index_of(start);
-        let first = first + usize::from(self.segments.get(first).is_some_and(|segment| segment.start < start));
+        let first = first
+            + usize::from(
+                self.segments
+                    .get(first)
+                    .is_some_and(|segment| segment.start < start),
+            );
         let behind = self.segments.partition_point(|segment| segment.end <= end);
         let edge = |at: usize| self.segments.get(at).map(|segment| (segment.start, segment.end));
         let (Some((start, _)), Some((_, end))) = (edge(first), behind.checked_sub(1).and_then(edge)) else {
@@ -234,7 +239,13 @@ impl Flight {
 
     /// Notes what is proved to be lost. Returns its bytes, and when to look again. `least` is the shortest round trip,
     /// `mending` whether losses are being mended anyway.
-    pub(super) fn find_losses(&mut self, least: Duration, mending: bool, segment: u64, now: Instant) -> (u64, Option<Instant>) {
+    pub(super) fn find_losses(
+        &mut self,
+        least: Duration,
+        mending: bool,
+        segment: u64,
+        now: Instant,
+    ) -> (u64, Option<Instant>) {
         let ((newest, newest_end), took) = (self.newest, self.took);
         let proved = mending || self.arrived_bytes_reach(PROOF * segment);
         let patience = if !self.overtaken && proved {
@@ -281,7 +292,11 @@ impl Flight {
 
     /// The first segment is lost, as its receiver, who tells no blocks, makes us believe. Returns its bytes.
     pub(super) fn lose_first(&mut self) -> u64 {
-        let Some(segment) = self.segments.front_mut().filter(|segment| segment.fate == Fate::Out) else {
+        let Some(segment) = self
+            .segments
+            .front_mut()
+            .filter(|segment| segment.fate == Fate::Out)
+        else {
             return 0;
         };
         segment.fate = Fate::Lost;
@@ -295,7 +310,10 @@ impl Flight {
     /// Nothing was heard for so long that everything counts as lost (RFC 6298 5.4, RFC 8985 6.3). A receiver that has
     /// forgotten what it told (RFC 2018 8) is found out here as well.
     pub(super) fn lose_all(&mut self) {
-        let forgot = self.segments.front().is_some_and(|segment| segment.fate == Fate::Arrived);
+        let forgot = self
+            .segments
+            .front()
+            .is_some_and(|segment| segment.fate == Fate::Arrived);
         if forgot {
             self.arrived.clear();
         }
@@ -346,7 +364,14 @@ impl Flight {
         self.segments.partition_point(|segment| segment.end <= offset)
     }
 
-    fn arrives(&mut self, segment: &Flying, len: u64, least: Option<Duration>, now: Instant, news: &mut News) {
+    fn arrives(
+        &mut self,
+        segment: &Flying,
+        len: u64,
+        least: Option<Duration>,
+        now: Instant,
+        news: &mut News,
+    ) {
         match segment.fate {
             Fate::Arrived => return,
             Fate::Out => self.out -= len,
@@ -441,7 +466,11 @@ mod tests {
         let mut flight = ten();
         assert_eq!(told(&mut flight, 1, 3, 52).bytes, 2 * LEN);
         let (found, again) = flight.find_losses(TRIP, false, LEN, at(52));
-        assert_eq!((found, again), (0, Some(at(0) + TRIP + TRIP / 4)), "a quarter of a round trip more");
+        assert_eq!(
+            (found, again),
+            (0, Some(at(0) + TRIP + TRIP / 4)),
+            "a quarter of a round trip more"
+        );
         told(&mut flight, 3, 4, 53);
         assert_eq!(lost(&mut flight, 53), 1);
         assert_eq!(resent(&mut flight, 53), [0]);
@@ -498,7 +527,10 @@ mod tests {
         flight.lose_all();
         assert_eq!((flight.out(), flight.has_lost()), (0, true));
         assert_eq!(flight.resend(at(300), |_, _| true), Some((0, LEN)));
-        assert!(!acknowledged(&mut flight, 1, 350).was_not_lost, "that was sent again");
+        assert!(
+            !acknowledged(&mut flight, 1, 350).was_not_lost,
+            "that was sent again"
+        );
         assert!(acknowledged(&mut flight, 3, 351).was_not_lost);
         flight.recall();
         assert_eq!((flight.out(), flight.has_lost()), (7 * LEN, false));
@@ -563,7 +595,10 @@ mod tests {
                     those.map(|segment| segment.end - segment.start).sum::<u64>()
                 };
                 assert_eq!((flight.out, flight.lost), (sum(Fate::Out), sum(Fate::Lost)));
-                assert_eq!(flight.segments.front().map_or(next, |first| first.start), una.min(next));
+                assert_eq!(
+                    flight.segments.front().map_or(next, |first| first.start),
+                    una.min(next)
+                );
             }
             flight.lose_all();
             resent(&mut flight, now);

@@ -40,9 +40,7 @@ impl HyStart {
 
     /// A round trip took `sample`. `true` if slow start is over.
     pub(super) fn sampled(&mut self, sample: Duration, acknowledged: u64, next: u64) -> bool {
-        let round_is_over = self
-            .round_end
-            .is_none_or(|end| acknowledged >= end);
+        let round_is_over = self.round_end.is_none_or(|end| acknowledged >= end);
         if round_is_over {
             self.round_end = Some(next);
             self.previous = self.smallest.take().or(self.previous);

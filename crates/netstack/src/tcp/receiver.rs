@@ -144,7 +144,10 @@ impl Receiver {
         if from < to {
             let skipped = usize::try_from(from - start).unwrap_or(usize::MAX);
             let len = usize::try_from(to - from).unwrap_or(0);
-            let fresh = payload.get(skipped..).and_then(|rest| rest.get(..len)).unwrap_or_default();
+            let fresh = payload
+                .get(skipped..)
+                .and_then(|rest| rest.get(..len))
+                .unwrap_or_default();
             let place = usize::try_from(from - self.read_up_to()).unwrap_or(usize::MAX);
             if start < self.next {
                 self.duplicate = Some((start, self.next));

@@ -60,7 +60,10 @@ mod tests {
         assert_eq!((trip.timeout(), trip.probe(true)), (millis(1_000), None));
         (0..50).for_each(|_| trip.sampled(millis(50)));
         assert_eq!(trip.smoothed(), Some(millis(50)));
-        assert_eq!((trip.timeout(), trip.probe(true)), (millis(250), Some(millis(300))));
+        assert_eq!(
+            (trip.timeout(), trip.probe(true)),
+            (millis(250), Some(millis(300)))
+        );
         assert!(trip.probe(false).unwrap() < millis(101));
         (0..50).for_each(|at| trip.sampled(millis(if at % 2 == 0 { 50 } else { 650 })));
         assert!(trip.timeout() > millis(1_200), "{:?}", trip.timeout());

@@ -91,7 +91,13 @@ impl Rounds {
         let Some(shortest) = self.shortest else {
             return Some(0.0);
         };
-        let newest = self.newest.iter().take(self.count).min().copied().unwrap_or(shortest);
+        let newest = self
+            .newest
+            .iter()
+            .take(self.count)
+            .min()
+            .copied()
+            .unwrap_or(shortest);
         let has_queue = newest > shortest + LEAST_QUEUE;
         has_queue.then(|| shortest.as_secs_f64() / newest.as_secs_f64())
     }

@@ -309,7 +309,9 @@ impl Sender {
             let (una, edge) = (self.una, self.edge);
             let piece = self
                 .flight
-                .resend(now, |start, end| end - start <= room && (end <= edge || start == una))
+                .resend(now, |start, end| {
+                    end - start <= room && (end <= edge || start == una)
+                })
                 .map(Piece::of)?;
             self.count_sent(piece);
             return Some(piece);
@@ -344,8 +346,7 @@ impl Sender {
         if let Some(sample) = sample {
             self.round_trip.sampled(sample);
         }
-        self.congestion
-            .arrived(news.bytes, sample, (self.una, self.next));
+        self.congestion.arrived(news.bytes, sample, (self.una, self.next));
         self.end_recovery(&news);
         let lost = if self.selective {
             self.find_losses(news.bytes > 0, now)
@@ -412,7 +413,9 @@ impl Sender {
             .saturating_mul(1 << self.timeouts.min(10))
             .min(MOST_TIMEOUT);
         if self.flight.is_empty() {
-            return self.is_shut_out().then_some((self.moved + timeout, Due::WindowProbe));
+            return self
+                .is_shut_out()
+                .then_some((self.moved + timeout, Due::WindowProbe));
         }
         let lonely = self.flight.segments() == 1;
         let probe = self.round_trip.probe(lonely).filter(|_| {
@@ -587,9 +590,10 @@ impl Sender {
     /// Judges a loss: the first one of a recovery, and while losses go on by chance one in each round trip.
     fn enter_recovery(&mut self, out: u64, now: Instant) {
         let trip = self.round_trip.smoothed().unwrap_or_default();
-        let is_judged = self.recovery.as_ref().is_some_and(|recovery| {
-            !matches!(recovery.kind, Kind::Mending) || now < recovery.judged + trip
-        });
+        let is_judged = self
+            .recovery
+            .as_ref()
+            .is_some_and(|recovery| !matches!(recovery.kind, Kind::Mending) || now < recovery.judged + trip);
         if is_judged {
             return;
         }
@@ -620,7 +624,10 @@ impl Sender {
         }) = &mut self.recovery
         {
             reduction.arrived += bytes;
-            let share = reduction.arrived.saturating_mul(reduction.target).div_ceil(reduction.from);
+            let share = reduction
+                .arrived
+                .saturating_mul(reduction.target)
+                .div_ceil(reduction.from);
             let owed = if out > reduction.target {
                 share.saturating_sub(reduction.sent)
             } else {

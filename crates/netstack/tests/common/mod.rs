@@ -35,8 +35,9 @@ pub struct Weather {
     pub delay: Duration,
     /// Each packet is delayed by up to this much more, so that they overtake each other.
     pub jitter: Duration,
-    /// Packets lost of a thousand.
+    /// Packets lost of a thousand, and how many more behind each: packets travel in trains.
     pub loss: u32,
+    pub run: u32,
     /// Packets of a thousand that arrive twice.
     pub twice: u32,
     /// Nothing arrives at all.
@@ -52,6 +53,7 @@ impl Default for Weather {
             delay: Duration::from_micros(500),
             jitter: Duration::ZERO,
             loss: 0,
+            run: 0,
             twice: 0,
             cut: false,
             rate: 0,
@@ -96,6 +98,8 @@ pub struct Pair {
     /// Packets on their way: arrival, a serial number for order, whether for b.
     flight: BTreeMap<(Instant, u64), (bool, Vec<u8>)>,
     serial: u64,
+    /// Packets of each direction that are lost with the one before them.
+    doomed: [u32; 2],
     /// When the link has sent what waits for it, from a and from b.
     busy_until: [Instant; 2],
     /// Every packet that left, for tests that look at the wire: whether from a, and its bytes.
@@ -120,6 +124,7 @@ impl Pair {
             rng: ChaCha8Rng::from_seed([3; 32]),
             flight: BTreeMap::new(),
             serial: 0,
+            doomed: [0; 2],
             busy_until: [Instant::default(); 2],
             wire: None,
         }
@@ -154,7 +159,12 @@ impl Pair {
         if let Some(wire) = &mut self.wire {
             wire.push((from_a, packet.clone()));
         }
-        if self.weather.cut || self.rng.next_u32() % 1000 < self.weather.loss {
+        if self.rng.next_u32() % 1000 < self.weather.loss {
+            self.doomed[usize::from(from_a)] = self.weather.run + 1;
+        }
+        let doomed = &mut self.doomed[usize::from(from_a)];
+        if self.weather.cut || *doomed > 0 {
+            *doomed = doomed.saturating_sub(1);
             return;
         }
         if self.weather.twice > 0 && self.rng.next_u32() % 1000 < self.weather.twice {

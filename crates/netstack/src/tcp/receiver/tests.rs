@@ -92,7 +92,11 @@ fn what_came_twice_is_told_once_and_first() {
     assert!(told(&mut receiver).is_empty());
     take(&mut receiver, 5);
     assert!(take(&mut receiver, 5));
-    assert_eq!(told(&mut receiver), [(5, 6)], "the same block need not be told twice");
+    assert_eq!(
+        told(&mut receiver),
+        [(5, 6)],
+        "the same block need not be told twice"
+    );
 }
 
 #[test]
