@@ -39,7 +39,7 @@ fn main() {
         ("upload", Stack::Smoltcp("cubic", CongestionControl::Cubic)),
         ("upload", Stack::Smoltcp("reno", CongestionControl::Reno)),
         ("upload", Stack::Smoltcp("none", CongestionControl::None)),
-        ("download", Stack::Ours(Control::Cubic)),
+        ("download", Stack::Ours(Control::Queue)),
         ("download", Stack::Smoltcp("none", CongestionControl::None)),
     ] {
         for round_trip in [1, 50, 200] {
