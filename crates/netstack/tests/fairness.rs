@@ -242,7 +242,6 @@ fn losses_by_chance_leave_most_of_the_path_to_use() {
             ..Path::with_queue(50)
         };
         let ours = play(path, &[(Control::Queue, Duration::ZERO)], 30 * SECOND);
-        let cubic = play(path, &[(Control::Cubic, Duration::ZERO)], 30 * SECOND);
         assert!(ours.goodputs[0] > 35.0, "{ours:?}");
     }
 }

@@ -22,8 +22,10 @@ mod congestion;
 mod emit;
 mod flight;
 mod hystart;
+mod piece;
 mod ranges;
 mod receiver;
+mod recovery;
 mod ring;
 mod round_trip;
 mod rounds;
@@ -42,16 +44,15 @@ use crate::device::{PacketSink, Sent};
 use crate::outbox::Outbox;
 pub(crate) use budget::Budget;
 use emit::{ACK, FIN, Head, Options, PSH, RST, SYN, TCP_HEADER_LEN, emit, ip_header_len};
+use piece::{Answer, Piece};
 use receiver::{BLOCKS, Receiver};
-use sender::{Answer, Expired, Piece, Sender};
+use sender::{Expired, Sender};
 pub(crate) use state::State;
 
 /// Packets a connection may send before others get their turn.
 const BURST: usize = 64;
 /// Time between two answers to segments that are not acceptable.
 const QUESTIONS_APART: Duration = Duration::from_millis(200);
-/// An acknowledgement may be so much older than the newest (RFC 5961 5.2).
-const OLDEST_ACK: u64 = 1 << 30;
 
 /// What a new connection needs besides its addresses.
 pub(crate) struct Setup<'a> {
@@ -409,7 +410,9 @@ impl Machine {
             self.reset(segment.ack_number, outbox);
             return None;
         }
-        let ack = ack.filter(|ack| self.sender.has_sent(*ack) && ack + OLDEST_ACK >= una);
+        // Nor may it be older than a window (RFC 5961 5.2).
+        let oldest = una.saturating_sub(self.largest_window as u64);
+        let ack = ack.filter(|ack| self.sender.has_sent(*ack) && *ack >= oldest);
         if ack.is_none() {
             self.question(now, outbox);
         }

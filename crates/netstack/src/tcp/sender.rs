@@ -15,13 +15,8 @@
 //! 3. **A timeout** (RFC 6298), which doubles each time: everything counts as lost. If then something is acknowledged that
 //!    was not sent again, nothing was (RFC 5682), and all is as it was before.
 //!
-//! From a loss to the acknowledgement of all that had been sent by then is a recovery, in which the loss is judged:
-//!
-//! ```text
-//!            loss by chance ──► Mending: the window stays and may grow
-//!  in order ─┼ by congestion ─► Shrinking: to a smaller window, in step with what arrives (RFC 9937, PRR)
-//!            └ timeout ───────► Beginning: from a window of one segment
-//! ```
+//! From a loss to the acknowledgement of all that had been sent by then is a [`recovery`](super::recovery), in which it is
+//! judged whose doing the loss was.
 //!
 //! A closed window is probed when nothing is on its way: a segment without bytes, from before the window, provokes an
 //! acknowledgement that tells the window (as probes of idle connections do).
@@ -33,6 +28,8 @@ use wirewright_protocol::Instant;
 
 use super::congestion::Congestion;
 use super::flight::{Flight, News};
+use super::piece::{Answer, Piece};
+use super::recovery::{Kind, Recovery, Reduction};
 use super::ring::Ring;
 use super::round_trip::{MOST_TIMEOUT, RoundTrip};
 use super::sequence::{offset, on_wire};
@@ -80,28 +77,6 @@ pub(super) struct Sender {
     owes_probe: bool,
 }
 
-struct Recovery {
-    /// Over when this is acknowledged.
-    until: u64,
-    kind: Kind,
-    judged: Instant,
-}
-
-enum Kind {
-    Mending,
-    Shrinking(Reduction),
-    Beginning,
-}
-
-/// Proportional rate reduction (RFC 9937 6).
-struct Reduction {
-    target: u64,
-    from: u64,
-    arrived: u64,
-    sent: u64,
-    allowed: u64,
-}
-
 /// When something is to be done without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Due {
@@ -116,20 +91,6 @@ pub(super) enum Expired {
     Nothing,
     /// The remote side's window is to be asked for.
     Window,
-}
-
-/// A segment to send: offsets in the stream, SYN and FIN counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
-    pub(super) start: u64,
-    pub(super) end: u64,
-}
-
-/// Part of an acknowledgement that may be believed.
-pub(super) struct Answer<'a> {
-    pub(super) ack: u64,
-    pub(super) sequence: u64,
-    pub(super) segment: &'a Segment,
 }
 
 impl Sender {
@@ -323,7 +284,7 @@ impl Sender {
 
     /// An acknowledgement came that may be believed.
     pub(super) fn received(&mut self, answer: &Answer<'_>, now: Instant) {
-        let out = self.flight.out();
+        let (out, flight) = (self.flight.out(), self.next - self.una);
         let least = self.congestion.shortest();
         let mut news = News::default();
         let advanced = answer.ack > self.una;
@@ -355,7 +316,7 @@ impl Sender {
         };
         if lost > 0 {
             self.congestion.count_lost(lost);
-            self.enter_recovery(out, now);
+            self.enter_recovery(out, flight, now);
         }
         self.go_on(news.bytes, out, now);
     }
@@ -373,7 +334,7 @@ impl Sender {
             let lost = self.find_losses(true, now);
             if lost > 0 {
                 self.congestion.count_lost(lost);
-                self.enter_recovery(out, now);
+                self.enter_recovery(out, self.next - self.una, now);
             }
         }
         let Some((_, due)) = self.due().filter(|(at, _)| *at <= now) else {
@@ -387,7 +348,7 @@ impl Sender {
             }
             Due::Timeout => {
                 if self.timeouts == 0 {
-                    self.congestion.timed_out(self.flight.out());
+                    self.congestion.timed_out(self.next - self.una);
                 }
                 self.timeouts = self.timeouts.saturating_add(1);
                 self.flight.lose_all();
@@ -439,7 +400,7 @@ impl Sender {
             Some(Recovery {
                 kind: Kind::Shrinking(reduction),
                 ..
-            }) => reduction.allowed,
+            }) => reduction.allowed(),
             _ => self.congestion.limit().saturating_sub(self.flight.out()),
         }
     }
@@ -484,9 +445,7 @@ impl Sender {
             ..
         }) = &mut self.recovery
         {
-            let len = piece.end - piece.start;
-            reduction.sent += len;
-            reduction.allowed = reduction.allowed.saturating_sub(len);
+            reduction.sent(piece.end - piece.start);
         }
     }
 
@@ -588,7 +547,8 @@ impl Sender {
     }
 
     /// Judges a loss: the first one of a recovery, and while losses go on by chance one in each round trip.
-    fn enter_recovery(&mut self, out: u64, now: Instant) {
+    /// `out` bytes were on their way, of `flight` that are not acknowledged.
+    fn enter_recovery(&mut self, out: u64, flight: u64, now: Instant) {
         let trip = self.round_trip.smoothed().unwrap_or_default();
         let is_judged = self
             .recovery
@@ -597,15 +557,9 @@ impl Sender {
         if is_judged {
             return;
         }
-        let kind = match self.congestion.lost(out) {
+        let kind = match self.congestion.lost(flight) {
             None => Kind::Mending,
-            Some(target) => Kind::Shrinking(Reduction {
-                target,
-                from: out.max(1),
-                arrived: 0,
-                sent: 0,
-                allowed: self.segment.into(),
-            }),
+            Some(target) => Kind::Shrinking(Reduction::new(target, out, self.segment.into())),
         };
         self.recovery = Some(Recovery {
             until: self.next,
@@ -623,32 +577,11 @@ impl Sender {
             ..
         }) = &mut self.recovery
         {
-            reduction.arrived += bytes;
-            let share = reduction
-                .arrived
-                .saturating_mul(reduction.target)
-                .div_ceil(reduction.from);
-            let owed = if out > reduction.target {
-                share.saturating_sub(reduction.sent)
-            } else {
-                let kept = reduction.arrived.saturating_sub(reduction.sent).max(bytes) + segment;
-                kept.min(reduction.target - out)
-            };
-            reduction.allowed = if reduction.sent == 0 {
-                owed.max(segment)
-            } else {
-                owed
-            };
+            reduction.arrived(bytes, out, segment);
             return;
         }
         self.congestion
             .grow(bytes, before, self.round_trip.smoothed(), now);
-    }
-}
-
-impl Piece {
-    fn of((start, end): (u64, u64)) -> Self {
-        Self { start, end }
     }
 }
 
