@@ -163,6 +163,9 @@ impl Pair {
             self.doomed[usize::from(from_a)] = self.weather.run + 1;
         }
         let doomed = &mut self.doomed[usize::from(from_a)];
+        if self.weather.loss == 0 {
+            *doomed = 0;
+        }
         if self.weather.cut || *doomed > 0 {
             *doomed = doomed.saturating_sub(1);
             return;
