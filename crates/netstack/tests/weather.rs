@@ -68,7 +68,8 @@ fn a_long_path_is_filled_by_windows_that_grow() {
         ..far()
     };
     let took = seconds(weather, 60_000_000);
-    assert!(took < 60_000_000.0 * 8.0 / 250.0e6, "{took} s");
+    // Windows of 1 MiB would let 168 Mbit/s through.
+    assert!(took < 60_000_000.0 * 8.0 / 190.0e6, "{took} s");
 }
 
 #[test]
