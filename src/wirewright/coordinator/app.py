@@ -1,0 +1,73 @@
+"""The application: routers, refusals, limits, and what runs beside the requests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from fastapi import FastAPI
+
+import wirewright
+from wirewright.coordinator.api import audit, devices, gateways, health, invitations, problems, stream, users
+from wirewright.coordinator.api.bodies import BoundedBodies
+from wirewright.coordinator.context import Coordinator
+from wirewright.coordinator.limits import Limiter
+from wirewright.coordinator.keeping import keep
+from wirewright.coordinator.metrics import Counting
+from wirewright.coordinator.services import bootstrap
+from wirewright.coordinator.storage.bulletin import listen
+
+if TYPE_CHECKING:
+    from wirewright.coordinator.storage import Storage
+
+PREFIX: Final = "/api/v1"
+
+
+def create(storage: Storage, limiter: Limiter | None = None) -> FastAPI:
+    """Return the application over a database; its lifespan migrates it, and closes it at the end."""
+    coordinator = Coordinator(storage, limiter or Limiter())
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with running(coordinator):
+            yield
+
+    app = FastAPI(
+        title="Wirewright coordinator",
+        version=wirewright.__version__,
+        summary="Hands out tunnels: devices, addresses, invitations, gateways.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.state.coordinator = coordinator
+    # The stream first: `self` is no identifier of a gateway.
+    for room in (stream, devices, invitations, users, gateways, audit):
+        app.include_router(room.router, prefix=PREFIX)
+    app.include_router(health.router)
+    problems.install(app)
+    app.add_middleware(BoundedBodies)
+    app.add_middleware(Counting, metrics=coordinator.metrics)
+    return app
+
+
+@asynccontextmanager
+async def running(coordinator: Coordinator) -> AsyncIterator[None]:
+    """Prepare the database, and run what runs beside the requests."""
+    storage = coordinator.storage
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(storage.close)
+        await storage.migrate()
+        await storage.write(bootstrap.prepare)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        if not storage.url.is_sqlite:
+            connected = asyncio.Event()
+            listener = tasks.create_task(listen(storage.url, storage.bulletin, connected))
+            stack.callback(listener.cancel)
+            await connected.wait()
+        keeper = tasks.create_task(keep(coordinator))
+        stack.callback(keeper.cancel)
+        yield

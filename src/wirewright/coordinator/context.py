@@ -1,0 +1,28 @@
+"""What one process of the coordinator has: its storage, and what it counts and limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from wirewright.coordinator.limits import Limiter
+from wirewright.coordinator.metrics import Metrics
+from wirewright.coordinator.streams import Streams
+
+if TYPE_CHECKING:
+    from wirewright.coordinator.storage import Storage
+
+
+@dataclass(slots=True)
+class Coordinator:
+    """What the routers work with."""
+
+    storage: Storage
+    limiter: Limiter = field(default_factory=Limiter)
+    metrics: Metrics = field(default_factory=Metrics)
+    streams: Streams = field(default_factory=Streams)
+
+    def admit(self, source: str) -> int | None:
+        """Return ``None`` if ``source`` may try to enrol now, or else after how many seconds."""
+        return self.limiter.admit(source, monotonic())

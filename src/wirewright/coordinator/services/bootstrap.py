@@ -1,0 +1,76 @@
+"""The first start: a gateway, its pools, an admin and a token. Later starts change nothing of it."""
+
+from __future__ import annotations
+
+import secrets
+from base64 import b64encode
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from wirewright.coordinator.services import enrolment, gateways, pools, texts, users
+from wirewright.coordinator.services.access import SYSTEM, Caller, Role, Scope
+from wirewright.coordinator.storage.tables import Gateway, Setting, User
+from wirewright.keys import SecretKey
+
+if TYPE_CHECKING:
+    from wirewright.coordinator.services.credentials import Secret
+    from wirewright.coordinator.storage import Transaction
+
+IPV4_POOL: Final = "10.88.0.0/16"
+EMBEDDED: Final = "embedded"
+"""The name of the gateway that lives in the coordinator's process."""
+_POOLS: Final = "pools"
+
+
+async def prepare(tx: Transaction) -> None:
+    """Write what all replicas must agree on, if no other one has."""
+    key = SecretKey.generate()
+    raw = bytearray(32)
+    key.copy_into(raw)
+    for name, value in ((_POOLS, {}), (enrolment.ENROLMENT_KEY, {"key": b64encode(raw).decode()})):
+        insert = postgresql.insert if tx.dialect == "postgresql" else sqlite.insert
+        await tx.session.execute(insert(Setting).values(name=name, value=value).on_conflict_do_nothing())
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStart:
+    """What came of a start: the embedded gateway, and an admin's token if there was no user yet."""
+
+    gateway_id: str
+    token: Secret | None
+
+
+async def first_start(
+    tx: Transaction, public_key: str, endpoint: str, *, networks: tuple[str, ...] | None = None
+) -> FirstStart:
+    """See to it that there is an embedded gateway with this key, pools, and an admin."""
+    await tx.session.scalar(select(Setting).where(Setting.name == _POOLS).with_for_update())
+    gateway = await tx.session.scalar(select(Gateway).where(Gateway.name == EMBEDDED))
+    if gateway is None:
+        new = gateways.NewGateway(EMBEDDED, endpoint, public_key)
+        gateway, _ = await gateways.create(tx, SYSTEM, new, embedded=True)
+        for network in networks or (IPV4_POOL, _random_ula()):
+            await pools.create(tx, SYSTEM, pools.NewPool(gateway.id, network))
+    elif (gateway.endpoint, gateway.public_key) != (endpoint, bytes(texts.public_key(public_key))):
+        change = gateways.GatewayChange(endpoint=endpoint, public_key=public_key)
+        await gateways.update(tx, SYSTEM, gateway.id, change)
+    return FirstStart(gateway.id, await first_admin(tx))
+
+
+async def first_admin(tx: Transaction) -> Secret | None:
+    """Make the user ``admin`` and a token, if there is no user at all."""
+    if await tx.session.scalar(select(User.id).limit(1)) is not None:
+        return None
+    user = await users.create(tx, SYSTEM, "admin", Role.ADMIN)
+    admin = Caller(SYSTEM.actor, "", Role.ADMIN, SYSTEM.scopes, user.id)
+    _, secret = await users.create_token(tx, admin, users.NewToken("first start", (Scope.ADMIN,)))
+    return secret
+
+
+def _random_ula() -> str:
+    """Return a random /64 of unique local addresses (RFC 4193, section 3.2)."""
+    return f"{IPv6Address(0xFD << 120 | secrets.randbits(56) << 64)}/64"

@@ -1,0 +1,199 @@
+"""What gateways are told: a log for each, numbered densely, in the order of the commits.
+
+A change is written in the transaction of what it tells. The number comes from the gateway's row, under its
+lock, so no number is missing and none is seen before a smaller one. The newest `KEPT` are kept; who is
+further behind gets the whole state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import delete, select
+
+from wirewright.coordinator.errors import NotFoundError, UnauthorizedError
+from wirewright.coordinator.services import networks
+from wirewright.coordinator.storage.tables import Address, Change, Device, Gateway, Pool
+from wirewright.gateway import instructions as said
+from wirewright.gateway.policy import Policy
+from wirewright.keys import PublicKey
+
+if TYPE_CHECKING:
+    from wirewright.coordinator.storage import Storage, Transaction
+
+KEPT: Final = 10_000
+"""Changes of a gateway that are kept."""
+AT_ONCE: Final = 500
+"""Changes that are read at once."""
+
+
+def topic(gateway_id: str) -> str:
+    """Return what those who follow a gateway wait for."""
+    return f"gateway {gateway_id}"
+
+
+async def lock(tx: Transaction, gateway_id: str) -> Gateway:
+    """Take the lock of a gateway, which comes before all others; raise `NotFoundError` if there is none."""
+    query = select(Gateway).where(Gateway.id == gateway_id).with_for_update()
+    gateway = await tx.session.scalar(query.execution_options(populate_existing=True))
+    if gateway is None:
+        raise NotFoundError(f"There is no gateway {gateway_id}.")
+    return gateway
+
+
+async def found(tx: Transaction, gateway_id: str) -> Gateway:
+    """Return a gateway without its lock; raise `NotFoundError` if there is none."""
+    gateway = await tx.session.get(Gateway, gateway_id)
+    if gateway is None:
+        raise NotFoundError(f"There is no gateway {gateway_id}.")
+    return gateway
+
+
+async def put_device(tx: Transaction, gateway: Gateway, device: Device) -> None:
+    """Tell a gateway, whose lock is held, how a device is to be."""
+    await tx.session.flush()
+    held = await held_addresses(tx, [device.id])
+    await _append(tx, gateway, "put", {"device": _device(device, held.get(device.id, [])).to_json()})
+
+
+async def remove_device(tx: Transaction, gateway: Gateway, device: Device) -> None:
+    """Tell a gateway, whose lock is held, that a device is no more."""
+    key = PublicKey.from_hex(device.public_key.hex())
+    await _append(tx, gateway, "remove", {"id": device.id, "public_key": str(key)})
+
+
+async def put_settings(tx: Transaction, gateway: Gateway) -> None:
+    """Tell a gateway, whose lock is held, what its interface is to have."""
+    await tx.session.flush()
+    await _append(tx, gateway, "settings", {"settings": (await _settings(tx, gateway.id)).to_json()})
+
+
+async def all_held_addresses(tx: Transaction, gateway_id: str | None = None) -> dict[str, list[bytes]]:
+    """Return the addresses that all devices hold, or those of a gateway."""
+    query = select(Address.device_id, Address.value).join(Pool, Pool.id == Address.pool_id)
+    query = query.where(Address.state == "held", Address.device_id.is_not(None))
+    if gateway_id is not None:
+        query = query.where(Pool.gateway_id == gateway_id)
+    return _by_device((await tx.session.execute(query)).all())
+
+
+async def _append(tx: Transaction, gateway: Gateway, name: str, value: dict[str, Any]) -> None:
+    gateway.revision += 1
+    tx.session.add(
+        Change(gateway_id=gateway.id, revision=gateway.revision, name=name, value=value, at=tx.now)
+    )
+    oldest = gateway.revision - KEPT + 1
+    if oldest > gateway.oldest_change:
+        gateway.oldest_change = oldest
+        gone = delete(Change).where(Change.gateway_id == gateway.id, Change.revision < oldest)
+        await tx.session.execute(gone, execution_options={"synchronize_session": False})
+    tx.touch(topic(gateway.id))
+
+
+async def state(tx: Transaction, gateway_id: str) -> said.GatewayState:
+    """Return all that a gateway shall be."""
+    revision = await tx.session.scalar(select(Gateway.revision).where(Gateway.id == gateway_id))
+    if revision is None:
+        raise NotFoundError(f"There is no gateway {gateway_id}.")
+    held = await all_held_addresses(tx, gateway_id)
+    devices = await tx.session.scalars(
+        select(Device).where(Device.gateway_id == gateway_id, Device.active).order_by(Device.id)
+    )
+    return said.GatewayState(
+        revision,
+        await _settings(tx, gateway_id),
+        tuple(_device(device, held.get(device.id, [])) for device in devices),
+    )
+
+
+async def changes_after(tx: Transaction, gateway: Gateway, revision: int) -> list[said.Change] | None:
+    """Return the next changes after ``revision``, at most `AT_ONCE`; ``None`` if they are not kept."""
+    # One that is ahead of us followed a database that was put back since.
+    if revision + 1 < gateway.oldest_change or revision > gateway.revision:
+        return None
+    rows = await tx.session.scalars(
+        select(Change)
+        .where(Change.gateway_id == gateway.id, Change.revision > revision)
+        .order_by(Change.revision)
+        .limit(AT_ONCE)
+    )
+    found = []
+    for change in rows:
+        instruction = said.instruction_from_json(change.name, {"revision": change.revision, **change.value})
+        assert not isinstance(instruction, said.GatewayState)
+        found.append(instruction)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSource:
+    """A gateway's instructions, straight from the storage: for an embedded gateway, and for streams."""
+
+    storage: Storage
+    gateway_id: str
+    credential_hash: bytes | None = None
+    """What the one who follows proved itself with; the stream ends once it is worth nothing."""
+
+    async def follow(self, after: int | None = None) -> AsyncGenerator[said.Instruction]:
+        """Yield a state where one is needed, then the changes as they are committed."""
+        with self.storage.bulletin.subscribe(topic(self.gateway_id)) as news:
+            revision = after
+            while True:
+                news.clear()
+                found = await self.storage.read(self._next, revision)
+                for instruction in found:
+                    revision = instruction.revision
+                    yield instruction
+                if not found:
+                    await news.wait()
+
+    async def _next(self, tx: Transaction, revision: int | None) -> Sequence[said.Instruction]:
+        gateway = await found(tx, self.gateway_id)
+        if self.credential_hash not in {None, gateway.credential_hash}:
+            raise UnauthorizedError("This credential was replaced by a newer one.")
+        known = None if revision is None else await changes_after(tx, gateway, revision)
+        return [await state(tx, self.gateway_id)] if known is None else known
+
+
+async def held_addresses(tx: Transaction, device_ids: list[str]) -> dict[str, list[bytes]]:
+    """Return the addresses that devices hold, smallest first, IPv4 before IPv6."""
+    query = select(Address.device_id, Address.value)
+    query = query.where(Address.device_id.in_(device_ids), Address.state == "held")
+    return _by_device((await tx.session.execute(query)).all())
+
+
+def _by_device(rows: Sequence[tuple[str | None, bytes]]) -> dict[str, list[bytes]]:
+    held: dict[str, list[bytes]] = {}
+    for device_id, value in rows:
+        held.setdefault(str(device_id), []).append(value)
+    for values in held.values():
+        values.sort(key=lambda value: (len(value), value))
+    return held
+
+
+def _device(device: Device, held: list[bytes]) -> said.Device:
+    return said.Device(
+        device.id,
+        PublicKey.from_hex(device.public_key.hex()),
+        tuple(networks.single(value) for value in held),
+        Policy.from_json(device.policy),
+        enabled=device.active,
+    )
+
+
+async def _settings(tx: Transaction, gateway_id: str) -> said.Settings:
+    pools = list(
+        await tx.session.scalars(select(Pool).where(Pool.gateway_id == gateway_id).order_by(Pool.first))
+    )
+    own = await tx.session.execute(
+        select(Address.value, Pool.prefix_length)
+        .join(Pool, Pool.id == Address.pool_id)
+        .where(Pool.gateway_id == gateway_id, Address.kind == "gateway", Address.state == "held")
+        .order_by(Address.value)
+    )
+    return said.Settings(
+        tuple(networks.interface(value, length) for value, length in own),
+        tuple(networks.network(pool.first, pool.prefix_length) for pool in pools),
+    )

@@ -1,0 +1,228 @@
+"""Devices: peers of their home gateway, with addresses, a policy, perhaps an expiry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import exists, func, select
+
+from wirewright.coordinator.errors import ConflictError, InvalidError, NotFoundError
+from wirewright.coordinator.identity import new_id
+from wirewright.coordinator.services import addresses, audit, changes, gateways, networks, reports, texts
+from wirewright.coordinator.services.paging import Page, page
+from wirewright.coordinator.storage.bulletin import DEADLINES
+from wirewright.coordinator.storage.tables import Device, Gateway, Report, User
+from wirewright.gateway.policy import DEFAULT_POLICY, Policy, PolicyError
+
+if TYPE_CHECKING:
+    from wirewright.config.values import IPAddress
+    from wirewright.coordinator.services.access import Caller
+    from wirewright.coordinator.storage import Transaction
+
+OWN: Final = 32
+"""Devices that a member may have, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDetails:
+    """A device, and the addresses that it holds."""
+
+    device: Device
+    addresses: tuple[IPAddress, ...]
+    report: Report | None
+    """What its gateway saw of it last."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewDevice:
+    """A device to be; times in microseconds since 1970."""
+
+    name: str
+    public_key: str
+    gateway_id: str | None = None
+    user_id: str | None = None
+    policy: list[dict[str, object]] | None = None
+    expires_at: int | None = None
+    addresses: tuple[IPAddress, ...] = ()
+    """The ones it is to have; none means one of each family."""
+
+
+async def create(tx: Transaction, caller: Caller, new: NewDevice) -> DeviceDetails:
+    """Make a device as somebody asks for it."""
+    if new.policy is not None or new.expires_at is not None or new.addresses:
+        caller.require_others("choose a policy, an expiry or addresses")
+    if new.user_id not in {None, caller.user_id}:
+        caller.require_others("make devices for others")
+    user_id = caller.user_id if caller.only_own else new.user_id
+    if user_id is not None:
+        # Its lock makes the count of its devices right.
+        if await tx.session.scalar(select(User.id).where(User.id == user_id).with_for_update()) is None:
+            raise NotFoundError(f"There is no user {user_id}.")
+        if caller.only_own:
+            count = select(func.count()).select_from(Device).where(Device.user_id == user_id)
+            if (await tx.session.scalar(count) or 0) >= OWN:
+                raise ConflictError(f"A member has at most {OWN} devices; remove one first.")
+    gateway = await changes.lock(tx, await gateways.choose(tx, new.gateway_id))
+    device = await add(tx, gateway, new, user_id)
+    audit.record(
+        tx,
+        caller,
+        "device.create",
+        device.id,
+        name=device.name,
+        public_key=new.public_key,
+        gateway=gateway.id,
+    )
+    return await details(tx, device)
+
+
+async def add(
+    tx: Transaction, gateway: Gateway, new: NewDevice, user_id: str | None, invitation_id: str | None = None
+) -> Device:
+    """Make a device of a gateway whose lock is held, with its addresses, and tell the gateway."""
+    key = bytes(texts.public_key(new.public_key))
+    for table in (Device, Gateway):
+        if await tx.session.scalar(select(exists().where(table.public_key == key))):
+            raise ConflictError(
+                "A device or gateway with this public key exists already; a key is for one device."
+            )
+    if new.expires_at is not None and new.expires_at <= tx.now:
+        raise InvalidError("The expiry lies in the past.")
+    device = Device(
+        id=new_id(tx.now),
+        name=texts.label(new.name, "The name of a device"),
+        public_key=key,
+        gateway_id=gateway.id,
+        user_id=user_id,
+        invitation_id=invitation_id,
+        policy=checked_policy(new.policy),
+        enabled=True,
+        expires_at=new.expires_at,
+        active=True,
+        created_at=tx.now,
+        updated_at=tx.now,
+    )
+    tx.session.add(device)
+    await tx.session.flush()
+    if new.addresses:
+        pools = await addresses.pools_of(tx, gateway.id)
+        for wanted in new.addresses:
+            await addresses.hold(tx, pools, wanted, "administered", device_id=device.id)
+    else:
+        await addresses.hold_one_of_each_family(tx, gateway.id, "administered", device.id)
+    await changes.put_device(tx, gateway, device)
+    if device.expires_at is not None:
+        tx.touch(DEADLINES)
+    return device
+
+
+async def get(tx: Transaction, caller: Caller, device_id: str) -> DeviceDetails:
+    """Return a device that the caller may see, or raise `NotFoundError`."""
+    device = await tx.session.get(Device, device_id)
+    return await details(tx, _visible(caller, device, device_id))
+
+
+async def listed(
+    tx: Transaction,
+    caller: Caller,
+    after: str | None,
+    limit: int,
+    *,
+    gateway_id: str | None = None,
+    user_id: str | None = None,
+    name: str | None = None,
+) -> Page[DeviceDetails]:
+    """Return devices that the caller may see."""
+    query = select(Device)
+    if caller.only_own:
+        query = query.where(Device.user_id == caller.user_id)
+    for column, value in ((Device.gateway_id, gateway_id), (Device.user_id, user_id), (Device.name, name)):
+        if value is not None:
+            query = query.where(column == value)
+    found = await page(tx, query, Device.id, after, limit)
+    held = await changes.held_addresses(tx, [device.id for device in found.items])
+    seen = await reports.of(tx, [device.id for device in found.items])
+    items = [_details(device, held.get(device.id, []), seen.get(device.id)) for device in found.items]
+    return Page(items, found.next)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceChange:
+    """What is to differ of a device; ``None`` leaves a thing as it is."""
+
+    name: str | None = None
+    enabled: bool | None = None
+    policy: list[dict[str, object]] | None = None
+    expires_at: int | None = None
+    never_expires: bool = False
+
+
+async def update(tx: Transaction, caller: Caller, device_id: str, change: DeviceChange) -> DeviceDetails:
+    """Change a device, and tell its gateway."""
+    if change.enabled is not None:
+        caller.require_others("enable or disable devices")
+    if change.policy is not None or change.expires_at is not None or change.never_expires:
+        caller.require_others("change a policy or an expiry")
+    gateway, device = await _locked(tx, caller, device_id)
+    told: dict[str, object] = {}
+    if change.name is not None:
+        told["name"] = device.name = texts.label(change.name, "The name of a device")
+    if change.enabled is not None:
+        told["enabled"] = device.enabled = change.enabled
+    if change.policy is not None:
+        told["policy"] = device.policy = checked_policy(change.policy)
+    if change.expires_at is not None or change.never_expires:
+        told["expires_at"] = device.expires_at = change.expires_at
+        tx.touch(DEADLINES)
+    device.active = device.enabled and (device.expires_at is None or device.expires_at > tx.now)
+    device.updated_at = tx.now
+    if told.keys() - {"name"}:
+        await changes.put_device(tx, gateway, device)
+    audit.record(tx, caller, "device.update", device.id, **told)
+    return await details(tx, device)
+
+
+async def delete(tx: Transaction, caller: Caller, device_id: str) -> None:
+    """Remove a device; its addresses go into quarantine."""
+    gateway, device = await _locked(tx, caller, device_id)
+    await addresses.release_all(tx, device.id)
+    await changes.remove_device(tx, gateway, device)
+    await tx.session.flush()
+    await tx.session.delete(device)
+    audit.record(tx, caller, "device.delete", device.id, name=device.name)
+
+
+async def details(tx: Transaction, device: Device) -> DeviceDetails:
+    """Return a device with its addresses."""
+    await tx.session.flush()
+    held = await changes.held_addresses(tx, [device.id])
+    seen = await reports.of(tx, [device.id])
+    return _details(device, held.get(device.id, []), seen.get(device.id))
+
+
+async def _locked(tx: Transaction, caller: Caller, device_id: str) -> tuple[Gateway, Device]:
+    """Take the locks of a device's gateway, and then its own."""
+    device = _visible(caller, await tx.session.get(Device, device_id), device_id)
+    gateway = await changes.lock(tx, device.gateway_id)
+    query = select(Device).where(Device.id == device_id).with_for_update()
+    again = await tx.session.scalar(query.execution_options(populate_existing=True))
+    return gateway, _visible(caller, again, device_id)
+
+
+def _visible(caller: Caller, device: Device | None, device_id: str) -> Device:
+    if device is None or (caller.only_own and device.user_id != caller.user_id):
+        raise NotFoundError(f"There is no device {device_id}.")
+    return device
+
+
+def _details(device: Device, held: list[bytes], report: Report | None) -> DeviceDetails:
+    return DeviceDetails(device, tuple(networks.address(value) for value in held), report)
+
+
+def checked_policy(rules: list[dict[str, object]] | None) -> list[dict[str, object]]:
+    """Return rules as they are kept (the default ones for none), or raise `InvalidError`."""
+    try:
+        return (DEFAULT_POLICY if rules is None else Policy.from_json(rules)).to_json()
+    except PolicyError as error:
+        raise InvalidError(f"The policy cannot be: {error}.") from None

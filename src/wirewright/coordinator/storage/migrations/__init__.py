@@ -1,0 +1,1 @@
+"""Alembic's environment, and a file for each revision of the tables."""

@@ -1,0 +1,1 @@
+"""The revisions of the tables; once released, one is never changed."""

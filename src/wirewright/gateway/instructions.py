@@ -1,0 +1,192 @@
+"""What a coordinator says to a gateway: a state with a revision, then the changes after it, in order.
+
+Revisions are dense: the change after revision 7 has number 8. One that is missed cannot be guessed, so a
+gateway that sees a gap asks for a snapshot again. Changes say what *is*, not what differs, so that one seen
+twice does no harm. All of it can be written as JSON, which is what the stream over HTTP carries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_interface, ip_network
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from wirewright.gateway.policy import DEFAULT_POLICY, Policy
+from wirewright.keys import PublicKey
+
+if TYPE_CHECKING:
+    from wirewright.config.values import IPInterface, IPNetwork
+    from wirewright.keys import PresharedKey
+
+
+class InstructionError(ValueError):
+    """What came from a coordinator is no instruction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device as its home gateway must know it."""
+
+    id: str
+    public_key: PublicKey
+    addresses: tuple[IPNetwork, ...]
+    """Its addresses, each as a network of one: what cryptokey routing lets it send from."""
+    policy: Policy = DEFAULT_POLICY
+    preshared_key: PresharedKey | None = field(default=None, repr=False)
+    """Never part of the JSON: a handle that only an in-process source can give."""
+    enabled: bool = True
+    """Whether it has a place on the interface; expiry and disabling are the same to a gateway."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``from_json`` reads."""
+        return {
+            "id": self.id,
+            "public_key": str(self.public_key),
+            "addresses": [str(network) for network in self.addresses],
+            "policy": self.policy.to_json(),
+            "enabled": self.enabled,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Device:
+        """Read a device; raise `InstructionError` for what is none."""
+        try:
+            return cls(
+                str(value["id"]),
+                PublicKey.from_base64(value["public_key"]),
+                tuple(ip_network(text) for text in value["addresses"]),
+                Policy.from_json(value["policy"]),
+                enabled=bool(value["enabled"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InstructionError(f"no device: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a gateway's interface itself shall have."""
+
+    addresses: tuple[IPInterface, ...] = ()
+    """The gateway's own addresses inside the tunnel, each with its pool's prefix length."""
+    pools: tuple[IPNetwork, ...] = ()
+    """The networks of devices, whose addresses the policies protect."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``from_json`` reads."""
+        return {
+            "addresses": [str(address) for address in self.addresses],
+            "pools": [str(network) for network in self.pools],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Settings:
+        """Read settings; raise `InstructionError` for what are none."""
+        try:
+            return cls(
+                tuple(ip_interface(text) for text in value["addresses"]),
+                tuple(ip_network(text) for text in value["pools"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InstructionError(f"no settings: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayState:
+    """All that a gateway shall be, at a revision."""
+
+    revision: int
+    settings: Settings
+    devices: tuple[Device, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``from_json`` reads."""
+        return {
+            "revision": self.revision,
+            "settings": self.settings.to_json(),
+            "devices": [device.to_json() for device in self.devices],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> GatewayState:
+        """Read a state; raise `InstructionError` for what is none."""
+        try:
+            return cls(
+                int(value["revision"]),
+                Settings.from_json(value["settings"]),
+                tuple(Device.from_json(item) for item in value["devices"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InstructionError(f"no state of a gateway: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class PutDevice:
+    """The device is to be so, whether it was there or not."""
+
+    revision: int
+    device: Device
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveDevice:
+    """The device is to be no more."""
+
+    revision: int
+    device_id: str
+    public_key: PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class PutSettings:
+    """The interface's own settings are to be so."""
+
+    revision: int
+    settings: Settings
+
+
+Change: TypeAlias = PutDevice | RemoveDevice | PutSettings
+Instruction: TypeAlias = GatewayState | Change
+
+
+class Source(Protocol):
+    """Where a gateway's instructions come from: in process, or over HTTP."""
+
+    def follow(self, after: int | None = None) -> AsyncIterator[Instruction]:
+        """Yield what is to be: the changes after a revision, or a state first if they are not known.
+
+        With ``after=None`` a `GatewayState` comes first. It ends by an error, or when it is closed.
+        """
+        ...
+
+
+def instruction_to_json(instruction: Instruction) -> tuple[str, dict[str, Any]]:
+    """Return an instruction's name (``state``, ``put``, ``remove``, ``settings``) and its JSON."""
+    match instruction:
+        case GatewayState():
+            return "state", instruction.to_json()
+        case PutDevice(revision, device):
+            return "put", {"revision": revision, "device": device.to_json()}
+        case RemoveDevice(revision, device_id, public_key):
+            return "remove", {"revision": revision, "id": device_id, "public_key": str(public_key)}
+        case PutSettings(revision, settings):
+            return "settings", {"revision": revision, "settings": settings.to_json()}
+
+
+def instruction_from_json(name: str, value: Mapping[str, Any]) -> Instruction:
+    """Read what ``instruction_to_json`` wrote; raise `InstructionError` for anything else."""
+    try:
+        match name:
+            case "state":
+                return GatewayState.from_json(value)
+            case "put":
+                return PutDevice(int(value["revision"]), Device.from_json(value["device"]))
+            case "remove":
+                key = PublicKey.from_base64(value["public_key"])
+                return RemoveDevice(int(value["revision"]), str(value["id"]), key)
+            case "settings":
+                return PutSettings(int(value["revision"]), Settings.from_json(value["settings"]))
+            case _:
+                raise InstructionError(f"no instruction is called {name[:40]!r}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise InstructionError(f"no instruction: {error}") from None

@@ -1,0 +1,118 @@
+"""A PostgreSQL of the tests' own: a cluster in a folder for temporary files, on a socket in it, as another
+user.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+# Debian keeps the programs out of the PATH.
+INSTALLED = Path("/usr/lib/postgresql")
+REMEDY = "run scripts/install_lab_tools.sh, or install Debian's postgresql"
+# The server refuses root.
+SERVANT = "nobody"
+
+
+def programs() -> Path | None:
+    """Where the newest server's programs are; None where there is none."""
+    found = sorted(INSTALLED.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]), reverse=True)
+    if found:
+        return found[0].parent
+    initdb = shutil.which("initdb")
+    return Path(initdb).parent if initdb else None
+
+
+class Cluster:
+    """A server that can be stopped, killed and started again."""
+
+    def __init__(self, folder: Path, bin_: Path) -> None:
+        self.folder, self._bin = folder, bin_
+        self._user = pwd.getpwnam(SERVANT) if os.geteuid() == 0 else None
+        self._number = 0
+        if self._user:
+            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
+        self._run(
+            "initdb",
+            "--auth=trust",
+            "--username=wirewright",
+            "--no-sync",
+            "--encoding=UTF8",
+            "-D",
+            self._data,
+        )
+
+    @property
+    def _data(self) -> str:
+        return str(self.folder / "data")
+
+    def start(self) -> None:
+        options = (
+            f"-c listen_addresses='' -c unix_socket_directories='{self.folder}' -c fsync=off"
+            " -c max_connections=100 -c shared_buffers=16MB"
+        )
+        log = str(self.folder / "log")
+        self._run("pg_ctl", "--wait", "--timeout=120", "-D", self._data, "-l", log, "-o", options, "start")
+
+    def stop(self, how: str = "immediate") -> None:
+        self._run("pg_ctl", "--wait", "--timeout=120", "-D", self._data, "-m", how, "stop")
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """An empty database; gives its address."""
+        self._number += 1
+        name = f"test{self._number}"
+        with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            yield f"postgresql://wirewright@/{name}?host={self.folder}"
+        finally:
+            with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
+                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def _address(self, name: str) -> str:
+        return f"postgresql://wirewright@/{name}?host={self.folder}"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        identity = (
+            {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []} if self._user else {}
+        )
+        outcome = subprocess.run(
+            [self._bin / program, *arguments],
+            cwd=self.folder,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=240,
+            check=False,
+            **identity,  # type: ignore[call-overload]
+        )
+        assert outcome.returncode == 0, f"{program}: {outcome.stderr}"
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster | None]:
+    """A running cluster, removed afterwards; None where PostgreSQL is not installed."""
+    bin_ = programs()
+    if bin_ is None:
+        yield None
+        return
+    # A socket's path is short, which pytest's own folders are not.
+    with tempfile.TemporaryDirectory(prefix="ww-pg-", dir="/tmp") as name:
+        made = Cluster(Path(name), bin_)
+        made.start()
+        try:
+            yield made
+        finally:
+            made.stop()
