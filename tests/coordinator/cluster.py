@@ -67,14 +67,15 @@ class Cluster:
         self._run("pg_ctl", "--wait", "--timeout=120", "-D", self._data, "-m", how, "stop")
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """An empty database; gives its address."""
+    def database(self, template: str = "template1") -> Iterator[str]:
+        """A database as another one is, an empty one for a start; gives its address."""
         self._number += 1
         name = f"test{self._number}"
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
         try:
-            yield f"postgresql://wirewright@/{name}?host={self.folder}"
+            yield self._address(name)
         finally:
             with psycopg.connect(self._address("postgres"), autocommit=True) as connection:
                 connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

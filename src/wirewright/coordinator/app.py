@@ -13,8 +13,8 @@ import wirewright
 from wirewright.coordinator.api import audit, devices, gateways, health, invitations, problems, stream, users
 from wirewright.coordinator.api.bodies import BoundedBodies
 from wirewright.coordinator.context import Coordinator
-from wirewright.coordinator.limits import Limiter
 from wirewright.coordinator.keeping import keep
+from wirewright.coordinator.limits import Limiter
 from wirewright.coordinator.metrics import Counting
 from wirewright.coordinator.services import bootstrap
 from wirewright.coordinator.storage.bulletin import listen

@@ -1,8 +1,8 @@
 """How often somebody may ask who has proved nothing yet: token buckets, one a source and one for all.
 
-A source is an IPv4 address, or an IPv6 network of 64 bits, which is what one host has. The table of sources is
-bounded; the one that asked longest ago is forgotten first, and the bucket for all holds whatever comes of that.
-Time is an argument, in seconds of any clock that does not go back.
+A source is an IPv4 address, or an IPv6 network of 64 bits, which is what one host has. The table of sources
+is bounded; the one that asked longest ago is forgotten first, and the bucket for all holds whatever comes
+of that. Time is an argument, in seconds of any clock that does not go back.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What Prometheus is told: requests, refusals, streams, the database, pools, and each device's traffic.
 
 The names of the devices' series are those of the exporters that people have dashboards for
-(``wireguard_sent_bytes_total`` and its family, labels ``interface, public_key, allowed_ips, friendly_name``), seen
-from the gateway: sent is to the device.
+(``wireguard_sent_bytes_total`` and its family, labels ``interface, public_key, allowed_ips,
+friendly_name``), seen from the gateway: sent is to the device.
 """
 
 from __future__ import annotations
@@ -47,17 +47,25 @@ class Metrics:
     def __post_init__(self) -> None:
         registry = self.registry
         self.requests = Counter(
-            "wirewright_requests", "Requests, by route and status", ("method", "route", "status"), registry=registry
+            "wirewright_requests",
+            "Requests, by route and status",
+            ("method", "route", "status"),
+            registry=registry,
         )
         self.seconds = Histogram(
-            "wirewright_request_seconds", "Seconds to the head of an answer", buckets=_BUCKETS, registry=registry
+            "wirewright_request_seconds",
+            "Seconds to the head of an answer",
+            buckets=_BUCKETS,
+            registry=registry,
         )
         self.enrolments = Counter(
             "wirewright_enrolments", "Enrolments, by how they ended", ("outcome",), registry=registry
         )
         self.streams = Gauge("wirewright_streams", "Streams to gateways that are open", registry=registry)
         self.repeated = Gauge(
-            "wirewright_repeated_transactions", "Transactions that were run anew since the start", registry=registry
+            "wirewright_repeated_transactions",
+            "Transactions that were run anew since the start",
+            registry=registry,
         )
         self.kept = Counter(
             "wirewright_keeping_failures", "Times that what expires could not be looked at", registry=registry

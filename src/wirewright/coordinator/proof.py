@@ -1,9 +1,10 @@
 """Proof that a device has the private key of the public key it enrols.
 
-Both sides do X25519 with their own private key and the other's public one. From the secret HKDF-SHA256 (RFC 5869, no
-salt, info ``wirewright enrolment v1``) derives 32 bytes, the key of an HMAC-SHA256 over what the enrolment is about.
-That is written as JSON in UTF-8 with sorted keys and no blanks, so that a browser writes the same bytes. Only who
-has one of the two private keys can compute it; it tells nothing that could be used for another enrolment.
+Both sides do X25519 with their own private key and the other's public one. From the secret HKDF-SHA256 (RFC
+5869, no salt, info ``wirewright enrolment v1``) derives 32 bytes, the key of an HMAC-SHA256 over what the
+enrolment is about. That is written as JSON in UTF-8 with sorted keys and no blanks, so that a browser
+writes the same bytes. Only who has one of the two private keys can compute it; it tells nothing that could
+be used for another enrolment.
 """
 
 from __future__ import annotations

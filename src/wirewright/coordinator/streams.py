@@ -1,6 +1,7 @@
 """The streams to gateways that one process has open, so that none outlives its use.
 
-A gateway whose network was lost comes back before its old stream is seen to be dead: then the oldest is ended.
+A gateway whose network was lost comes back before its old stream is seen to be dead: then the oldest is
+ended.
 """
 
 from __future__ import annotations

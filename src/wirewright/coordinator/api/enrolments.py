@@ -1,7 +1,7 @@
 """What invitations and enrolments look like, as JSON."""
 
 from datetime import datetime
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
@@ -106,7 +106,7 @@ class TunnelParameters(BaseModel):
             addresses=[str(ip_network(address)) for address in found.addresses],
             gateway_public_key=found.gateway_public_key,
             endpoint=found.endpoint,
-            dns=found.dns,
+            dns=[ip_address(server) for server in found.dns],
             mtu=found.mtu,
             pools=[str(network) for network in found.pools],
         )

@@ -81,9 +81,12 @@ async def show_enrolment(store: Store, request: Request) -> EnrolmentParameters:
     "/enrolment",
     status_code=201,
     tags=["enrolment"],
-    responses=answers(404, 409, 429) | {200: {"model": EnrolmentAnswer, "description": "It was enrolled before"}},
+    responses=answers(404, 409, 429)
+    | {200: {"model": EnrolmentAnswer, "description": "It was enrolled before"}},
 )
-async def enrol(store: Store, request: Request, response: Response, body: EnrolmentRequest) -> EnrolmentAnswer:
+async def enrol(
+    store: Store, request: Request, response: Response, body: EnrolmentRequest
+) -> EnrolmentAnswer:
     """Use an invitation. The same one with the same key gives the same device again (200)."""
     _admit(request)
     asked = enrolment.Enrolment(body.invitation, body.public_key, body.name, b64decode(body.proof))

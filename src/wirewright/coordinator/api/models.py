@@ -12,7 +12,8 @@ from wirewright.coordinator.services import networks
 from wirewright.coordinator.services.access import Role, Scope
 from wirewright.coordinator.services.devices import DeviceDetails
 from wirewright.coordinator.storage import tables
-from wirewright.gateway.policy import DESTINATIONS, PORTS, RULES, Protocol
+from wirewright.gateway.policy import DESTINATIONS, PORTS, RULES
+from wirewright.host.filtering import Protocol
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ PolicyRules = Annotated[list[PolicyRule], Field(max_length=RULES)]
 
 
 class DeviceRequest(Asked):
-    """A device to be; without a gateway it is that of the only one, without addresses the next free ones."""
+    """A device to be, of the only gateway and with the next free addresses unless it says others."""
 
     name: Name
     public_key: PublicKeyText
@@ -75,7 +76,7 @@ class DevicePatch(Asked):
 
 
 class Activity(BaseModel):
-    """What a gateway saw of a device: bytes of datagrams from and to it, its latest handshake, its endpoint."""
+    """What a gateway saw of a device: bytes from and to it, its latest handshake, its endpoint."""
 
     received: int
     sent: int

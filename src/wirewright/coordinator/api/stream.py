@@ -1,9 +1,9 @@
-"""``/gateways/self``: what a gateway is told (server-sent events), and what it reports. By its own credential only."""
+"""``/gateways/self``: what a gateway is told, as server-sent events, and what it reports."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
@@ -24,7 +24,9 @@ router = APIRouter(prefix="/gateways/self", tags=["gateway"])
 KEEPALIVE: Final = 10.0
 """Seconds of silence after which a comment is sent, so that both sides see a dead connection."""
 
-_STREAM = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Instructions"}}
+_STREAM: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Instructions"}
+}
 Revision = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
@@ -56,7 +58,7 @@ async def stream(
         str | None, Header(description="As `after`, which a client of server-sent events sends by itself.")
     ] = None,
 ) -> StreamingResponse:
-    """Stream what the gateway is to be: a state where one is needed, then each change, with its revision as id."""
+    """Stream what the gateway is to be: a state where one is needed, then each change by its revision."""
     if after is None and last_event_id is not None and last_event_id.isascii() and last_event_id.isdigit():
         after = min(int(last_event_id[:19]), 2**63 - 1)
     events = _events(the_coordinator(request), gateway, after)
@@ -64,7 +66,9 @@ async def stream(
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
-async def _events(coordinator: Coordinator, gateway: tables.Gateway, after: int | None) -> AsyncIterator[bytes]:
+async def _events(
+    coordinator: Coordinator, gateway: tables.Gateway, after: int | None
+) -> AsyncIterator[bytes]:
     source = StoredSource(coordinator.storage, gateway.id, gateway.credential_hash)
     with coordinator.streams.opened(gateway.id) as ending:
         instructions = source.follow(after)
@@ -73,9 +77,8 @@ async def _events(coordinator: Coordinator, gateway: tables.Gateway, after: int 
         try:
             while True:
                 coming = coming or asyncio.ensure_future(anext(instructions))
-                await asyncio.wait(
-                    {coming, stopped}, timeout=KEEPALIVE, return_when=asyncio.FIRST_COMPLETED
-                )
+                waited: set[asyncio.Future[Any]] = {coming, stopped}
+                await asyncio.wait(waited, timeout=KEEPALIVE, return_when=asyncio.FIRST_COMPLETED)
                 if coming.done():
                     yield _event(coming.result())
                     coming = None
@@ -84,7 +87,7 @@ async def _events(coordinator: Coordinator, gateway: tables.Gateway, after: int 
                 else:
                     yield b": still here\n\n"
         except (CoordinatorError, StopAsyncIteration):
-            # The gateway or its credential is no more, or the database is away: the client asks again, and is told.
+            # Gateway, credential or database is no more: the client asks again, and is told.
             return
         finally:
             stopped.cancel()

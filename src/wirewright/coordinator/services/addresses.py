@@ -92,7 +92,7 @@ async def pools_of(tx: Transaction, gateway_id: str) -> list[Pool]:
 
 
 async def hold_one_of_each_family(tx: Transaction, gateway_id: str, kind: str, device_id: str | None) -> None:
-    """Hold an address of each family of which the gateway has a pool: of the first pool that is not full."""
+    """Hold an address of each family that the gateway has pools of: from the first that is not full."""
     pools = await pools_of(tx, gateway_id)
     for family in (4, 6):
         candidates = [pool for pool in pools if pool.family == family]
@@ -114,7 +114,7 @@ async def release_all(tx: Transaction, device_id: str) -> None:
 
 
 def quarantine(tx: Transaction, row: Address, pool: Pool) -> None:
-    """Put one address into quarantine: for the pool's time, and one that was leased for as long as its lease."""
+    """Put one address into quarantine, for the pool's time; a leased one for its lease's, at least."""
     lease = row.until - row.since if row.kind == "leased" and row.until is not None else 0
     row.state = "quarantined"
     row.until = tx.now + max(pool.quarantine, lease)

@@ -24,5 +24,3 @@ async def clear(tx: Transaction) -> None:
     await tx.session.execute(over.values(state="released"))
     old = delete(Address).where(Address.state == "released", Address.until <= tx.now - HISTORY)
     await tx.session.execute(old)
-
-

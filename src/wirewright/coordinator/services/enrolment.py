@@ -1,8 +1,8 @@
 """Enrolment: an invitation and a proof of possession become a device.
 
-It is idempotent by itself: the same invitation and the same key give the same device, however often, so that an
-answer which was lost is cured by asking again. That holds after the invitation is used up or expired too, since it
-grants nothing new; it ends when the invitation is taken back.
+It is idempotent by itself: the same invitation and the same key give the same device, however often, so
+that an answer which was lost is cured by asking again. That holds after the invitation is used up or
+expired too, since it grants nothing new; it ends when the invitation is taken back.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ async def enrol(tx: Transaction, origin: str, asked: Enrolment) -> tuple[DeviceD
     coordinator = await own_key(tx)
     said = proof.message(secret.public_id, key, coordinator.public_key, asked.name)
     if not proof.proved(coordinator, key, said, asked.proof):
-        raise ForbiddenError("The proof does not show that the client has the private key of this public key.")
+        raise ForbiddenError(
+            "The proof does not show that the client has the private key of this public key."
+        )
 
     gateway = await changes.lock(tx, found.gateway_id)
     query = select(Invitation).where(Invitation.id == found.id).with_for_update()
@@ -85,7 +87,13 @@ async def enrol(tx: Transaction, origin: str, asked: Enrolment) -> tuple[DeviceD
     # What is unproved is no actor: the invitation is.
     actor = Caller(f"invitation {invitation.public_id}", origin, Role.MEMBER, frozenset())
     audit.record(
-        tx, actor, "device.enrol", device.id, name=device.name, public_key=asked.public_key, gateway=gateway.id
+        tx,
+        actor,
+        "device.enrol",
+        device.id,
+        name=device.name,
+        public_key=asked.public_key,
+        gateway=gateway.id,
     )
     return await devices.details(tx, device), gateway, True
 

@@ -1,7 +1,8 @@
 """What ends by itself: devices that expire, leases that run out.
 
 Sans-IO: time is the transaction's, and the next deadline is the answer. The shell that waits is
-`wirewright.coordinator.keeping`. Any number of replicas may do it at once: the gateway's lock decides who does.
+`wirewright.coordinator.keeping`. Any number of replicas may do it at once: the gateway's lock decides who
+does.
 """
 
 from __future__ import annotations

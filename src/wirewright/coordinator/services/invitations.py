@@ -70,7 +70,9 @@ async def create(tx: Transaction, caller: Caller, new: NewInvitation) -> tuple[I
     )
     tx.session.add(invitation)
     await tx.session.flush()
-    told = audit.detail_of(name=invitation.name, gateway=invitation.gateway_id, user=new.user_id, uses=new.uses)
+    told = audit.detail_of(
+        name=invitation.name, gateway=invitation.gateway_id, user=new.user_id, uses=new.uses
+    )
     audit.record(tx, caller, "invitation.create", invitation.id, **told)
     return invitation, secret
 

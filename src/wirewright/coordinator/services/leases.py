@@ -1,7 +1,7 @@
 """Leases: addresses that a device asked for itself and holds for a time, in the table of all addresses.
 
-A device holds at most one leased address of each family, besides what was administered to it, which a lease never
-touches. A lease that ends leaves its address in quarantine for as long as the lease was, at least.
+A device holds at most one leased address of each family, besides what was administered to it, which a lease
+never touches. A lease that ends leaves its address in quarantine for as long as the lease was, at least.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select
 
 from wirewright.coordinator.clock import DAY, HOUR, SECOND
-from wirewright.coordinator.errors import InvalidError, NotFoundError, PoolFullError
+from wirewright.coordinator.errors import ConflictError, InvalidError, NotFoundError
 from wirewright.coordinator.services import addresses, changes, networks
 from wirewright.coordinator.storage.bulletin import DEADLINES
 from wirewright.coordinator.storage.tables import Address, Device, Gateway, Pool
@@ -46,11 +46,11 @@ async def grant(
     wanted: IPAddress | None = None,
     lifetime: int = LEASE,
 ) -> Lease | None:
-    """Give a device an address of a family, or prolong the one that it has; ``None`` if there is none to give.
+    """Give a device an address of a family, or prolong the one that it has; ``None`` if none can be had.
 
-    Without ``wanted`` the one it has is prolonged. With another one than it has, that one is released first; if the
-    wanted one cannot be had, nothing changes and ``None`` is returned. Raises `NotFoundError` for a device that the
-    gateway does not have or that is cut off.
+    Without ``wanted`` the one it has is prolonged. With another one than it has, that one is released,
+    unless the wanted one cannot be had: then nothing changes, and ``None`` is returned. Raises
+    `NotFoundError` for a device that the gateway does not have or that is cut off.
     """
     if not SECOND <= lifetime <= LONGEST:
         raise InvalidError("A lease lasts from a second to 30 days.")
@@ -59,7 +59,7 @@ async def grant(
     until = tx.now + lifetime
     tx.touch(DEADLINES)
     if family in held:
-        row, pool = held[family]
+        row, _ = held[family]
         if wanted is None or row.value == wanted.packed:
             row.until = until
             return _lease(row, device)
@@ -121,7 +121,7 @@ async def _take(
             if wanted is None:
                 return await addresses.hold_any(tx, pool, "leased", device_id=device.id, until=until)
             return await addresses.hold(tx, [pool], wanted, "leased", device_id=device.id, until=until)
-        except (PoolFullError, InvalidError, addresses.ConflictError):
+        except (ConflictError, InvalidError):
             continue
     return None
 

@@ -19,7 +19,7 @@ AT_ONCE: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class DeviceReport:
-    """A device as its gateway sees it: bytes of datagrams, the latest handshake (µs, or none), the endpoint."""
+    """A device as its gateway sees it: bytes of datagrams, the latest handshake (µs), the endpoint."""
 
     device_id: str
     received: int
@@ -29,7 +29,7 @@ class DeviceReport:
 
 
 async def record(tx: Transaction, gateway_id: str, reports: list[DeviceReport]) -> int:
-    """Keep the newest of each device; return how many were of the gateway's devices (others are passed over)."""
+    """Keep the newest of each device; return how many were the gateway's (others are passed over)."""
     await tx.session.execute(update(Gateway).where(Gateway.id == gateway_id).values(seen_at=tx.now))
     by_id = {report.device_id: report for report in reports}
     known = await tx.session.scalars(

@@ -132,7 +132,7 @@ class Storage:
     ) -> T:
         turn = self._turn if writes and self.url.is_sqlite else nullcontext()
         async with turn, AsyncSession(self.engine, expire_on_commit=False) as session:
-            await session.connection(execution_options={"wirewright_writes": writes})
+            await session.connection(execution_options=self._options(writes))
             transaction = Transaction(session, self.clock(), self.engine.dialect.name)
             result = await work(transaction, *args, **kwargs)
             if not writes:
@@ -144,6 +144,12 @@ class Storage:
             await self._commit(session)
         self.bulletin.publish(*transaction.touched)
         return result
+
+    def _options(self, writes: bool) -> dict[str, object]:
+        if self.url.is_sqlite:
+            return {"wirewright_writes": writes}
+        # A reader sees one moment; it cannot fail to be serialized, since it writes nothing.
+        return {} if writes else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
     async def _commit(self, session: AsyncSession) -> None:
         try:

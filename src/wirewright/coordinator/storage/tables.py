@@ -230,3 +230,16 @@ class Audit(Base):
     action: Mapped[str] = mapped_column(String(64), index=True)
     subject: Mapped[str] = mapped_column(String(64), index=True)
     detail: Mapped[dict[str, Any]]
+
+
+class Report(Base):
+    """A device as its gateway saw it last."""
+
+    __tablename__ = "report"
+
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id", ondelete="CASCADE"), primary_key=True)
+    received: Mapped[int]
+    sent: Mapped[int]
+    latest_handshake: Mapped[int | None]
+    endpoint: Mapped[str] = mapped_column(String(64))
+    at: Mapped[int]

@@ -1,0 +1,89 @@
+"""The tables, from one revision to the next and back, with what is in them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from wirewright.coordinator.services import devices
+from wirewright.coordinator.services.access import SYSTEM
+from wirewright.coordinator.services.devices import NewDevice
+from wirewright.coordinator.storage import Storage, Transaction, schema
+from wirewright.coordinator.storage.tables import Base
+
+from .actors import Actors, Clock, key
+
+pytestmark = pytest.mark.anyio
+
+
+async def counts(tx: Transaction) -> dict[str, Any]:
+    names = ("user", "token", "gateway", "pool", "address", "device", "change", "audit", "setting")
+    return {name: await tx.session.scalar(text(f'SELECT count(*) FROM "{name}"')) for name in names}
+
+
+async def test_the_migrations_make_the_tables_that_the_program_is_written_for(database: str) -> None:
+    storage = Storage.open(database)
+    await storage.migrate()
+
+    def differences(connection: Connection) -> list[Any]:
+        options = {"compare_type": True, "compare_server_default": True}
+        context = MigrationContext.configure(connection, opts=options)
+        found: list[Any] = compare_metadata(context, Base.metadata)
+        return found
+
+    async with storage.engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    assert await schema.current_revision(storage.engine) == schema.revisions()[-1]
+    await storage.close()
+
+
+async def test_every_migration_can_be_undone_and_done_again_with_data(storage: Storage) -> None:
+    await Actors.settle(storage)
+    for number in range(3):
+        await storage.write(devices.create, SYSTEM, NewDevice(f"device {number}", key()))
+    before = await storage.read(counts)
+    listed = await storage.read(devices.listed, SYSTEM, None, 200)
+    for revision in schema.revisions()[-2::-1]:
+        await storage.migrate(revision)
+        assert await schema.current_revision(storage.engine) == revision
+        # What the oldest tables have stays through all of it.
+        assert await storage.read(counts) == before
+    await storage.migrate()
+    assert await storage.read(counts) == before
+    again = await storage.read(devices.listed, SYSTEM, None, 200)
+    assert [item.addresses for item in again.items] == [item.addresses for item in listed.items]
+    # And it works: what is made now gets the next address.
+    made = await storage.write(devices.create, SYSTEM, NewDevice("another", key()))
+    assert str(made.addresses[0]) == "10.88.0.5"
+
+
+async def test_all_of_it_can_be_undone(database: str) -> None:
+    storage = Storage.open(database)
+    await storage.migrate()
+    await storage.migrate("base")
+    assert await schema.current_revision(storage.engine) is None
+    await storage.migrate()
+    await storage.close()
+
+
+async def test_replicas_that_start_together_migrate_once(database: str) -> None:
+    replicas = [Storage.open(database) for _ in range(3)]
+    await asyncio.gather(*(replica.migrate() for replica in replicas))
+    for replica in replicas:
+        await replica.close()
+
+
+async def test_a_database_that_is_newer_than_the_program_is_left_alone(
+    storage: Storage, clock: Clock
+) -> None:
+    async def become_newer(tx: Transaction) -> None:
+        await tx.session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    await storage.write(become_newer)
+    with pytest.raises(schema.NewerDatabaseError, match="9999"):
+        await storage.migrate()
