@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from wirewright.coordinator.storage import Storage
 
 PREFIX: Final = "/api/v1"
+_AGAIN: Final = 1.0
+"""Seconds after a failure."""
+
+_log = logging.getLogger(__name__)
 
 
 def create(storage: Storage, limiter: Limiter | None = None) -> FastAPI:
@@ -58,16 +64,29 @@ def create(storage: Storage, limiter: Limiter | None = None) -> FastAPI:
 async def running(coordinator: Coordinator) -> AsyncIterator[None]:
     """Prepare the database, and run what runs beside the requests."""
     storage = coordinator.storage
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(storage.close)
+    tasks: list[asyncio.Task[None]] = []
+    try:
         await storage.migrate()
         await storage.write(bootstrap.prepare)
-        tasks = await stack.enter_async_context(asyncio.TaskGroup())
         if not storage.url.is_sqlite:
             connected = asyncio.Event()
-            listener = tasks.create_task(listen(storage.url, storage.bulletin, connected))
-            stack.callback(listener.cancel)
+            listening = partial(listen, storage.url, storage.bulletin, connected)
+            tasks.append(asyncio.create_task(_for_ever("listening", listening)))
             await connected.wait()
-        keeper = tasks.create_task(keep(coordinator))
-        stack.callback(keeper.cancel)
+        tasks.append(asyncio.create_task(_for_ever("keeping", partial(keep, coordinator))))
         yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await storage.close()
+
+
+async def _for_ever(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Begin again what failed by a mistake of ours: what expires must not live on because of it."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            _log.exception("%s failed, and begins again", name)
+            await asyncio.sleep(_AGAIN)

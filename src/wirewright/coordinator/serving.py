@@ -77,8 +77,8 @@ async def serving(app: FastAPI, listening: Listening) -> AsyncIterator[Served]:
     )
     server = _Server(config)
     with contextlib.closing(bound):
-        async with app.router.lifespan_context(app), asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(server.serve(sockets=[bound]))
+        async with app.router.lifespan_context(app):
+            task = asyncio.create_task(server.serve(sockets=[bound]))
             try:
                 await server.accepting.wait()
                 scheme = "https" if listening.certificate else "http"

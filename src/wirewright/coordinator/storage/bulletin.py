@@ -41,6 +41,10 @@ class Bulletin:
         """Wake everybody."""
         self.publish(*self._waiting)
 
+    def waiting(self, topic: str) -> int:
+        """Return how many wait for a topic and were told nothing yet."""
+        return sum(not news.is_set() for news in self._waiting.get(topic, ()))
+
     @contextmanager
     def subscribe(self, topic: str) -> Iterator[asyncio.Event]:
         """Give an event that is set at each news; who waits clears it before reading the database."""

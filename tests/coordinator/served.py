@@ -1,0 +1,29 @@
+"""The application at a socket, over a storage whose own tasks run already."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from wirewright.coordinator import app
+from wirewright.coordinator.serving import Listening, serving
+
+from .enrolling import no_limits
+
+if TYPE_CHECKING:
+    from wirewright.coordinator.storage import Storage
+
+
+@asynccontextmanager
+async def served(storage: Storage) -> AsyncIterator[str]:
+    """Serve it; give the root of the API."""
+    application = app.create(storage, no_limits())
+    application.router.lifespan_context = _nothing
+    async with serving(application, Listening(port=0)) as running:
+        yield f"{running.url}/api/v1"
+
+
+@asynccontextmanager
+async def _nothing(_app: object) -> AsyncIterator[None]:
+    yield
