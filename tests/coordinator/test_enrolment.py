@@ -181,6 +181,9 @@ async def test_enrolments_are_limited_by_address(api: httpx2.AsyncClient) -> Non
     assert {answer.status_code for answer in answers} == {200, 429}
     refused = answers[-1]
     assert int(refused.headers["retry-after"]) >= 1
+    counted = (await api.get("http://coordinator/metrics")).text
+    number = sum(answer.status_code == 429 for answer in answers)
+    assert f'wirewright_enrolments_total{{outcome="too-many"}} {number}.0' in counted
 
 
 async def test_no_secret_is_kept_or_told(api: httpx2.AsyncClient, storage: Storage) -> None:

@@ -18,7 +18,7 @@ from wirewright.coordinator.api.enrolments import (
 from wirewright.coordinator.api.models import DeviceAnswer, Id, Listed, instant
 from wirewright.coordinator.api.problems import answers
 from wirewright.coordinator.clock import SECOND
-from wirewright.coordinator.errors import TooManyError
+from wirewright.coordinator.errors import CoordinatorError, TooManyError
 from wirewright.coordinator.services import enrolment, invitations, tunnels
 from wirewright.coordinator.services.access import Caller, Scope
 from wirewright.coordinator.storage import Transaction
@@ -88,6 +88,7 @@ async def enrol(
     store: Store, request: Request, response: Response, body: EnrolmentRequest
 ) -> EnrolmentAnswer:
     """Use an invitation. The same one with the same key gives the same device again (200)."""
+    metrics = the_coordinator(request).metrics
     _admit(request)
     asked = enrolment.Enrolment(body.invitation, body.public_key, body.name, b64decode(body.proof))
 
@@ -96,7 +97,12 @@ async def enrol(
         parameters = TunnelParameters.of(await tunnels.parameters(tx, gateway, details.addresses))
         return EnrolmentAnswer(device=DeviceAnswer.of(details), tunnel=parameters), new
 
-    answer, new = await store.write(work)
+    try:
+        answer, new = await store.write(work)
+    except CoordinatorError as error:
+        metrics.enrolments.labels(error.kind).inc()
+        raise
+    metrics.enrolments.labels("new" if new else "again").inc()
     response.status_code = 201 if new else 200
     response.headers["Cache-Control"] = "no-store"
     return answer
@@ -105,6 +111,7 @@ async def enrol(
 def _admit(request: Request) -> None:
     wait = the_coordinator(request).admit(origin(request))
     if wait is not None:
+        the_coordinator(request).metrics.enrolments.labels(TooManyError.kind).inc()
         error = TooManyError(f"Too many enrolments were tried; come again in {wait} s.")
         error.retry_after = wait
         raise error
