@@ -1,11 +1,8 @@
-"""A PostgreSQL of the tests' own: a cluster in a folder for temporary files, on a socket in it, as another
-user.
-"""
+"""A PostgreSQL of the tests' own: a cluster in a folder for temporary files, on a socket in it."""
 
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
@@ -16,18 +13,19 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-# Debian keeps the programs out of the PATH.
-INSTALLED = Path("/usr/lib/postgresql")
+# Where scripts/install_lab_tools.sh lays Debian's files, and where Debian itself has them, out of the PATH.
+UNPACKED = Path(__file__).parents[2] / ".cache/lab/postgresql"
+PROGRAMS = "usr/lib/postgresql/*/bin/initdb"
 REMEDY = "run scripts/install_lab_tools.sh, or install Debian's postgresql"
-# The server refuses root.
-SERVANT = "nobody"
+# The server refuses root. In a user namespace root is another whom the system knows, with the same files.
+NOT_ROOT = ("unshare", "--user", "--map-user=1", "--map-group=1")
 
 
 def programs() -> Path | None:
     """Where the newest server's programs are; None where there is none."""
-    found = sorted(INSTALLED.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]), reverse=True)
-    if found:
-        return found[0].parent
+    for root in (UNPACKED, Path("/")):
+        if found := sorted(root.glob(PROGRAMS), key=lambda path: int(path.parts[-3]), reverse=True):
+            return found[0].parent
     initdb = shutil.which("initdb")
     return Path(initdb).parent if initdb else None
 
@@ -37,10 +35,7 @@ class Cluster:
 
     def __init__(self, folder: Path, bin_: Path) -> None:
         self.folder, self._bin = folder, bin_
-        self._user = pwd.getpwnam(SERVANT) if os.geteuid() == 0 else None
         self._number = 0
-        if self._user:
-            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
         self._run(
             "initdb",
             "--auth=trust",
@@ -84,20 +79,19 @@ class Cluster:
         return f"postgresql://wirewright@/{name}?host={self.folder}"
 
     def _run(self, program: str, *arguments: str) -> None:
-        identity = (
-            {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []} if self._user else {}
-        )
+        environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"}
+        if self._bin.is_relative_to(UNPACKED):
+            environment["LD_LIBRARY_PATH"] = ":".join(map(str, UNPACKED.glob("usr/lib/*-linux-*")))
         outcome = subprocess.run(
-            [self._bin / program, *arguments],
+            [*(NOT_ROOT if os.geteuid() == 0 else ()), self._bin / program, *arguments],
             cwd=self.folder,
-            env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
+            env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,
             timeout=240,
             check=False,
-            **identity,  # type: ignore[call-overload]
         )
         assert outcome.returncode == 0, f"{program}: {outcome.stderr}"
 

@@ -1,7 +1,7 @@
 """What an interface takes of the machine's memory, beside wireguard-go at the other end of the same load.
 
-What was measured is in docs/performance.md. Under load the bound is less than three times that, since what waits in
-buffers depends on the moment.
+What was measured is in docs/performance.md. Under load the bound is less than three times that, since what
+waits in buffers depends on the moment.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ MEBIBYTE = 1 << 20
 PEERS = 1000
 
 IDLE = 14 * MEBIBYTE
-"""Nothing in an idle process depends on the moment: a release of the core takes 10.9 MiB, a debug build 11.4, to some
-kilobytes. What is left is for other versions of Python and of the C library; `asyncio`, which is what such a process would
-most likely come to import, takes 9.5 MiB.
+"""Nothing in an idle process depends on the moment: a release of the core takes 10.9 MiB, a debug build 11.4,
+to some kilobytes. What is left is for other versions of Python and of the C library; `asyncio`, which is what
+such a process would most likely come to import, takes 9.5 MiB.
 """
 
 

@@ -149,7 +149,7 @@ class BareLoop:
                 process = Process(host, [_found(_LOOP), INTERFACE, *ends, *self.options], {})
                 connection.processes.append(process)
                 process.wait_for("interface", lambda: _has_interface(host))  # noqa: B023 - called at once
-                # A super-packet with its header fits the 45 slices of 1,420 bytes that, sealed, are one train.
+                # A super-packet with its header fits the 45 slices that, sealed, are one train.
                 _ip(host, f"link set {INTERFACE} gso_max_size 63900")
                 bring_up(host, INNER[number])
             yield connection
