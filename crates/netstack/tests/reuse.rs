@@ -186,6 +186,24 @@ fn a_client_that_forgot_its_connection_connects_again_between_the_same_ports() {
 }
 
 #[test]
+fn a_syn_is_answered_whatever_its_number_so_that_who_forgot_a_connection_learns_of_it() {
+    let mut pair = Pair::new();
+    let listener = pair.b.stack.listen(None, 80, 16).unwrap();
+    open(&mut pair, listener, (A4, B4), 40_000);
+    for quarter in 0..4_u32 {
+        pair.pass(SECOND);
+        pair.wire = Some(vec![]);
+        let mut syn = syn();
+        syn[24..28].copy_from_slice(&(quarter << 30).to_be_bytes());
+        common::fix_v4(&mut syn);
+        pair.b.stack.receive(pair.now, &syn);
+        pair.poll();
+        let answered = pair.wire.iter().flatten().any(|(from_a, _)| !from_a);
+        assert!(answered, "a number in quarter {quarter}");
+    }
+}
+
+#[test]
 fn an_old_syn_does_not_end_a_connection_in_time_wait() {
     let mut pair = Pair::new();
     let listener = pair.b.stack.listen(None, 80, 16).unwrap();

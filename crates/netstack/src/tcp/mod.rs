@@ -311,6 +311,10 @@ impl Machine {
     /// A segment for a connection that both sides know (RFC 9293 3.10.7.4).
     fn take(&mut self, now: Instant, payload: &[u8], segment: &Segment, outbox: &mut Outbox) {
         let Some(start) = self.receiver.offset_of(segment.sequence) else {
+            // From before the first byte: of somebody who forgot this connection, perhaps, and calls anew (RFC 5961 4.2).
+            if !segment.rst {
+                self.question(now, outbox);
+            }
             return;
         };
         if segment.rst {

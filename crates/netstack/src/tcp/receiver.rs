@@ -284,7 +284,14 @@ impl Receiver {
         ((self.window / 2).min(self.segment) as u64).max(self.unit)
     }
 
+    /// Keeps what came out of order, or before something that did.
     fn keep(&mut self, from: u64, to: u64, place: usize, fresh: &[u8]) {
+        // What is next always has room: it is no range of its own.
+        if from == self.next && self.beyond.first().is_some_and(|(start, _)| to < start) {
+            self.ring.put(place, fresh);
+            self.advance(to);
+            return;
+        }
         let mut is_new = false;
         if !self.beyond.insert(from, to, |_, _| is_new = true) {
             return;

@@ -267,11 +267,13 @@ impl Sender {
         }
         let room = self.allowance();
         if self.flight.has_lost() {
-            let (una, edge) = (self.una, self.edge);
+            let (una, edge, written) = (self.una, self.edge, self.written);
             let piece = self
                 .flight
                 .resend(now, |start, end| {
-                    end - start <= room && (end <= edge || start == una)
+                    // The end of the stream takes no room, as when it was new: else a timeout, which leaves room for one
+                    // segment, would never send a full one again that is the last.
+                    end.min(written) - start.min(written) <= room && (end <= edge || start == una)
                 })
                 .map(Piece::of)?;
             self.count_sent(piece);

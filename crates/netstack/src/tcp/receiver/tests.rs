@@ -189,3 +189,17 @@ fn a_window_grows_with_what_is_read_in_a_round_trip_and_not_without() {
     assert_eq!(receiver.most(), 2_000);
     assert_eq!(go(&mut receiver, 1_200, 20), None, "in ten round trips");
 }
+
+#[test]
+fn what_is_next_is_taken_however_many_holes_there_are() {
+    let mut receiver = receiver(100_000);
+    for hole in 0..HOLES as u64 {
+        take(&mut receiver, 3 + 2 * hole);
+    }
+    take(&mut receiver, 0);
+    assert_eq!(receiver.next(), 1 + LEN as u64);
+    take(&mut receiver, 1);
+    take(&mut receiver, 2);
+    assert_eq!(receiver.next(), 1 + 4 * LEN as u64);
+    assert_eq!(read(&mut receiver), bytes(1, 4 * LEN));
+}

@@ -294,3 +294,24 @@ fn a_buffer_that_holds_the_window_back_should_grow() {
     sender.widen(2 << 20);
     assert_eq!((sender.capacity(), sender.waiting()), (2 << 20, 1 << 20));
 }
+
+#[test]
+fn a_full_segment_that_ends_the_stream_is_sent_again_after_a_timeout() {
+    let mut sender = open(2 * LEN as usize, true);
+    sender.close();
+    assert_eq!(sent(&mut sender, 100), [0, 1]);
+    ack(&mut sender, 1, &[], 150);
+    // Probes of the tail first, then timeouts; nothing arrives.
+    for _ in 0..6 {
+        let due = sender.deadline().unwrap();
+        sender.expire(due);
+        let again: Vec<Piece> = std::iter::from_fn(|| sender.next(due)).collect();
+        assert_eq!(
+            again,
+            [Piece {
+                start: 1 + LEN,
+                end: 2 + 2 * LEN
+            }]
+        );
+    }
+}
