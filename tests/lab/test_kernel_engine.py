@@ -48,16 +48,16 @@ def worker() -> Iterator[Worker]:
         yield Worker(guest)
 
 
-def tests_of(module: object) -> list[Any]:
+def parameters_of(module: object) -> list[Any]:
     return [pytest.param(each, id=name) for name, each in vars(module).items() if name.startswith("test_")]
 
 
-@pytest.mark.parametrize("function", tests_of(kernel_engine))
+@pytest.mark.parametrize("function", parameters_of(kernel_engine))
 def test_the_engine_of_the_kernel(worker: Worker, function: Callable[[], None]) -> None:
     worker.call(function)
 
 
-@pytest.mark.parametrize("function", tests_of(kernel_commands))
+@pytest.mark.parametrize("function", parameters_of(kernel_commands))
 def test_the_commands_on_the_kernel_s_engine(worker: Worker, function: Callable[[], None]) -> None:
     worker.call(function)
 
