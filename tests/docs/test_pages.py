@@ -25,6 +25,16 @@ IN_A_LAB = {DOCS / "system.md", DOCS / "databases.md"}
 WITH_PYTHON = [page for page in PAGES if page not in IN_A_LAB and any(code_blocks(page, "python"))]
 # They show the help of every command: the page of the command line, and those of larger things.
 WITH_HELP = [DOCS / "cli.md", DOCS / "dynamic.md"]
+# What goes on until it is interrupted.
+GOES_ON = re.compile(
+    r"ww (?!.*--help)(?:proxy|dynamic serve|top|up .*--wait|ping(?!.* (?:-c|--count|--json)\b))"
+)
+# What commands must have said, in their output or on the standard error.
+SAYS = {
+    r"\bping (?!.*--(?:json|help))": r"\d ms\b",
+    r"\bping .*--json": r'"received": [1-9]',
+    r"ww proxy (?!.*--help)": r"127\.0\.0\.1:\d",
+}
 PROGRAMS = Path(sys.executable).parent
 
 
@@ -75,10 +85,25 @@ def test_the_ww_commands_of_a_page_run(desk: Path, page: Path) -> None:
                 continue
             if "ww run" in line and not os.access("/dev/net/tun", os.R_OK | os.W_OK):
                 missing("/dev/net/tun", "open it to everybody, or run as root")
-            # What goes on until it is interrupted is interrupted.
-            done = run(desk, "timeout", "--signal=INT", "20" if "demo" in line else "3", "sh", "-ec", line)
-            assert done.returncode in {0, 124}, f"{line}\n{done.stdout}{done.stderr}"
-            assert "Traceback" not in done.stderr
+            told = told_until_interrupted(desk, line) if GOES_ON.search(line) else told_at_its_end(desk, line)
+            assert "Traceback" not in told
+            for what, said in SAYS.items():
+                if re.search(what, line):
+                    assert re.search(said, told), f"{line}\n{told}"
+
+
+def told_at_its_end(desk: Path, line: str) -> str:
+    done = run(desk, "timeout", "--kill-after=5", "40", "sh", "-ec", line)
+    told = f"{done.stdout}{done.stderr}"
+    assert done.returncode == 0, f"{line}\n{told}"
+    return told
+
+
+def told_until_interrupted(desk: Path, line: str) -> str:
+    done = run(desk, "timeout", "--signal=INT", "4", "sh", "-ec", line)
+    told = f"{done.stdout}{done.stderr}"
+    assert done.returncode == 124, f"{line}\n{told}"
+    return told
 
 
 @pytest.mark.parametrize(
