@@ -25,7 +25,7 @@
 //!
 //! | what | bound | default |
 //! |-|-|-|
-//! | connections | `connections` × (about 1 KiB + buffers + what is known of segments in flight, up to 256 KiB) | 16,384 |
+//! | connections | `connections` × (about 1.5 KiB + buffers + what is known of segments in flight, up to 256 KiB) | 16,384 |
 //! | buffers of a connection | `receive_buffer` + `transmit_buffer`, address space until touched | 2 MiB |
 //! | what windows grow beyond that | `largest_window` for each of the two, `window_growth` for all connections | 4 MiB, 256 MiB |
 //! | connections nobody accepted yet | the listeners' backlogs | caller's choice |

@@ -41,7 +41,7 @@ fn a_window_that_closes_with_the_acknowledgement_of_our_end_makes_no_storm() {
 
 #[test]
 fn what_was_not_read_outlives_time_wait() {
-    // smoltcp counts microseconds, and every remainder must do.
+    // Whatever remainder of a microsecond the time has.
     for nanos in [0, 1, 499, 500, 999] {
         let mut pair = Pair::new();
         pair.now = pair.now + Duration::from_nanos(nanos);
