@@ -54,10 +54,13 @@ async def test_what_was_committed_is_there_again(path: Path) -> None:
 
 
 async def test_only_its_owner_reads_it(path: Path) -> None:
-    os.umask(0)
-    async with FileLeaseStore(path) as store:
-        await store.load()
-        await store.commit(CHANGE)
+    before = os.umask(0)
+    try:
+        async with FileLeaseStore(path) as store:
+            await store.load()
+            await store.commit(CHANGE)
+    finally:
+        os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert sorted(each.name for each in path.parent.iterdir()) == ["wg0.leases", "wg0.leases.lock"]
