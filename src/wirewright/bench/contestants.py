@@ -71,6 +71,8 @@ class Connection:
     interfaces: tuple[str, str] = ("eth0", "eth0")
     start: Callable[[Machine, str], None] | None = None
     """Starts one more engine of the same kind in a host, behind an interface of this name."""
+    public_key: PublicKey | None = None
+    """That of the engine in host a: not every engine tells it."""
 
     def check(self, grace: float = 0.0) -> None:
         """Raise an error if a process has ended, or does within so many seconds each."""
@@ -100,8 +102,8 @@ class Engine:
     @contextmanager
     def connect(self, hosts: Sequence[Machine]) -> Iterator[Connection]:
         """Start it on both hosts, and tell each of the other."""
-        connection = Connection(INNER, interfaces=(INTERFACE, INTERFACE))
         keys = [SecretKey.generate() for _ in hosts]
+        connection = Connection(INNER, interfaces=(INTERFACE, INTERFACE), public_key=keys[0].public_key)
 
         def start(host: Machine, interface: str) -> None:
             command = [_found(self.program), *self.options, interface]

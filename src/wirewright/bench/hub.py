@@ -14,15 +14,15 @@ def add_spokes(arena: Arena, count: int) -> Sequence[str]:
 
     Each has a network of its own, so that host b answers by the interface that was asked.
     """
-    if arena.connection.start is None:
+    start, key = arena.connection.start, arena.connection.public_key
+    if start is None or key is None:
         raise BenchError("only an engine of WireGuard can have more peers")
     hub, interface = arena.a, arena.interface
-    key = hub.run("wg", "show", interface, "public-key").stdout.strip()
     addresses = []
     for number in range(1, count + 1):
         spoke, secret, port = f"{interface}x{number}", SecretKey.generate(), PORT + number
         here, there = (f"10.9.{number}.{end}" for end in (1, 2))
-        arena.connection.start(arena.b, spoke)
+        start(arena.b, spoke)
         peer = f"[Peer]\nPublicKey = {key}\nEndpoint = {OUTER[0]}:{PORT}\nAllowedIPs = {here}/32\n"
         wg(arena.b, "setconf", interface_section(secret, port) + peer, spoke)
         bring_up(arena.b, there, spoke)
