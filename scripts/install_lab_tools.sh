@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what the tests in tests/lab and `ww bench` call, from Debian's packages, as far as it is absent.
+# Installs what `ww bench` and the tests call, those in tests/lab above all, from Debian's packages, as far as it is
+# absent.
 set -eu
 
 missing=
@@ -15,6 +16,7 @@ need perf linux-perf
 need gdb gdb
 need sysctl procps
 need unshare util-linux
+need nsenter util-linux
 need setpriv util-linux
 need setcap libcap2-bin
 need strace strace
@@ -22,6 +24,11 @@ need qemu-system-x86_64 qemu-system-x86
 need busybox busybox-static
 need dbus-daemon dbus-daemon
 need systemd-analyze systemd
+need curl curl
+need zsh zsh
+need fish fish
+need man man-db
+need groff groff-base
 [ -x /usr/lib/qemu/virtiofsd ] || [ -x /usr/libexec/virtiofsd ] || missing="$missing virtiofsd"
 
 # Not installed, since they take /etc/resolv.conf over, but unpacked for hosts of the lab.
