@@ -15,7 +15,8 @@ LOOK = (
     "ip -o link | sed 's/state [A-Z]* //'; ip -o address;"
     "ip -4 route show table all; ip -6 route show table all;"
     "ip -4 rule; ip -6 rule; nft list ruleset; sysctl net.ipv4.conf.all.src_valid_mark;"
-    "ls /var/run/wireguard; ls /run/wirewright/$(stat -Lc %i /proc/self/ns/net); cat /tmp/resolver"
+    "ls /var/run/wireguard; ls /run/wirewright/$(stat -Lc %i /proc/self/ns/net);"
+    "find /run/resolvconf -type f ! -name '*lock*' -print -exec cat {} +; cat /etc/resolv.conf"
 )
 
 
@@ -94,6 +95,7 @@ def main(conf: str) -> None:
     # That it can be, and that looking sees it.
     Interface.from_file(conf).up()
     assert look() != before
+    assert "nameserver 10.7.0.2" in look()
     Interface.from_file(conf).down()
     if look() != before:
         sys.exit(f"after down: was\n{before}\n\nis\n{look()}")

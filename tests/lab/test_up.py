@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.nodes import INNER, OURS, OUTER, Node, cable, peer_section, until
-from tests.lab.resolvers import install, read, write
+from tests.lab.resolvers import install, openresolv, read, write
 from wirewright.keys import SecretKey
 from wirewright.lab import Lab, Machine, RunError
 
@@ -83,13 +83,15 @@ def test_a_full_tunnel_takes_all_but_its_own_datagrams(tmp_path: Path) -> None:
 def test_whatever_fails_or_interrupts_leaves_the_host_as_it_was(tmp_path: Path) -> None:
     with Lab(cable()) as lab:
         a, b = Node(lab["a"], INNER[0]), Node(lab["b"], addresses=("10.7.0.2",))
-        more = "PreUp = true\nPostUp = true\nPreDown = true"
+        openresolv(lab["a"])
+        lab["a"].run("resolvconf", "-a", "eth0", input="nameserver 192.0.2.53\nsearch home.example\n")
+        more = "DNS = 10.7.0.2, example\nPreUp = true\nPostUp = true\nPreDown = true"
         peer = peer_section(
             b, endpoint=OUTER[4][1], allowed=("0.0.0.0/0", "::/0", "10.9.0.0/16", "10.7.0.0/25")
         )
         file = file_for(a, tmp_path, peer, more=more)
         said = lab["a"].run(sys.executable, str(HERE / "rollback.py"), str(file), timeout=500).stdout
-        assert int(said.split()[0]) >= 17
+        assert int(said.split()[0]) >= 18
 
 
 def test_two_tunnels_to_one_network_are_told_of_each_other(tmp_path: Path) -> None:
