@@ -13,10 +13,12 @@ class InterfaceError(OSError):
 
 
 class InterruptedPlanError(InterfaceError):
-    """A signal asked to end, and everything was undone."""
+    """A signal asked to end: what was being set up was undone, or what was being taken down is."""
 
-    def __init__(self, number: int, text: str) -> None:
+    def __init__(self, number: int, text: str, *, is_whole: bool = True) -> None:
         super().__init__(text)
         self.number = number
+        self.is_whole = is_whole
+        """Whether every step of it could be done."""
         self.status = 128 + number
         """That of a process which the signal ended, as a shell tells it."""

@@ -76,11 +76,14 @@ def carry_out(host: Host, steps: Sequence[Step], tell: Callable[[str], None]) ->
                 tell(step.describe())
                 step.do(host)
             except BaseException as error:
-                raise _explained(error, step, undo(host, done, tell)) from error
+                left = undo(host, done, tell)
+                if patience.number and isinstance(error, OSError):
+                    # A terminal interrupts hooks as well, which fail then.
+                    raise _interrupted(patience, left) from error
+                raise _explained(error, step, left) from error
             done.append(step)
             if patience.number:
-                ending = _ending(undo(host, done, tell))
-                raise InterruptedPlanError(patience.number, f"interrupted{ending}")
+                raise _interrupted(patience, undo(host, done, tell))
 
 
 def undo(host: Host, steps: Sequence[Step], tell: Callable[[str], None]) -> list[str]:
@@ -93,6 +96,10 @@ def undo(host: Host, steps: Sequence[Step], tell: Callable[[str], None]) -> list
             left.append(f"{step.describe()}: {words(error)}")
             tell(f"could not be undone: {left[-1]}")
     return left
+
+
+def _interrupted(patience: Patience, left: list[str]) -> InterruptedPlanError:
+    return InterruptedPlanError(patience.number, f"interrupted{_ending(left)}", is_whole=not left)
 
 
 def _explained(error: BaseException, step: Step, left: list[str]) -> BaseException:
