@@ -1,4 +1,4 @@
-"""`ww up` that is interrupted, as a process: what is left, and how it ends."""
+"""`ww up` and `ww down` that are interrupted, as processes: what is left, and how they end."""
 
 from __future__ import annotations
 
@@ -93,3 +93,33 @@ def test_an_interrupt_while_a_name_is_looked_up_leaves_the_host_as_it_was(tmp_pa
         assert (process.returncode, said) == (130, "")
         assert "Traceback" not in errors
         assert look(lab["a"]) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_down_that_is_interrupted_takes_all_down_and_says_so(tmp_path: Path, number: signal.Signals) -> None:
+    with Lab(cable()) as lab:
+        a, peer = Node(lab["a"]), Node(lab["b"])
+        text = peer_section(peer, endpoint=OUTER[4][1], allowed=("0.0.0.0/0", "::/0"))
+        file = file_for(a, tmp_path, text, more=f"PreDown = {waiting(tmp_path)}")
+        before = look(lab["a"])
+        lab["a"].run(WW, "up", str(file), "--engine", "wirewright")
+        assert look(lab["a"]) != before
+        process = start(lab["a"], "down", str(file))
+        last = signal_while(process, lab["a"], tmp_path, number, to_all=False)
+        assert last == "ww: interrupted; wg0 was taken down all the same"
+        assert process.returncode == 128 + number
+        assert look(lab["a"]) == before
+        assert a.is_gone()
+
+
+def test_down_whose_hook_is_interrupted_with_it_tells_both(tmp_path: Path) -> None:
+    with Lab(cable()) as lab:
+        a = Node(lab["a"])
+        file = file_for(a, tmp_path, more=f"PreDown = {waiting(tmp_path)}")
+        lab["a"].run(WW, "up", str(file), "--engine", "wirewright")
+        process = start(lab["a"], "down", str(file))
+        last = signal_while(process, lab["a"], tmp_path, signal.SIGINT, to_all=True)
+        assert last.startswith("ww: interrupted; wg0 was taken down all the same, but: ")
+        assert last.endswith("the hook failed, ended by signal 2")
+        assert process.returncode == 130
+        assert a.is_gone()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import pytest
 
 from wirewright.host.service import ServiceManager
-from wirewright.tunnel.system import InterfaceError
+from wirewright.tunnel.system import InterfaceError, InterruptedPlanError
 from wirewright.tunnel.system.attending import attend
 
 
@@ -23,6 +24,7 @@ class Story:
     happened: list[str] = field(default_factory=list)
     name: str = "wg0"
     during_up: Callable[[], object] = lambda: None
+    during_down: Callable[[], object] = lambda: None
 
     def up(self, tell: Callable[[str], None]) -> None:
         tell("up")
@@ -30,6 +32,7 @@ class Story:
 
     def down(self, tell: Callable[[str], None]) -> None:
         tell("down")
+        self.during_down()
 
     def is_alive(self) -> bool:
         return self.looks.pop(0)()
@@ -95,3 +98,18 @@ def test_what_cannot_be_set_up_is_never_ready() -> None:
     with pytest.raises(InterfaceError):
         story.run()
     assert story.happened == ["up"]
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_that_it_is_asked_again_while_it_is_taken_down_is_an_error_only_if_something_is_left(
+    is_whole: bool,
+) -> None:
+    story = Story([asked(signal.SIGTERM)])
+
+    def hear() -> None:
+        raise InterruptedPlanError(signal.SIGTERM, "interrupted", is_whole=is_whole)
+
+    story.during_down = hear
+    with nullcontext() if is_whole else pytest.raises(InterruptedPlanError):
+        story.run()
+    assert story.happened[-1] == "down"

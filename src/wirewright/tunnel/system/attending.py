@@ -70,7 +70,12 @@ def attend(interface: Attended, manager: ServiceManager, tell: Callable[[str], N
                 raise InterfaceError(f"{interface.name} is gone, or what serves it does not answer")
             manager.alive()
         manager.stopping(f"taking {interface.name} down")
-        interface.down(tell)
+        try:
+            interface.down(tell)
+        except InterruptedPlanError as error:
+            # It was asked to end already.
+            if not error.is_whole:
+                raise
 
 
 class _Asked:

@@ -10,7 +10,7 @@ from wirewright.host.errors import words
 from wirewright.host.kernel.engine import KernelEngine
 from wirewright.host.userspace.engine import UserspaceEngine
 from wirewright.tunnel.system import changes, down, facts, saving, shared, up
-from wirewright.tunnel.system.errors import InterfaceError
+from wirewright.tunnel.system.errors import InterfaceError, InterruptedPlanError
 from wirewright.tunnel.system.files import DIRECTORY, check_name, find_file
 from wirewright.tunnel.system.host import Host
 from wirewright.tunnel.system.plan import carry_out, deferred_signals
@@ -109,7 +109,10 @@ class Interface:
             return [step.describe() for step in self._steps_up(host)]
 
     def down(self, tell: Callable[[str], None] = _silent) -> None:
-        """Delete the interface and all that belongs to it; what cannot be is told at the end."""
+        """Delete the interface and all that belongs to it; what cannot be is told at the end.
+
+        A signal that asks to end is told at the end, too, as InterruptedPlanError.
+        """
         with Host(self._left()) as host:
             self._take_down(host, self._steps_down(host), tell)
 
@@ -230,15 +233,23 @@ class Interface:
 
     def _take_down(self, host: Host, steps: Sequence[Step], tell: Callable[[str], None]) -> None:
         left = []
-        with deferred_signals():
+        with deferred_signals() as patience:
             for step in steps:
                 tell(step.describe())
                 try:
                     step.do(host)
                 except Exception as error:
                     left.append(f"{step.describe()}: {words(error)}")
+        but = f", but: {'; '.join(left)}" if left else ""
+        if patience.number:
+            # All the same: half an interface is worse than either.
+            raise InterruptedPlanError(
+                patience.number,
+                f"interrupted; {self.name} was taken down all the same{but}",
+                is_whole=not left,
+            )
         if left:
-            raise InterfaceError(f"{self.name} was taken down, but: {'; '.join(left)}")
+            raise InterfaceError(f"{self.name} was taken down{but}")
 
 
 def interfaces() -> list[str]:
