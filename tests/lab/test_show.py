@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import random
 import re
 import subprocess
@@ -115,6 +117,35 @@ def test_any_state_is_shown_as_wg_shows_it(tmp_path: Path, colours: bool, hide_k
             dumped = lab["a"].run("wg", "show", name, "dump").stdout
             assert revealed(columns(state, "dump"), tmp_path / "shown") == dumped
         server.communicate()
+
+
+def on_a_terminal(machine: Machine, environment: dict[str, str]) -> bytes:
+    """Show an interface to a terminal, and give what was written."""
+    main, terminal = pty.openpty()
+    with os.fdopen(main, "rb") as reader:
+        process = machine.popen(*WW, "show", "wg0", stdout=terminal, env=environment | {"TERM": "xterm"})
+        os.close(terminal)
+        assert process.wait(40) == 0
+        return os.read(reader.fileno(), 65536)
+
+
+def test_a_terminal_has_colours_unless_they_are_unwanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "WG_COLOR_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    with Lab(cable()) as lab:
+        Node(lab["a"]).start()
+        for environment, are_wanted in (
+            ({}, True),
+            ({"NO_COLOR": "1"}, False),
+            ({"NO_COLOR": ""}, True),
+            ({"NO_COLOR": "1", "WG_COLOR_MODE": "auto"}, False),
+            ({"NO_COLOR": "1", "WG_COLOR_MODE": "always"}, True),
+            ({"WG_COLOR_MODE": "never"}, False),
+        ):
+            said = on_a_terminal(lab["a"], environment)
+            assert b"listening port" in said
+            assert (b"\x1b[" in said) == are_wanted, environment
+        assert "\x1b[" not in ww(lab["a"], "show", "wg0")
 
 
 def test_an_interface_is_shown_as_wg_shows_it() -> None:
