@@ -221,6 +221,69 @@ async def test_a_token_makes_none_that_may_more(api: httpx2.AsyncClient, actors:
     assert fewer.status_code == 201
 
 
+async def narrow(api: httpx2.AsyncClient, *scopes: str, **more: str) -> dict[str, str]:
+    """The header of a token of the admin's that has these scopes only."""
+    made = await api.post("/tokens", json={"name": "narrow", "scopes": sorted(set(scopes)), **more})
+    return {"Authorization": f"Bearer {made.json()['token']}"}
+
+
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.MEMBER])
+async def test_no_token_is_made_with_scopes_that_its_users_role_lacks(
+    api: httpx2.AsyncClient, actors: Actors, role: Role
+) -> None:
+    """They would begin to count when the user is given a greater role."""
+    body = {"name": "x", "scopes": ["devices:read", "gateways:write"], "user": actors.users[role]}
+    everybodys = await narrow(api, "users:write", "tokens:write", "devices:read")
+    assert (await api.post("/tokens", json=body, headers=everybodys)).status_code == 403
+    assert (await api.post("/tokens", json=body)).status_code == 403
+    body["scopes"] = ["devices:read"]
+    assert (await api.post("/tokens", json=body, headers=everybodys)).json()["scopes"] == ["devices:read"]
+
+
+async def test_the_scope_admin_grows_with_a_role_only_if_one_who_may_all_gave_it(
+    api: httpx2.AsyncClient, actors: Actors
+) -> None:
+    body = {"name": "x", "scopes": ["admin"], "user": actors.users["member"]}
+    little = await narrow(api, "users:write", "tokens:write", "devices:read")
+    assert (await api.post("/tokens", json=body, headers=little)).status_code == 403
+    member = sorted(ROLES[Role.MEMBER])
+    as_member = await narrow(api, "users:write", *member)
+    assert (await api.post("/tokens", json=body, headers=as_member)).json()["scopes"] == member
+    own = await api.post("/tokens", json={"name": "x", "scopes": ["admin"]}, headers=actors.bearer("member"))
+    assert own.json()["scopes"] == member
+    assert (await api.post("/tokens", json=body)).json()["scopes"] == ["admin"]
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_a_role_is_given_only_by_who_may_all_that_it_may(
+    api: httpx2.AsyncClient, actors: Actors, role: Role
+) -> None:
+    path = f"/users/{actors.users['operator' if role is Role.MEMBER else 'member']}"
+    almost = set(ROLES[role]) - {Scope.DEVICES_WRITE, Scope.ADMIN} | {Scope.USERS_WRITE}
+    headers = await narrow(api, *almost)
+    made = await api.post("/users", json={"name": "new", "role": role}, headers=headers)
+    changed = await api.patch(path, json={"role": role}, headers=headers)
+    assert (made.status_code, changed.status_code) == (403, 403)
+    whole = await narrow(api, *ROLES[role], Scope.USERS_WRITE)
+    made = await api.post("/users", json={"name": "new", "role": role}, headers=whole)
+    changed = await api.patch(path, json={"role": role}, headers=whole)
+    assert (made.status_code, changed.status_code) == (201, 200)
+
+
+async def test_a_token_makes_none_that_outlives_it(
+    api: httpx2.AsyncClient, actors: Actors, clock: Clock
+) -> None:
+    def day(number: int) -> str:
+        return datetime.fromtimestamp((clock.now + number * DAY) // 1_000_000, UTC).isoformat()
+
+    headers = await narrow(api, "tokens:write", "devices:read", expires_at=day(2))
+    body = {"name": "x", "scopes": ["devices:read"]}
+    asked = [(None, day(2)), (day(1), day(1)), (day(3), day(2))]
+    for wanted, given in asked:
+        made = await api.post("/tokens", json=body | {"expires_at": wanted}, headers=headers)
+        assert datetime.fromisoformat(made.json()["expires_at"]) == datetime.fromisoformat(given), wanted
+
+
 async def test_only_who_may_write_users_makes_or_removes_tokens_of_others(
     api: httpx2.AsyncClient, actors: Actors
 ) -> None:

@@ -9,7 +9,8 @@ member     its own devices, with the policy and the expiry that others gave them
 =========  ==========================================================================================
 
 A token may what its scopes *and* its user's role allow. The scope ``admin`` stands for all that the role
-has.
+has. Nobody gives more than they have: neither a role that may more than the token that asks, nor a token
+that may more now, may more once its user is given another role, or lasts longer.
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ class Caller:
     role: Role
     scopes: frozenset[Scope]
     user_id: str | None = None
+    expires_at: int | None = None
+    """When their token ends; what it makes ends no later."""
 
     def may(self, scope: Scope) -> bool:
         """Whether they may."""
@@ -91,6 +94,11 @@ class Caller:
             raise ForbiddenError(
                 f"This takes the scope {scope}, which this token or its user's role does not have."
             )
+
+    def require_role(self, role: Role) -> None:
+        """Raise `ForbiddenError` unless they may all that ``role`` may, so that they can give it."""
+        if not ROLES[role] <= self.scopes:
+            raise ForbiddenError(f"Only a token that may all that the role {role} may can give that role.")
 
     @property
     def only_own(self) -> bool:

@@ -16,7 +16,7 @@ from wirewright.coordinator.errors import (
 )
 from wirewright.coordinator.identity import new_id
 from wirewright.coordinator.services import audit, texts
-from wirewright.coordinator.services.access import Caller, Role, Scope, granted
+from wirewright.coordinator.services.access import ROLES, Caller, Role, Scope, granted
 from wirewright.coordinator.services.credentials import Kind, Secret
 from wirewright.coordinator.services.paging import Page, page
 from wirewright.coordinator.storage.tables import Device, Token, User
@@ -30,6 +30,7 @@ TOKENS: Final = 64
 
 async def create(tx: Transaction, caller: Caller, name: str, role: Role) -> User:
     """Make a user, who has no token yet."""
+    caller.require_role(role)
     name = texts.handle(name, "The name of a user")
     if await tx.session.scalar(select(exists().where(User.name == name))):
         raise ConflictError(f"There is a user {name} already.")
@@ -59,6 +60,8 @@ async def update(
 ) -> User:
     """Change a user's role, or whether its tokens are worth anything."""
     user = await _locked(tx, user_id)
+    if role is not None and role != user.role:
+        caller.require_role(role)
     if user.role == Role.ADMIN and user.enabled and (role not in {None, Role.ADMIN} or enabled is False):
         await _refuse_last_admin(tx, user)
     if role is not None:
@@ -100,7 +103,11 @@ async def create_token(tx: Transaction, caller: Caller, new: NewToken) -> tuple[
     if user_id != caller.user_id:
         caller.require(Scope.USERS_WRITE)
     user = await _locked(tx, user_id)
-    allowed = granted(Role(user.role), new.scopes)
+    role = Role(user.role)
+    beyond = set(new.scopes) - ROLES[role] - {Scope.ADMIN}
+    if beyond:
+        raise ForbiddenError(f"The role {role} does not have {', '.join(sorted(beyond))}.")
+    allowed = granted(role, new.scopes)
     if not new.scopes or not allowed <= caller.scopes:
         raise ForbiddenError(
             "A token may not do more than the one it is made with, and has at least one scope."
@@ -111,7 +118,9 @@ async def create_token(tx: Transaction, caller: Caller, new: NewToken) -> tuple[
     if (await tx.session.scalar(count) or 0) >= TOKENS:
         raise ConflictError(f"A user has at most {TOKENS} tokens; remove one first.")
     secret = Secret.generate(Kind.TOKEN)
-    scopes = {Scope.ADMIN} if Scope.ADMIN in new.scopes else set(new.scopes)
+    # ``admin`` grows with its user's role: only who may everything hands it on as such.
+    scopes = {Scope.ADMIN} if Scope.ADMIN in new.scopes and caller.may(Scope.ADMIN) else allowed
+    ends = [end for end in (new.expires_at, caller.expires_at) if end is not None]
     token = Token(
         id=new_id(tx.now),
         user_id=user.id,
@@ -119,7 +128,7 @@ async def create_token(tx: Transaction, caller: Caller, new: NewToken) -> tuple[
         public_id=secret.public_id,
         secret_hash=secret.hash,
         scopes=sorted(scope.value for scope in scopes),
-        expires_at=new.expires_at,
+        expires_at=min(ends, default=None),
         created_at=tx.now,
     )
     tx.session.add(token)
@@ -158,7 +167,7 @@ async def authenticate(tx: Transaction, text: str, origin: str) -> Caller:
         raise UnauthorizedError("The bearer token is unknown, expired, or its user is disabled.")
     role = Role(user.role)
     scopes = granted(role, (Scope(scope) for scope in token.scopes))
-    return Caller(f"user {user.name}", origin, role, scopes, user.id)
+    return Caller(f"user {user.name}", origin, role, scopes, user.id, token.expires_at)
 
 
 def _expired(token: Token, now: int) -> bool:
