@@ -50,7 +50,7 @@ class Limiter:
         """Return ``None`` if ``source`` may ask now, or else after how many seconds."""
         if self._every is None:
             self._every = _Bucket(self.all.burst, now)
-        bucket = self._bucket(_network(source), now)
+        bucket = self._bucket(network(source), now)
         wait = max(bucket.wait(self.one, now), self._every.wait(self.all, now))
         if wait > 0:
             return math.ceil(wait)
@@ -68,7 +68,8 @@ class Limiter:
         return bucket
 
 
-def _network(source: str) -> str:
+def network(source: str) -> str:
+    """Return what stands for all the addresses of one source."""
     try:
         address = ip_address(source)
     except ValueError:

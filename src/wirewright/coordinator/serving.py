@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
+from wirewright.coordinator.connections import KEEP_ALIVE, Sources, bounded
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
@@ -67,10 +69,10 @@ async def serving(app: FastAPI, listening: Listening) -> AsyncIterator[Served]:
         proxy_headers=bool(listening.behind_proxy),
         forwarded_allow_ips=list(listening.behind_proxy),
         limit_concurrency=CONNECTIONS,
-        timeout_keep_alive=30,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=_GRACE,
         h11_max_incomplete_event_size=32 * 1024,
-        http="h11",
+        http=bounded(Sources(None) if listening.behind_proxy else Sources()),
         ws="none",
         ssl_certfile=listening.certificate,
         ssl_keyfile=listening.key,
