@@ -8,10 +8,15 @@ import httpx2
 import pytest
 
 from wirewright.coordinator import app
+from wirewright.coordinator.clock import HOUR
+from wirewright.coordinator.errors import ConflictError
+from wirewright.coordinator.services import devices, users
+from wirewright.coordinator.services.access import SYSTEM, Caller
+from wirewright.coordinator.services.devices import IN_ALL, NewDevice
 from wirewright.coordinator.serving import Listening, serving
 from wirewright.coordinator.storage import Storage
 
-from .actors import Actors, key
+from .actors import Actors, Clock, key
 
 pytestmark = pytest.mark.anyio
 
@@ -34,6 +39,32 @@ async def test_a_public_key_is_for_one_device(api: httpx2.AsyncClient) -> None:
     assert again.status_code == 409
     assert again.headers["content-type"] == "application/problem+json"
     assert again.json()["type"] == "urn:wirewright:problem:conflict"
+
+
+async def test_a_member_who_makes_and_removes_devices_does_not_empty_the_pools(
+    storage: Storage, actors: Actors, clock: Clock
+) -> None:
+    member = await storage.read(users.authenticate, actors.tokens["member"], "")
+    other = await storage.read(users.authenticate, actors.tokens["other"], "")
+
+    async def make(caller: Caller) -> str:
+        made = await storage.write(devices.create, caller, NewDevice("x", key(), actors.gateway))
+        return made.device.id
+
+    kept = [await make(member) for _ in range(3)]
+    for _ in range(IN_ALL - len(kept)):
+        await storage.write(devices.delete, member, await make(member))
+    with pytest.raises(ConflictError, match="ask later"):
+        await make(member)
+    # Others may, and so may who answers for all.
+    await make(other)
+    await make(SYSTEM)
+    # What an operator removes for a member counts as well.
+    await storage.write(devices.delete, SYSTEM, kept[0])
+    with pytest.raises(ConflictError, match="ask later"):
+        await make(member)
+    clock.now += HOUR
+    await make(member)
 
 
 async def test_the_api_is_served_over_a_socket(storage: Storage, actors: Actors) -> None:

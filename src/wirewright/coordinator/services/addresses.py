@@ -105,12 +105,28 @@ async def hold_one_of_each_family(tx: Transaction, gateway_id: str, kind: str, d
                     raise
 
 
-async def release_all(tx: Transaction, device_id: str) -> None:
-    """Put what a device holds into quarantine."""
+async def release_all(tx: Transaction, device_id: str, user_id: str | None) -> None:
+    """Put what a user's device holds into quarantine."""
     query = select(Address, Pool).join(Pool, Pool.id == Address.pool_id)
     mine = query.where(Address.device_id == device_id, Address.state == "held")
     for row, pool in await tx.session.execute(mine):
         quarantine(tx, row, pool)
+        row.left_by = user_id
+
+
+async def left_by(tx: Transaction, user_id: str) -> int:
+    """Return how many devices' addresses are in quarantine that a user removed: of one family, the most."""
+    counts = await tx.session.scalars(
+        select(func.count())
+        .where(
+            Address.left_by == user_id,
+            Address.kind == "administered",
+            Address.state == "quarantined",
+            Address.until > tx.now,
+        )
+        .group_by(func.length(Address.value))
+    )
+    return max(counts, default=0)
 
 
 def quarantine(tx: Transaction, row: Address, pool: Pool) -> None:

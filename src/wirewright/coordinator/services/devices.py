@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 OWN: Final = 32
 """Devices that a member may have, at most."""
+IN_ALL: Final = 2 * OWN
+"""Devices of a member, together with those that were removed and whose addresses nobody else may have yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,14 @@ async def create(tx: Transaction, caller: Caller, new: NewDevice) -> DeviceDetai
             raise NotFoundError(f"There is no user {user_id}.")
         if caller.only_own:
             count = select(func.count()).select_from(Device).where(Device.user_id == user_id)
-            if (await tx.session.scalar(count) or 0) >= OWN:
+            have = await tx.session.scalar(count) or 0
+            if have >= OWN:
                 raise ConflictError(f"A member has at most {OWN} devices; remove one first.")
+            if have + await addresses.left_by(tx, user_id) >= IN_ALL:
+                raise ConflictError(
+                    f"A member takes the addresses of at most {IN_ALL} devices, and those of removed ones "
+                    "count until they are free again; ask later."
+                )
     gateway = await changes.lock(tx, await gateways.choose(tx, new.gateway_id))
     device = await add(tx, gateway, new, user_id)
     audit.record(
@@ -186,7 +194,7 @@ async def update(tx: Transaction, caller: Caller, device_id: str, change: Device
 async def delete(tx: Transaction, caller: Caller, device_id: str) -> None:
     """Remove a device; its addresses go into quarantine."""
     gateway, device = await _locked(tx, caller, device_id)
-    await addresses.release_all(tx, device.id)
+    await addresses.release_all(tx, device.id, device.user_id)
     await changes.remove_device(tx, gateway, device)
     await tx.session.flush()
     await tx.session.delete(device)

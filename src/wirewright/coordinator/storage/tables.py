@@ -190,6 +190,8 @@ class Address(Base):
     until: Mapped[int | None]
     """When a lease or a quarantine ends; when a released one was released."""
     note: Mapped[str] = mapped_column(String(256))
+    left_by: Mapped[str | None] = mapped_column(_ID, index=True)
+    """The user whose device had it when it went into quarantine; perhaps one who is gone."""
 
 
 class Idempotency(Base):
