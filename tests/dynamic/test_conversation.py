@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from wirewright.dynamic.conversation import PATIENCE, Conversation
+from wirewright.dynamic.conversation import LIFE, MAX_REQUESTS, PATIENCE, Conversation
 from wirewright.dynamic.messages import Code, RequestError, RequestIp
 
 
@@ -17,6 +17,23 @@ def test_bytes_that_trickle_in_win_no_time() -> None:
     assert talk.deadline == 100 + PATIENCE
     talk.answered(120)
     assert talk.deadline == 120 + PATIENCE
+
+
+def test_whoever_asks_all_the_time_has_to_end_nevertheless() -> None:
+    talk = Conversation(100)
+    for now in (129, 158):
+        talk.answered(now)
+        assert not talk.is_over(now)
+    assert talk.deadline == 100 + LIFE
+    assert talk.is_over(100 + LIFE)
+
+
+def test_no_more_than_so_many_requests_are_answered() -> None:
+    talk = Conversation(100)
+    for _ in range(MAX_REQUESTS):
+        assert not talk.is_over(100)
+        talk.answered(100)
+    assert talk.is_over(100)
 
 
 def test_what_is_wrong_comes_behind_what_was_asked_before() -> None:

@@ -56,6 +56,8 @@ class FakePeers:
     preshared: dict[PublicKey, str] = field(default_factory=dict)
     broken: bool = False
     """Whether it can be told nothing."""
+    views: int = 0
+    """How often it was looked at."""
 
     def add(self, number: int, *allowed: str) -> None:
         self.peers[key(number)] = {ip_network(at(number)), *networks(*allowed)}
@@ -65,6 +67,7 @@ class FakePeers:
         return {str(each) for each in self.peers[key(number)] if each != ip_network(at(number))}
 
     async def view(self) -> View:
+        self.views += 1
         peers = {each: frozenset(allowed) for each, allowed in self.peers.items()}
         return View(peers, self.own, self.pools, key(9999))
 

@@ -1,4 +1,4 @@
-"""How often a client may ask, and how often it may exchange addresses: token buckets by key."""
+"""How often a client may connect, ask, and exchange addresses: token buckets by address or key."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from wirewright.keys import PublicKey
+    from collections.abc import Hashable
 
 MAX_CLIENTS: Final = 4096
 """Whose buckets are remembered; beyond that the one used longest ago is forgotten, and full again."""
@@ -25,6 +25,7 @@ REQUESTS: Final = Rate(30, 1.0)
 CHANGES: Final = Rate(8, 60.0)
 """Addresses that come or go. Keeping a lease is none."""
 CONNECTIONS: Final = Rate(30, 1.0)
+"""Each has the whole interface read, to tell whose it is."""
 
 
 class Buckets:
@@ -32,9 +33,9 @@ class Buckets:
 
     def __init__(self, rate: Rate) -> None:
         self._rate = rate
-        self._buckets: OrderedDict[PublicKey, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
-    def take(self, key: PublicKey, now: float) -> bool:
+    def take(self, key: Hashable, now: float) -> bool:
         """Take one, if there is one."""
         level = self._level(key, now)
         if level < 1:
@@ -45,10 +46,10 @@ class Buckets:
             self._buckets.popitem(last=False)
         return True
 
-    def wait(self, key: PublicKey, now: float) -> float:
+    def wait(self, key: Hashable, now: float) -> float:
         """Tell how many seconds pass until there is one."""
         return max(0.0, (1 - self._level(key, now)) * self._rate.seconds)
 
-    def _level(self, key: PublicKey, now: float) -> float:
+    def _level(self, key: Hashable, now: float) -> float:
         level, since = self._buckets.get(key, (float(self._rate.burst), now))
         return min(float(self._rate.burst), level + max(0.0, now - since) / self._rate.seconds)

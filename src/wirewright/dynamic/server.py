@@ -1,10 +1,11 @@
 """The server on its sockets: connections, and how many there may be; expiry in time.
 
 A connection is accepted from port 970 only, of a link-local address that is one peer's, one at a time a
-client and 16 in all. That both ports are fixed makes every connection of a client the same four numbers,
-which TCP holds back for a minute (TIME_WAIT) at the side that closes first. So the server leaves that to
-its clients, and answers their end by a reset: the client's system takes it as the end of the connection,
-and of its waiting.
+client and 16 in all. An address connects no more often than ``CONNECTIONS`` has it, and no connection lasts
+for ever: whose it is takes a look at the whole interface. That both ports are fixed makes every connection
+of a client the same four numbers, which TCP holds back for a minute (TIME_WAIT) at the side that closes
+first. So the server leaves that to its clients, and answers their end by a reset: the client's system takes
+it as the end of the connection, and of its waiting.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final, Self
 
+from wirewright.dynamic.churn import CONNECTIONS, Buckets
 from wirewright.dynamic.conversation import Conversation
 from wirewright.dynamic.identity import PORT, SERVER
 from wirewright.dynamic.lines import encode
@@ -56,6 +58,7 @@ class LeaseServer:
         self._server: asyncio.AbstractServer | None = None
         self._clients: dict[PublicKey, asyncio.StreamWriter] = {}
         self._connections: set[asyncio.StreamWriter] = set()
+        self._connecting = Buckets(CONNECTIONS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._ender: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -141,6 +144,8 @@ class LeaseServer:
             self.counters["refused_port"] += 1
         elif not isinstance(address, IPv6Address) or not address.is_link_local:
             self.counters["refused_address"] += 1
+        elif not self._connecting.take(address, self.service.clock.monotonic()):
+            self.counters["refused_often"] += 1
         else:
             self.counters["connections"] += 1
             return address
@@ -180,12 +185,20 @@ class LeaseServer:
                 async with asyncio.timeout(max(0.0, talk.deadline - now())):
                     await writer.drain()
                 talk.answered(now())
+                if talk.is_over(now()):
+                    self.counters["ended_long"] += 1
+                    await self._part(reader, writer)
+                    return
 
     async def _say_last(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, error: RequestError
     ) -> None:
-        """Say what was wrong and close in order, so that the words arrive."""
+        """Say what was wrong, and close."""
         writer.write(encode(refusal(error)))
+        await self._part(reader, writer)
+
+    async def _part(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Close in order, so that what was said last arrives."""
         if writer.can_write_eof():
             writer.write_eof()
         with suppress(TimeoutError):
