@@ -12,8 +12,9 @@ from wirewright.dynamic import LeaseServer
 from wirewright.dynamic.churn import CONNECTIONS
 from wirewright.dynamic.conversation import MAX_REQUESTS
 from wirewright.dynamic.identity import PORT
+from wirewright.dynamic.messages import RequestIp, Wish
 
-from .worlds import World, at
+from .worlds import World, at, key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -144,3 +145,17 @@ async def test_of_requests_that_come_at_once_so_many_are_answered(place: Place) 
     reader.feed_eof()
     await task
     assert (writer.answers, writer.ended) == (MAX_REQUESTS, True)
+
+
+async def test_quarantines_end_however_much_is_asked_meanwhile(place: Place) -> None:
+    await place.world.ask(0, RequestIp())
+    await place.world.ask(0, RequestIp(ipv4=Wish.NONE, ipv6=Wish.NONE))
+    quarantined = place.world.store.records.quarantined
+    assert {each.key for each in quarantined.values()} == {key(0)}
+    for _ in range(130):
+        place.world.clock.now += 30
+        # As an answer to somebody does.
+        place.server._changed.set()
+        for _ in range(4):
+            await asyncio.sleep(0)
+    assert quarantined == {}

@@ -210,13 +210,20 @@ class LeaseServer:
                     pass
 
     async def _end_in_time(self) -> None:
+        now = self.service.clock.monotonic
+        # Answers do not put it off: nothing else tells of a quarantine that has ended.
+        look_at = now() + LONGEST_SLEEP
         while True:
             self._changed.clear()
-            left = self.service.deadline()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(LONGEST_SLEEP, LONGEST_SLEEP if left is None else left)):
-                    await self._changed.wait()
-                continue
+            ends = self.service.deadline()
+            left = look_at - now()
+            if ends is not None:
+                left = min(left, ends)
+            if left > 0:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await self._changed.wait()
+                    continue
             try:
                 await self.service.expire()
             except OSError as error:
@@ -225,6 +232,8 @@ class LeaseServer:
                     f"what has ended cannot be ended yet: {error.filename or ''} {error.strerror or error}"
                 )
                 await asyncio.sleep(RETRY)
+            else:
+                look_at = now() + LONGEST_SLEEP
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
