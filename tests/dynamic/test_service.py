@@ -384,6 +384,24 @@ async def test_a_key_that_does_not_come_in_a_day_is_forgotten() -> None:
     assert key(0) in w.peers.peers
 
 
+async def test_a_registered_key_that_an_administrator_adds_stays_when_another_takes_its_place() -> None:
+    w = await registered()
+    await w.ask(0, RegisterKey(key(50)))
+    w.peers.add(50, "10.99.0.0/24")
+    assert (await w.ask(0, RegisterKey(key(51))))["errno"] == "0"
+    assert w.peers.allowed(50) == {"10.99.0.0/24"}
+    assert [each.new for each in w.store.records.successions.values()] == [key(51)]
+
+
+async def test_a_registered_key_that_an_administrator_adds_stays_when_its_day_is_over() -> None:
+    w = await registered()
+    await w.ask(0, RegisterKey(key(50)))
+    w.peers.add(50, "10.99.0.0/24")
+    await w.pass_time(86400)
+    assert w.peers.allowed(50) == {"10.99.0.0/24"}
+    assert w.store.records.successions == {}
+
+
 async def test_a_client_has_one_new_key_at_a_time() -> None:
     w = await registered()
     await w.ask(0, RegisterKey(key(50)))

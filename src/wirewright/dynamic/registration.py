@@ -53,7 +53,7 @@ async def register(service: LeaseService, view: View, old: PublicKey, new: Publi
     until = service.clock.wall() + PENDING_TIME
     await service.commit(Change(successions=(Succession(old, new, until),)))
     if before is not None and before.until is not None and before.new != new:
-        await service.peers.remove(before.new)
+        await _take_back(service, view, before.new)
     await service.peers.add_like(old, new, (network,))
     return Registered(place)
 
@@ -89,14 +89,30 @@ async def resume(service: LeaseService, view: View) -> None:
 async def expire(service: LeaseService, now: int) -> None:
     """Forget keys that did not come in time."""
     late = [each for each in service.table.records.successions.values() if (each.until or now + 1) <= now]
+    if not late:
+        return
+    view = await service.peers.view()
     for each in late:
-        await service.peers.remove(each.new)
+        await _take_back(service, view, each.new)
     await service.commit(Change(forgotten=tuple(each.old for each in late)))
 
 
 def deadline(records: Records) -> int | None:
     """Tell when the right of the next pending key ends."""
     return min((each.until for each in records.successions.values() if each.until is not None), default=None)
+
+
+async def _take_back(service: LeaseService, view: View, new: PublicKey) -> None:
+    """Remove the peer of a key that was pending, unless an administrator has given it something since.
+
+    Whoever registers a key need not have it: it may be one that an administrator adds later.
+    """
+    lease = service.table.lease(new)
+    identity = ip_network(link_local(new))
+    given = {identity, *map(ip_network, lease.addresses if lease else ())}
+    allowed = view.peers.get(new, frozenset())
+    if identity in allowed and allowed <= given:
+        await service.peers.remove(new)
 
 
 def _by_new(records: Records, new: PublicKey) -> Succession | None:
