@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from itertools import pairwise
 
 import pytest
 
 from wirewright.dynamic import Terms, link_local
-from wirewright.dynamic.churn import CHANGES, MAX_CLIENTS, Buckets, Rate
+from wirewright.dynamic.churn import CHANGES, MAX_CLIENTS, REQUESTS, Buckets, Rate
 from wirewright.dynamic.leases import MAX_QUARANTINED_OF_A_CLIENT
 from wirewright.dynamic.messages import Dialect, RegisterKey, RequestError, RequestIp, Wish
+from wirewright.dynamic.registration import MAX_CHAIN
 
 from .worlds import FakePeers, World, at, key, networks
 
@@ -382,6 +384,58 @@ async def test_a_key_that_does_not_come_in_a_day_is_forgotten() -> None:
     assert key(50) not in w.peers.peers
     assert w.store.records.successions == {}
     assert key(0) in w.peers.peers
+
+
+async def rotate(w: World, *numbers: int) -> None:
+    """Have a client take one key after the other, each in its time."""
+    for old, new in pairwise(numbers):
+        w.clock.now += 60
+        assert (await w.ask(old, RegisterKey(key(new))))["errno"] == "0"
+        assert (await w.ask(new, V4_ONLY))["errno"] == "0"
+
+
+async def test_of_the_keys_that_a_client_had_the_newest_are_remembered() -> None:
+    w = await registered()
+    await rotate(w, 0, *range(50, 70))
+    remembered = w.store.records.successions
+    assert list(remembered) == [key(number) for number in range(69 - MAX_CHAIN, 69)]
+    assert {(each.new, each.until) for each in remembered.values()} == {(key(69), None)}
+
+
+async def test_a_new_key_makes_no_more_changes_than_the_old_one_had_left() -> None:
+    w = await registered()
+    done = 0
+    for number in range(50, 50 + 2 * CHANGES.burst):
+        old = 0 if number == 50 else number - 1
+        if (await w.ask(old, RegisterKey(key(number))))["errno"] != "0":
+            break
+        await w.ask(number, V4_ONLY if number == 50 else RequestIp())
+        done += 1
+    # The first lease of either family is a change too.
+    assert done == CHANGES.burst - 2
+
+
+async def test_a_new_key_asks_no_more_often_than_the_old_one_could() -> None:
+    w = await registered()
+    await w.ask(0, RegisterKey(key(50)))
+    for _ in range(REQUESTS.burst):
+        await w.ask(0, ANY)
+    assert (await w.ask(0, ANY))["errmsg"] == "too many requests"
+    assert (await w.ask(50, ANY))["errno"] == "0"
+    assert (await w.ask(50, ANY))["errmsg"] == "too many requests"
+
+
+async def test_what_is_held_back_of_a_client_is_held_back_of_its_new_key() -> None:
+    w = await registered()
+    for last in range(100, 100 + MAX_QUARANTINED_OF_A_CLIENT + 1):
+        await w.ask(0, specific(f"10.7.0.{last}"))
+        w.clock.now += 60
+    held_back = w.service.table.left_behind(key(0), 4)
+    assert len(held_back) == MAX_QUARANTINED_OF_A_CLIENT
+    await rotate(w, 0, 50)
+    assert w.service.table.left_behind(key(50), 4) == held_back
+    assert w.service.table.left_behind(key(0), 4) == []
+    assert {each.key for each in w.store.records.quarantined.values()} == {key(50)}
 
 
 async def test_a_registered_key_that_an_administrator_adds_stays_when_another_takes_its_place() -> None:

@@ -46,6 +46,12 @@ class Buckets:
             self._buckets.popitem(last=False)
         return True
 
+    def move(self, old: Hashable, new: Hashable, now: float) -> None:
+        """Give one client what another has left, if that is less than its own."""
+        if old in self._buckets:
+            self._buckets[new] = min(self._level(old, now), self._level(new, now)), now
+            del self._buckets[old]
+
     def wait(self, key: Hashable, now: float) -> float:
         """Tell how many seconds pass until there is one."""
         return max(0.0, (1 - self._level(key, now)) * self._rate.seconds)

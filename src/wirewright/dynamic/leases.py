@@ -177,10 +177,13 @@ class LeaseTable:
 
     def inheritance(self, old: PublicKey, new: PublicKey) -> Change:
         """Say what it changes that a client has another key now."""
+        behind = [self.records.quarantined[address] for address in self._behind.get(old, ())]
+        quarantined = tuple(Quarantine(each.address, new, each.until) for each in behind)
         lease = self.lease(old)
         if lease is None:
-            return Change()
-        return Change((Lease(new, lease.ipv4, lease.ipv6, lease.start, lease.duration),), (old,))
+            return Change(quarantined=quarantined)
+        moved = Lease(new, lease.ipv4, lease.ipv6, lease.start, lease.duration)
+        return Change((moved,), (old,), quarantined)
 
     def apply(self, change: Change) -> None:
         """Make a change true."""

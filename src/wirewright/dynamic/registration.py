@@ -6,12 +6,14 @@
 The old key vouches for the new one. That somebody has the new one is proven by WireGuard itself: the new
 peer's only allowed IP is the link-local address that follows from its key, and the first request from there
 can come from nobody else. Only then does everything that the old peer had, leases and administered
-prefixes, become the new one's, in one change, and the old peer is removed. It stays so: a key that was
-replaced is replaced again if it comes back from a configuration file.
+prefixes, become the new one's, in one change, and the old peer is removed; so do what is held back of it and
+how often it may ask, lest many keys be more than one. It stays so: a key that was replaced is replaced
+again if it comes back from a configuration file, if it is one of the newest ``MAX_CHAIN``.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 PENDING_TIME: Final = 24 * 3600
 """Seconds in which a client must come with its new key. It may have put away the old one already."""
 MAX_SUCCESSIONS: Final = 16_384
+MAX_CHAIN: Final = 8
+"""Keys of before that are remembered of a client, the newest: a configuration file has one of these."""
 
 
 async def register(service: LeaseService, view: View, old: PublicKey, new: PublicKey) -> Registered:
@@ -66,10 +70,14 @@ async def promote(service: LeaseService, view: View, key: PublicKey) -> bool:
     if succession is None:
         return False
     if succession.until is not None:
-        earlier = [each.old for each in records.successions.values() if each.new == succession.old]
-        done = tuple(Succession(old, key) for old in (succession.old, *earlier))
+        # In the order in which they came: each is remembered from its registration on.
+        chain = [each.old for each in records.successions.values() if each.new == succession.old]
+        chain.append(succession.old)
+        done = tuple(Succession(old, key) for old in chain[-MAX_CHAIN:])
         moved = service.table.inheritance(succession.old, key)
-        await service.commit(Change(moved.leases, moved.ended, successions=done))
+        forgotten = tuple(chain[:-MAX_CHAIN])
+        await service.commit(replace(moved, successions=done, forgotten=forgotten))
+        service.move_buckets(succession.old, key)
     if succession.old in view.peers:
         await service.peers.succeed(succession.old, key, _networks(view, succession))
     return True

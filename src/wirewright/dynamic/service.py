@@ -195,6 +195,12 @@ class LeaseService:
             await self.store.commit(change)
             self.table.apply(change)
 
+    def move_buckets(self, old: PublicKey, new: PublicKey) -> None:
+        """Let a client with another key do no more than it could with the old one."""
+        now = self.clock.monotonic()
+        for buckets in (self._requests, self._changes):
+            buckets.move(old, new, now)
+
     # One request.
 
     async def _answer(self, address: IPv6Address, key: PublicKey, request: Request) -> Message:
