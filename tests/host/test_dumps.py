@@ -11,6 +11,7 @@ import pytest
 
 from tests.host.netlink import Answer, FakeSocket, written
 from wirewright.host import dumps
+from wirewright.host.addresses import temporary_addresses
 from wirewright.host.dumps import ATTEMPTS
 from wirewright.host.network import Network
 
@@ -47,6 +48,11 @@ def route(table: int, link: int, flags: int = 0) -> bytes:
     body = struct.pack("=BBBBBBBBI", 2, 8, 0, 0, min(table, 255), 3, 0, 1, flags)
     body += attribute(1, bytes([10, 0, 0, 0])) + attribute(4, struct.pack("=I", link))
     return message(NEWROUTE, body + attribute(15, struct.pack("=I", table)))
+
+
+def address(last: int, index: int, seconds: int, flags: int = MULTI) -> bytes:
+    body = struct.pack("=BBBBI", 2, 32, 0, 0, index) + attribute(2, bytes([10, 0, 0, last]))
+    return message(NEWADDR, body + attribute(6, struct.pack("=IIII", seconds, seconds, 0, 0)), flags)
 
 
 def told(read: Read, *answers: Answer, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Any], FakeSocket]:
@@ -122,6 +128,17 @@ def test_what_an_old_kernel_tells_too_much_is_passed_over(monkeypatch: pytest.Mo
 def test_answers_to_others_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     strange = link("other", 9, INTERRUPTED, sequence=77)
     assert names(strange + link("a", 1), strange, end(), monkeypatch=monkeypatch) == ["a"]
+
+
+def test_addresses_that_end_are_all_told_though_some_come_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    forever = 0xFFFF_FFFF
+    # The loopback interface has the number 1.
+    whole = address(1, 1, 60) + address(2, 1, forever) + address(3, 2, 60) + address(4, 1, 60), end()
+    read: Read = lambda _: temporary_addresses("lo")  # noqa: E731
+    found, _ = told(read, address(1, 1, 60, INTERRUPTED) + end(), *whole, monkeypatch=monkeypatch)
+    assert list(map(str, found)) == ["10.0.0.1/32", "10.0.0.4/32"]
+    with pytest.raises(OSError, match="'lo'"):
+        told(read, address(1, 1, 60), end(errno.ENOMEM), monkeypatch=monkeypatch)
 
 
 def test_rules_are_told_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

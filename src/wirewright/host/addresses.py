@@ -10,6 +10,10 @@ from ipaddress import ip_interface
 from typing import TYPE_CHECKING, Any
 
 from pyroute2 import IPRoute, NetlinkError
+from pyroute2.netlink.rtnl import RTM_GETADDR
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+
+from wirewright.host.dumps import dump
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +27,10 @@ FOREVER = 0xFFFF_FFFF
 
 def temporary_addresses(interface: str) -> list[IPInterface]:
     """Give the addresses that end by themselves. Raises OSError."""
-    with _socket(interface) as (ip, index):
+    with _socket(interface) as (_, index):
         return [
             ip_interface((_address(message), message["prefixlen"]))
-            for message in ip.get_addr(index=index)
+            for message in _messages(index)
             if _lifetime(message) != FOREVER
         ]
 
@@ -37,7 +41,7 @@ def set_address(interface: str, address: IPInterface, seconds: int) -> None:
     One that does not end stays so: somebody else gave it. Raises OSError.
     """
     with _socket(interface) as (ip, index):
-        for message in ip.get_addr(index=index):
+        for message in _messages(index):
             same = (_address(message), message["prefixlen"]) == (str(address.ip), address.network.prefixlen)
             if same and _lifetime(message) == FOREVER:
                 return
@@ -85,6 +89,15 @@ def _socket(interface: str) -> Iterator[tuple[Any, int]]:
             yield ip, link["index"]
         except NetlinkError as error:
             raise OSError(error.code, os.strerror(error.code), interface) from None
+        except OSError as error:
+            if error.filename is None and error.strerror:
+                error.filename = interface
+            raise
+
+
+def _messages(index: int) -> list[Any]:
+    """Give what the kernel says of the addresses of an interface, by its number."""
+    return [each for each in dump(ifaddrmsg, RTM_GETADDR, index=index) if each["index"] == index]
 
 
 def _address(message: Any) -> str:  # noqa: ANN401 - pyroute2's, untyped
