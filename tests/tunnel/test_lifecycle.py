@@ -29,7 +29,7 @@ ACTIONS = {
     *("open", "close", "from_file", "stats", "ping", "resolve", "reachable", "forward"),
     *("connect", "call", "open_connection", "create_connection", "start_tls"),
     *("start_server", "create_server", "create_datagram_endpoint"),
-    *("add_peer", "update_peer", "remove_peer", "wait_for_handshake"),
+    *("add_peer", "update_peer", "remove_peer", "set_filter", "wait_for_handshake"),
 }
 
 
