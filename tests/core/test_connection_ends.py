@@ -107,3 +107,14 @@ def test_a_connection_whose_other_end_fell_silent_says_so() -> None:
         client.write(b"anybody there?")
         assert event(left, "closed") == errno.ETIMEDOUT
         assert_over(client, TimeoutError, errno.ETIMEDOUT, "no longer answers")
+
+
+@pytest.mark.parametrize("attempt", range(20))
+def test_a_tunnel_that_closes_at_once_after_a_connection_was_aborted_still_says_so_to_the_other_end(
+    attempt: int,
+) -> None:
+    with tunnels() as (left, right):
+        client, _ = joined(left, right)
+        client.abort()
+        left.close()
+        assert event(right, "closed") == errno.ECONNRESET, attempt

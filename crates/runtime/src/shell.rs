@@ -269,7 +269,10 @@ impl<I: Interface> Shared<I> {
     }
 
     fn serve(&self, worker: &mut Worker) -> io::Result<()> {
-        while !self.stop.load(Ordering::Acquire) {
+        loop {
+            // Asked before the round: what its user did before the end, such as to reset a connection, still leaves, or the
+            // other end would wait for it for minutes.
+            let is_last = self.stop.load(Ordering::Acquire);
             let received = worker
                 .sockets
                 .receive(&mut worker.batches, &mut worker.receiving, || clock::now().now)?;
@@ -280,11 +283,13 @@ impl<I: Interface> Shared<I> {
             if !worker.sending.unsent.is_empty() {
                 self.count_unsent(&mut worker.sending);
             }
+            if is_last {
+                return Ok(());
+            }
             if !round.busy && received.batches < RECEIVE_BATCHES {
                 worker.sleep(&self.kick, round.deadline)?;
             }
         }
-        Ok(())
     }
 
     /// All work of the state machines for what was received. `None` once closed.
