@@ -102,7 +102,7 @@ impl End {
             mark: 0,
             offloads,
         };
-        let (sockets, port) = bind(config, 1)?;
+        let (sockets, port, _) = bind(config, 1)?;
         let mut batch = Batch::new(TRAIN, BYTES);
         for _ in 0..TRAIN {
             let to = Endpoint::new(SocketAddr::from(([127, 0, 0, 1], port)));
