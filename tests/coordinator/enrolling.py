@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import httpx2
 
 from wirewright.coordinator import proof
-from wirewright.coordinator.limits import Limiter, Rate
+from wirewright.coordinator.limits import Limiter
+from wirewright.dynamic.churn import Rate
 from wirewright.keys import PublicKey, SecretKey
 
-UNLIMITED = Rate(1e9, 1e9)
+UNLIMITED = Rate(10**9, 1e-9)
 # What a client may see that asking again cures: the database away, the server full, another one before it.
 PASSING = {408, 429, 503}
 

@@ -11,9 +11,10 @@ import pytest
 
 from wirewright.coordinator.api.bodies import LARGEST, BoundedBodies
 from wirewright.coordinator.errors import StorageFullError
-from wirewright.coordinator.limits import SOURCES, Limiter, Rate
+from wirewright.coordinator.limits import Limiter
 from wirewright.coordinator.services import devices
 from wirewright.coordinator.serving import Listening, OpenToOthersError, refuse_open
+from wirewright.dynamic.churn import MAX_CLIENTS, Rate
 
 from .actors import key
 from .served import served
@@ -186,10 +187,10 @@ def test_a_source_is_limited_alone_and_all_are_limited_together() -> None:
 
 
 def test_the_table_of_sources_is_bounded() -> None:
-    limiter = Limiter(Rate(1, 1), Rate(1e9, 1e9))
-    for number in range(SOURCES + 10):
+    limiter = Limiter(Rate(1, 1), Rate(10**9, 1e-9))
+    for number in range(MAX_CLIENTS + 10):
         assert limiter.admit(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 0) is None
-    assert len(limiter._sources) == SOURCES
+    assert len(limiter._one._buckets) == MAX_CLIENTS
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "vpn.example"])
