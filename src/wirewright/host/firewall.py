@@ -16,18 +16,16 @@ import sys
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from pyroute2.netlink import NLM_F_APPEND, NLM_F_CREATE
+from pyroute2.netlink import NLM_F_CREATE
 from pyroute2.netlink.nfnetlink.nftsocket import (
     NFT_MSG_DELTABLE,
-    NFT_MSG_NEWCHAIN,
-    NFT_MSG_NEWRULE,
     NFT_MSG_NEWTABLE,
     Cmp,
     Meta,
 )
-from pyroute2.nftables.expressions import genex, verdict
 
-from wirewright.host.nftables import RefusedError, Request, has_table, transact
+from wirewright.host import expressions as e
+from wirewright.host.nftables import RefusedError, Request, append_rule, base_chain, has_table, transact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,18 +33,14 @@ if TYPE_CHECKING:
     from wirewright.config.values import IPAddress
 
 # linux/netfilter.h, linux/netfilter_ipv4.h, linux/netfilter/nf_tables.h, linux/rtnetlink.h
-NFPROTO: Final = {4: 2, 6: 10}
 HOOK_PREROUTING, HOOK_POSTROUTING = 0, 4
 PRIORITY_RAW, PRIORITY_MANGLE = -300, -150
-NF_DROP, NF_ACCEPT = 0, 1
-NETWORK_HEADER = 1
 CT_MARK = 3
 FIB_RESULT_ADDRTYPE, FIB_F_SADDR = 3, 1
 RTN_LOCAL = 2
 
 DESTINATION: Final = {4: (16, 4), 6: (24, 16)}
 """Where in a packet's header its destination is: offset and length, in bytes."""
-NAME_SIZE = 16
 
 Owner: TypeAlias = Literal["wirewright", "wg-quick"]
 OURS: Final = "wirewright"
@@ -69,15 +63,15 @@ def guard(interface: str, mark: int, addresses: Iterable[IPAddress], version: in
         _add_table(table),
         _delete_table(table),
         _add_table(table),
-        _add_chain(table, "preraw", HOOK_PREROUTING, PRIORITY_RAW),
-        _add_chain(table, "premangle", HOOK_PREROUTING, PRIORITY_MANGLE),
-        _add_chain(table, "postmangle", HOOK_POSTROUTING, PRIORITY_MANGLE),
-        *(_add_rule(table, "preraw", _drop_strangers(interface, address)) for address in own),
-        _add_rule(table, "postmangle", _note_mark(mark)),
-        _add_rule(table, "premangle", _give_mark()),
+        base_chain(table, "preraw", "filter", HOOK_PREROUTING, PRIORITY_RAW),
+        base_chain(table, "premangle", "filter", HOOK_PREROUTING, PRIORITY_MANGLE),
+        base_chain(table, "postmangle", "filter", HOOK_POSTROUTING, PRIORITY_MANGLE),
+        *(append_rule(table, "preraw", *_drop_strangers(interface, address)) for address in own),
+        append_rule(table, "postmangle", *_note_mark(mark)),
+        append_rule(table, "premangle", *_give_mark()),
     ]
     try:
-        transact(NFPROTO[version], requests)
+        transact(e.NFPROTO[version], requests)
     except RefusedError as refused:
         raise _told(interface, refused) from None
 
@@ -86,7 +80,7 @@ def unguard(interface: str, owner: Owner = OURS) -> None:
     """Remove a guard of an interface, in both families; nothing else, and silently if there is none."""
     table = table_of(interface, owner)
     failed: RefusedError | None = None
-    for family in NFPROTO.values():
+    for family in e.NFPROTO.values():
         try:
             transact(family, [_delete_table(table)])
         except RefusedError as refused:
@@ -100,14 +94,14 @@ def guarded(interface: str, owner: Owner = OURS) -> bool:
     """Whether an interface is guarded by us, or by another who does the same, in either family."""
     table = table_of(interface, owner)
     try:
-        return any(has_table(family, table) for family in NFPROTO.values())
+        return any(has_table(family, table) for family in e.NFPROTO.values())
     except RefusedError as refused:
         raise _told(interface, refused) from None
 
 
 def table_of(interface: str, owner: Owner = OURS) -> str:
     """Give the name of the tables, one a family, that guard an interface."""
-    if not 0 < len(interface.encode("utf-8", "surrogateescape")) < NAME_SIZE or not interface.isprintable():
+    if not 0 < len(interface.encode("utf-8", "surrogateescape")) < e.IFNAMSIZ or not interface.isprintable():
         raise OSError(errno.EINVAL, "the name of an interface has 1 to 15 bytes", interface)
     return f"{owner}-{interface}"
 
@@ -139,82 +133,44 @@ def _delete_table(table: str) -> Request:
     return Request(NFT_MSG_DELTABLE, 0, [("NFTA_TABLE_NAME", table)], "deleting a table")
 
 
-def _add_chain(table: str, name: str, hook: int, priority: int) -> Request:
-    place = {"attrs": [("NFTA_HOOK_HOOKNUM", hook), ("NFTA_HOOK_PRIORITY", priority)]}
-    attributes = [
-        ("NFTA_CHAIN_TABLE", table),
-        ("NFTA_CHAIN_NAME", name),
-        ("NFTA_CHAIN_HOOK", place),
-        ("NFTA_CHAIN_POLICY", NF_ACCEPT),
-        ("NFTA_CHAIN_TYPE", "filter"),
-    ]
-    return Request(NFT_MSG_NEWCHAIN, NLM_F_CREATE, attributes, "a chain of type filter")
-
-
-def _add_rule(table: str, chain: str, rule: tuple[str, list[Any]]) -> Request:
-    words, expressions = rule
-    attributes = [
-        ("NFTA_RULE_TABLE", table),
-        ("NFTA_RULE_CHAIN", chain),
-        ("NFTA_RULE_EXPRESSIONS", expressions),
-    ]
-    return Request(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, attributes, words)
-
-
 # The rules, each as nft(8) writes it and as the kernel takes it.
 
 
-def _drop_strangers(interface: str, address: IPAddress) -> tuple[str, list[Any]]:
+def _drop_strangers(interface: str, address: IPAddress) -> tuple[str, e.Expressions]:
     version = 4 if isinstance(address, IPv4Address) else 6
     offset, length = DESTINATION[version]
-    name = interface.encode("utf-8", "surrogateescape").ljust(NAME_SIZE, b"\0")
     family = "ip" if version == 4 else "ip6"
     return f'iifname != "{interface}" {family} daddr {address} fib saddr type != local drop', [
-        _load("meta", key=Meta.NFT_META_IIFNAME),
-        _compare(Cmp.NFT_CMP_NEQ, name),
-        _load("payload", base=NETWORK_HEADER, offset=offset, len=length),
-        _compare(Cmp.NFT_CMP_EQ, address.packed),
-        _load("fib", result=FIB_RESULT_ADDRTYPE, flags=FIB_F_SADDR),
-        _compare(Cmp.NFT_CMP_NEQ, _native(RTN_LOCAL)),
-        *verdict(NF_DROP),
+        e.load("meta", key=Meta.NFT_META_IIFNAME),
+        e.compare(e.name_of(interface), Cmp.NFT_CMP_NEQ),
+        e.load("payload", base=e.NETWORK_HEADER, offset=offset, len=length),
+        e.compare(address.packed),
+        e.load("fib", result=FIB_RESULT_ADDRTYPE, flags=FIB_F_SADDR),
+        e.compare(_native(RTN_LOCAL), Cmp.NFT_CMP_NEQ),
+        *e.verdict(e.NF_DROP),
     ]
 
 
-def _note_mark(mark: int) -> tuple[str, list[Any]]:
+def _note_mark(mark: int) -> tuple[str, e.Expressions]:
     return f"meta l4proto udp mark {mark} ct mark set mark", [
         *_is_udp(),
-        _load("meta", key=Meta.NFT_META_MARK),
-        _compare(Cmp.NFT_CMP_EQ, _native(mark)),
-        _load("meta", key=Meta.NFT_META_MARK),
-        _store("ct", key=CT_MARK),
+        e.load("meta", key=Meta.NFT_META_MARK),
+        e.compare(_native(mark)),
+        e.load("meta", key=Meta.NFT_META_MARK),
+        e.store("ct", key=CT_MARK),
     ]
 
 
-def _give_mark() -> tuple[str, list[Any]]:
+def _give_mark() -> tuple[str, e.Expressions]:
     return "meta l4proto udp meta mark set ct mark", [
         *_is_udp(),
-        _load("ct", key=CT_MARK),
-        _store("meta", key=Meta.NFT_META_MARK),
+        e.load("ct", key=CT_MARK),
+        e.store("meta", key=Meta.NFT_META_MARK),
     ]
 
 
 def _is_udp() -> list[Any]:
-    return [_load("meta", key=Meta.NFT_META_L4PROTO), _compare(Cmp.NFT_CMP_EQ, bytes([17]))]
-
-
-def _load(expression: str, **arguments: int) -> Any:  # noqa: ANN401 - pyroute2's, untyped
-    """Read something of a packet into the first register."""
-    return genex(expression, {"dreg": 1, **arguments})
-
-
-def _store(expression: str, **arguments: int) -> Any:  # noqa: ANN401 - pyroute2's, untyped
-    """Write the first register to something of a packet."""
-    return genex(expression, {**arguments, "sreg": 1})
-
-
-def _compare(operation: Cmp, value: bytes) -> Any:  # noqa: ANN401 - pyroute2's, untyped
-    """Go on with the rule only if the first register compares so with a value."""
-    return genex("cmp", {"sreg": 1, "op": operation, "data": {"attrs": [("NFTA_DATA_VALUE", value)]}})
+    return [e.load("meta", key=Meta.NFT_META_L4PROTO), e.compare(bytes([17]))]
 
 
 def _native(number: int) -> bytes:

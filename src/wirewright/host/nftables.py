@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST
+from pyroute2.netlink import NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES, nfgen_msg
 from pyroute2.netlink.nfnetlink.nftsocket import (
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 NETLINK_NETFILTER = 12
 NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END = 16, 17
 NLMSG_ERROR = 2
-NF_DROP = 0
+NF_DROP, NF_ACCEPT = 0, 1
 FAMILIES: Final = {1: "inet", 2: "ip", 10: "ip6"}
 HEADER: Final = struct.Struct("=IHHII")
 ERROR_SIZE: Final = HEADER.size + 4
@@ -83,6 +83,29 @@ class RefusedError(Exception):
     def is_absence(self) -> bool:
         """Whether what was asked for is not there, or nothing could be."""
         return self.errno == errno.ENOENT or self.is_unsupported
+
+
+def base_chain(table: str, name: str, kind: str, hook: int, priority: int) -> Request:
+    """Ask for a chain at a hook of the kernel's, which lets pass what no rule of it drops."""
+    place = {"attrs": [("NFTA_HOOK_HOOKNUM", hook), ("NFTA_HOOK_PRIORITY", priority)]}
+    attributes = [
+        ("NFTA_CHAIN_TABLE", table),
+        ("NFTA_CHAIN_NAME", name),
+        ("NFTA_CHAIN_HOOK", place),
+        ("NFTA_CHAIN_POLICY", NF_ACCEPT),
+        ("NFTA_CHAIN_TYPE", kind),
+    ]
+    return Request(NFT_MSG_NEWCHAIN, NLM_F_CREATE, attributes, f"a chain of type {kind}")
+
+
+def append_rule(table: str, chain: str, what: str, expressions: Sequence[Any]) -> Request:
+    """Ask for a rule at the end of a chain."""
+    attributes = [
+        ("NFTA_RULE_TABLE", table),
+        ("NFTA_RULE_CHAIN", chain),
+        ("NFTA_RULE_EXPRESSIONS", expressions),
+    ]
+    return Request(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, attributes, what)
 
 
 def transact(family: int, requests: Sequence[Request]) -> None:

@@ -40,10 +40,10 @@ from pyroute2.netlink.nfnetlink.nftsocket import (
     NFT_MSG_NEWTABLE,
 )
 
-from wirewright.gateway.firewall import expressions as e
 from wirewright.gateway.policy import is_inside
+from wirewright.host import expressions as e
 from wirewright.host.filtering import Protocol
-from wirewright.host.nftables import Request, attribute, text, written
+from wirewright.host.nftables import Request, append_rule, attribute, base_chain, text, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -208,26 +208,11 @@ class Table:
         return Request(NFT_MSG_NEWCHAIN, NLM_F_CREATE, self._chain_of(name), "a chain")
 
     def _base_chain(self, name: str, kind: str, hook: int, priority: int) -> Request:
-        place = {"attrs": [("NFTA_HOOK_HOOKNUM", hook), ("NFTA_HOOK_PRIORITY", priority)]}
-        attributes = [
-            ("NFTA_CHAIN_TABLE", self._name),
-            ("NFTA_CHAIN_NAME", name),
-            ("NFTA_CHAIN_HOOK", place),
-            ("NFTA_CHAIN_POLICY", e.NF_ACCEPT),
-            ("NFTA_CHAIN_TYPE", kind),
-        ]
-        return Request(NFT_MSG_NEWCHAIN, NLM_F_CREATE, attributes, f"a chain of type {kind}")
+        return base_chain(self._name, name, kind, hook, priority)
 
     def _rules(self, chain: str, rules: Iterable[e.Expressions]) -> Iterator[Request]:
         for expressions in rules:
-            attributes = [
-                ("NFTA_RULE_TABLE", self._name),
-                ("NFTA_RULE_CHAIN", chain),
-                ("NFTA_RULE_EXPRESSIONS", expressions),
-            ]
-            yield Request(
-                NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, attributes, f"a rule of the chain {chain}"
-            )
+            yield append_rule(self._name, chain, f"a rule of the chain {chain}", expressions)
 
     def _map(self, version: int) -> Request:
         attributes = [

@@ -19,9 +19,10 @@ Expressions: TypeAlias = list[Any]
 
 NF_DROP, NF_ACCEPT, NFT_JUMP, NFT_RETURN = 0, 1, -3, -5
 NFPROTO: Final = {4: 2, 6: 10}
-IFNAMSIZ = 16
+IFNAMSIZ: Final = 16
+"""Bytes of an interface's name, with the NUL at its end."""
 
-_NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
+NETWORK_HEADER, TRANSPORT_HEADER = 1, 2
 _SOURCE: Final = {4: (12, 4), 6: (8, 16)}
 """Where in a packet's header its source is: offset and length, in bytes."""
 _CT_STATE, _CT_PROTOCOL, _CT_PROTO_DST = 0, 10, 12
@@ -66,25 +67,25 @@ def masquerade() -> Expressions:
 
 def came_by(interface: str) -> Expressions:
     """Match packets that came by an interface."""
-    return [_load("meta", key=Meta.NFT_META_IIFNAME), compare(_name(interface))]
+    return [load("meta", key=Meta.NFT_META_IIFNAME), compare(name_of(interface))]
 
 
 def leaves_by(interface: str, *, other: bool = False) -> Expressions:
     """Match packets that leave by an interface, or by any other."""
     operation = Cmp.NFT_CMP_NEQ if other else Cmp.NFT_CMP_EQ
-    return [_load("meta", key=Meta.NFT_META_OIFNAME), compare(_name(interface), operation)]
+    return [load("meta", key=Meta.NFT_META_OIFNAME), compare(name_of(interface), operation)]
 
 
 def is_version(version: int) -> Expressions:
     """Match packets of IPv4 or of IPv6."""
-    return [_load("meta", key=Meta.NFT_META_NFPROTO), compare(bytes([NFPROTO[version]]))]
+    return [load("meta", key=Meta.NFT_META_NFPROTO), compare(bytes([NFPROTO[version]]))]
 
 
 def has_source(network: IPNetwork) -> Expressions:
     """Match packets from a network."""
     offset, length = _SOURCE[network.version]
-    load = _load("payload", base=_NETWORK_HEADER, offset=offset, len=length)
-    return [*is_version(network.version), load, *_within(network)]
+    loaded = load("payload", base=NETWORK_HEADER, offset=offset, len=length)
+    return [*is_version(network.version), loaded, *_within(network)]
 
 
 def has_option(number: int) -> Expressions:
@@ -99,59 +100,74 @@ def has_option(number: int) -> Expressions:
 def is_icmp(version: int) -> Expressions:
     """Match ICMP or ICMPv6."""
     number = {4: 1, 6: 58}[version]
-    return [*is_version(version), _load("meta", key=Meta.NFT_META_L4PROTO), compare(bytes([number]))]
+    return [*is_version(version), load("meta", key=Meta.NFT_META_L4PROTO), compare(bytes([number]))]
 
 
 def has_icmp_type(number: int) -> Expressions:
     """Match a type of ICMP, where it is known to be ICMP."""
-    return [_load("payload", base=_TRANSPORT_HEADER, offset=0, len=1), compare(bytes([number]))]
+    return [load("payload", base=TRANSPORT_HEADER, offset=0, len=1), compare(bytes([number]))]
 
 
 def is_invalid() -> Expressions:
     """Match packets that the kernel cannot make sense of."""
     state = _CT_STATE_INVALID.to_bytes(4, sys.byteorder)
     bits = genex("bitwise", {"sreg": 1, "dreg": 1, "len": 4, "mask": _value(state), "xor": _value(bytes(4))})
-    return [_load("ct", key=_CT_STATE), bits, compare(bytes(4), Cmp.NFT_CMP_NEQ)]
+    return [load("ct", key=_CT_STATE), bits, compare(bytes(4), Cmp.NFT_CMP_NEQ)]
 
 
 def began_at(address: IPAddress) -> Expressions:
     """Match packets of flows that an address began."""
     key = _CT_SOURCE[address.version]
-    return [_load("ct", key=key, direction=_ORIGINAL), compare(address.packed)]
+    return [load("ct", key=key, direction=_ORIGINAL), compare(address.packed)]
 
 
 def decided_by(table: str, version: int) -> Expressions:
     """Go on where a map says that flows go whom a certain address began."""
-    load = _load("ct", key=_CT_SOURCE[version], direction=_ORIGINAL)
-    return [load, genex("lookup", {"set": table, "sreg": 1, "dreg": Regs.NFT_REG_VERDICT})]
+    loaded = load("ct", key=_CT_SOURCE[version], direction=_ORIGINAL)
+    return [loaded, genex("lookup", {"set": table, "sreg": 1, "dreg": Regs.NFT_REG_VERDICT})]
 
 
 def began_towards(network: IPNetwork) -> Expressions:
     """Match packets of flows that were begun towards a network."""
-    load = _load("ct", key=_CT_DESTINATION[network.version], direction=_ORIGINAL)
+    loaded = load("ct", key=_CT_DESTINATION[network.version], direction=_ORIGINAL)
     if network.prefixlen == 0:
         # Only of the family; the comparison with nothing would not be taken.
         return is_version(network.version)
-    return [load, *_within(network)]
+    return [loaded, *_within(network)]
 
 
 def is_protocol(number: int) -> Expressions:
     """Match packets of flows of a protocol: ICMP errors are of the flow that they are about."""
-    return [_load("ct", key=_CT_PROTOCOL, direction=_ORIGINAL), compare(bytes([number]))]
+    return [load("ct", key=_CT_PROTOCOL, direction=_ORIGINAL), compare(bytes([number]))]
 
 
 def began_to_ports(first: int, last: int) -> Expressions:
     """Match packets of flows that were begun towards certain ports."""
-    load = _load("ct", key=_CT_PROTO_DST, direction=_ORIGINAL)
+    loaded = load("ct", key=_CT_PROTO_DST, direction=_ORIGINAL)
     if first == last:
-        return [load, compare(first.to_bytes(2, "big"))]
+        return [loaded, compare(first.to_bytes(2, "big"))]
     least = compare(first.to_bytes(2, "big"), Cmp.NFT_CMP_GTE)
-    return [load, least, compare(last.to_bytes(2, "big"), Cmp.NFT_CMP_LTE)]
+    return [loaded, least, compare(last.to_bytes(2, "big"), Cmp.NFT_CMP_LTE)]
 
 
 def compare(value: bytes, operation: Cmp = Cmp.NFT_CMP_EQ) -> Any:  # noqa: ANN401 - pyroute2's, untyped
     """Go on with the rule only if the first register compares so with a value."""
     return genex("cmp", {"sreg": 1, "op": operation, "data": _value(value)})
+
+
+def load(expression: str, **arguments: int) -> Any:  # noqa: ANN401 - pyroute2's, untyped
+    """Read something of a packet into the first register."""
+    return genex(expression, {"dreg": 1, **arguments})
+
+
+def store(expression: str, **arguments: int) -> Any:  # noqa: ANN401 - pyroute2's, untyped
+    """Write the first register to something of a packet."""
+    return genex(expression, {**arguments, "sreg": 1})
+
+
+def name_of(interface: str) -> bytes:
+    """Write an interface's name as the kernel holds it in registers."""
+    return interface.encode("utf-8", "surrogateescape").ljust(IFNAMSIZ, b"\0")
 
 
 def _within(network: IPNetwork) -> Expressions:
@@ -171,14 +187,5 @@ def _within(network: IPNetwork) -> Expressions:
     return [mask, compare(network.network_address.packed)]
 
 
-def _load(expression: str, **arguments: int) -> Any:  # noqa: ANN401 - pyroute2's, untyped
-    """Read something of a packet into the first register."""
-    return genex(expression, {"dreg": 1, **arguments})
-
-
 def _value(value: bytes) -> dict[str, Any]:
     return {"attrs": [("NFTA_DATA_VALUE", value)]}
-
-
-def _name(interface: str) -> bytes:
-    return interface.encode("utf-8", "surrogateescape").ljust(IFNAMSIZ, b"\0")
