@@ -259,3 +259,17 @@ def test_a_narrow_terminal_breaks_no_word_of_the_results(columns: str) -> None:
     lines = [line.split() for line in done.stdout.splitlines() if line.strip()]
     assert [line[0] for line in lines] == ["handshake", "round", "download,", "upload,", "demo"]
     assert lines[-1] == ["demo", "ok"]
+
+
+@pytest.mark.parametrize("option", ["--ipv4", "--ipv6", "--routes"])
+def test_an_address_that_is_none_is_told_with_its_option(option: str) -> None:
+    done = ww("lease", "wg0", option, "banana")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"ww: {option}: ")
+    assert "banana" in done.stderr
+
+
+def test_that_there_are_no_leases_is_said(tmp_path: Path) -> None:
+    done = ww("dynamic", "leases", "wg0", "--leases", str(tmp_path / "none"))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "is not there" in done.stderr

@@ -120,7 +120,8 @@ def show_leases(
     from wirewright.dynamic.serving import leases_of  # noqa: PLC0415
 
     with json_errors(as_json):
-        records = read_leases(leases or leases_of(interface))
+        path = leases or leases_of(interface)
+        records = read_leases(path)
     now = int(time.time())
     found = [lease for lease in records.leases.values() if lease.expires > now]
     held = [each for each in records.quarantined.values() if each.until > now]
@@ -128,6 +129,10 @@ def show_leases(
         held_back = [{"address": str(q.address), "public_key": str(q.key), "until": q.until} for q in held]
         write_json({"leases": [lease_as_data(lease) for lease in found], "quarantined": held_back})
         return
+    if not found and not held:
+        # The list is empty; what that means is for people.
+        why = "no lease is current" if path.exists() else f"no server has given any: {path} is not there"
+        typer.echo(f"ww: {interface}: {why}", err=True)
     for lease in found:
         addresses = " ".join(map(str, lease.addresses))
         typer.echo(f"{lease.key}\t{addresses}\tfor {lease.expires - now} s")

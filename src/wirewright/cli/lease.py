@@ -71,14 +71,15 @@ def _wishes(ipv4: str, ipv6: str, routes: list[str]) -> "Wishes":
     from wirewright.dynamic.messages import Wish  # noqa: PLC0415
 
     words = {"any": Wish.ANY, "none": Wish.NONE}
+    option = "--ipv4"
     try:
-        wishes = Wishes(
-            words.get(ipv4) or IPv4Address(ipv4),
-            words.get(ipv6) or IPv6Address(ipv6),
-            tuple(ip_network(each) for each in routes),
-        )
+        v4 = words.get(ipv4) or IPv4Address(ipv4)
+        option = "--ipv6"
+        v6 = words.get(ipv6) or IPv6Address(ipv6)
+        option = "--routes"
+        wishes = Wishes(v4, v6, tuple(ip_network(each) for each in routes))
     except ValueError as error:
-        raise CommandError(str(error), status=2) from None
+        raise CommandError(f"{option}: {error}", status=2) from None
     if wishes.ipv4 is wishes.ipv6 is Wish.NONE:
         raise CommandError("without an address of either family there is nothing to ask for", status=2)
     return wishes
