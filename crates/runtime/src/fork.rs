@@ -16,12 +16,12 @@
 //! `subprocess` does) loses the memory anyway; descriptors are closed on exec.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rustix::fs::{Mode, OFlags};
 
 /// Something that must be wiped in a child process.
@@ -53,6 +53,19 @@ thread_local! {
     static MAKING: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };
     /// What was given up meanwhile.
     static LEFT: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+    /// Whether this thread holds a [`Whole`] already.
+    static IS_MAKING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Forks wait for it to be dropped.
+struct Whole {
+    _guard: RwLockReadGuard<'static, ()>,
+}
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        IS_MAKING.set(false);
+    }
 }
 
 pub(crate) fn register<T: Forkable>(shared: &Arc<T>) {
@@ -70,10 +83,19 @@ pub fn is_forking() -> bool {
 
 /// Keeps forks waiting until it is dropped. To be held from before an interface has sockets until it has its keys, for
 /// what is not registered yet would not be wiped; and while a thread begins or ends, since the standard library has a lock
-/// for that, which would stay locked in the child. On a thread that forks itself it does nothing.
+/// for that, which would stay locked in the child. On a thread that forks itself, or keeps forks waiting already, it does
+/// nothing.
+///
+/// A fork that waits goes before whoever comes after it; threads that make and end interfaces without a pause could keep it
+/// waiting for ever otherwise. So this may wait for a fork, which may wait for the interpreter: not to be called with it.
 #[must_use]
 pub fn while_making() -> impl Sized {
-    (!is_forking()).then(|| registry().making.read_recursive())
+    if is_forking() || IS_MAKING.get() {
+        return None;
+    }
+    let guard = registry().making.read();
+    IS_MAKING.set(true);
+    Some(Whole { _guard: guard })
 }
 
 /// Keeps something until this thread no longer [forks](is_forking): to drop it may mean to wait for an interface, which
