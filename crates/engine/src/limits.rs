@@ -46,7 +46,8 @@ pub struct Limits {
     pub peers: usize,
     /// Allowed IPs of the whole interface.
     pub allowed_ips: usize,
-    /// Flows of one peer that the packet filter remembers: as many as fit 4,096 places of a hash table.
+    /// Flows of one peer that the packet filter remembers, half of them at most such that others began: as many as fit
+    /// 4,096 places of a hash table.
     pub flows_per_peer: usize,
     /// Flows of all home peers together.
     pub flows: usize,

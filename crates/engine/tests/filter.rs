@@ -399,6 +399,27 @@ with_one_and_four_shards! {
         assert!(world.leaves(1, &udp(D1, 1000, OUTSIDE, 4)), "those that are gone make room");
     }
 
+    fn who_may_reach_a_device_takes_half_of_its_flows_and_no_more(shards) {
+        let limits = Limits { flows_per_peer: 4, ..Limits::default() };
+        let mut world = World::with_limits(shards, &limits);
+        world.allow(1, &anything());
+        for port in 1..=2 {
+            assert!(world.reaches(1, &udp(HOST, 1000, D1, port)));
+        }
+        assert!(!world.reaches(1, &udp(HOST, 1000, D1, 3)));
+        assert!(world.reaches(1, &udp(HOST, 1000, D1, 1)), "what is known goes on");
+        assert!(world.leaves(1, &udp(D1, 1, HOST, 1000)), "and is answered");
+        for port in 1..=2 {
+            assert!(world.leaves(1, &udp(D1, 1000, OUTSIDE, port)));
+        }
+        assert!(!world.leaves(1, &udp(D1, 1000, OUTSIDE, 3)));
+        world.wait(200 * SECOND);
+        for port in 3..=4 {
+            assert!(world.reaches(1, &udp(HOST, 1000, D1, port)), "those that are gone make room");
+        }
+        assert!(!world.reaches(1, &udp(HOST, 1000, D1, 5)));
+    }
+
     fn all_devices_together_have_so_many_flows_and_no_more(shards) {
         let limits = Limits { flows: 2, ..Limits::default() };
         let mut world = World::with_limits(shards, &limits);

@@ -117,6 +117,8 @@ pub(super) enum Known {
 /// The flows of a peer.
 pub(super) struct Flows {
     table: HashTable<Flow>,
+    /// How many of them the other side began.
+    from_others: usize,
     secret: [u64; 2],
     /// No flow is gone before this.
     earliest: Option<Instant>,
@@ -128,6 +130,7 @@ impl Flows {
     pub(super) fn new(now: Instant, seed: u128) -> Self {
         Self {
             table: HashTable::new(),
+            from_others: 0,
             secret: [seed as u64 | 1, (seed >> 64) as u64 | 1],
             earliest: None,
             swept: now,
@@ -136,6 +139,12 @@ impl Flows {
 
     pub(super) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// Whether a side may begin no more, where there may be so many flows. What others began takes half of the places at
+    /// most, so that who may reach a peer cannot keep it from beginning anything itself.
+    pub(super) fn are_full(&self, most: usize, for_side: Side) -> bool {
+        self.len() >= most || for_side == Side::Other && self.from_others >= most.div_ceil(2)
     }
 
     /// A packet came from a side: notes it with its flow, if there is one.
@@ -182,11 +191,15 @@ impl Flows {
         let (secret, hash) = (self.secret, key.hash(self.secret));
         match self.table.find_mut(hash, |known| known.key == key) {
             // The same flow as one that is gone.
-            Some(gone) => *gone = flow,
+            Some(gone) => {
+                self.from_others -= usize::from(gone.began == Side::Other);
+                *gone = flow;
+            }
             None => {
                 self.table.insert_unique(hash, flow, |flow| flow.key.hash(secret));
             }
         }
+        self.from_others += usize::from(began == Side::Other);
     }
 
     /// When a sweep is due.
@@ -211,14 +224,16 @@ impl Flows {
     /// Keeps of the flows that are not gone those for which `keep` is true.
     pub(super) fn retain(&mut self, now: Instant, mut keep: impl FnMut(&Key, Side) -> bool) {
         let mut earliest: Option<Instant> = None;
+        let mut from_others = 0;
         self.table.retain(|flow| {
             let stays = now < flow.expires && keep(&flow.key, flow.began);
             if stays {
+                from_others += usize::from(flow.began == Side::Other);
                 earliest = Some(earliest.map_or(flow.expires, |at| at.min(flow.expires)));
             }
             stays
         });
-        (self.earliest, self.swept) = (earliest, now);
+        (self.earliest, self.from_others, self.swept) = (earliest, from_others, now);
         if self.table.len() < self.table.capacity() / 4 {
             let secret = self.secret;
             self.table

@@ -169,11 +169,10 @@ impl Ledger {
     }
 
     fn begin(&mut self, now: Instant, key: Key, began: Side, flags: u8, limit: Limit) -> Result<(), Event> {
-        let is_full = |flows: &Flows| flows.len() >= limit.flows;
-        if is_full(&self.flows) {
+        if self.flows.are_full(limit.flows, began) {
             self.flows.make_room(now);
         }
-        if is_full(&self.flows) || limit.room == 0 {
+        if self.flows.are_full(limit.flows, began) || limit.room == 0 {
             return Err(Event::FilterFull);
         }
         self.flows.insert(now, key, began, flags);
