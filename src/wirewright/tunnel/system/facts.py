@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from wirewright.host.device import SocketAddress
 from wirewright.tunnel.system.errors import InterfaceError
+from wirewright.tunnel.system.lookups import look_up
 from wirewright.tunnel.system.mtu import has_ipv6, mtu_of
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def resolve(endpoint: Endpoint, *, pause: float = 1.0) -> SocketAddress:
     """
     for attempt in range(RESOLUTIONS + 1):
         try:
-            found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_DGRAM)
+            found = look_up(endpoint)
         except socket.gaierror as error:
             passing = error.errno in (socket.EAI_AGAIN, socket.EAI_NODATA)
             if attempt == RESOLUTIONS or not passing:

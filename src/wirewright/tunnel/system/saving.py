@@ -6,7 +6,6 @@ value does (:class:`wirewright.config.Document`).
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from wirewright.config.model import Peer
 from wirewright.tunnel.system import steps
 from wirewright.tunnel.system.columns import host as written
 from wirewright.tunnel.system.facts import is_full
+from wirewright.tunnel.system.lookups import look_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -78,7 +78,7 @@ def saved(
 def is_at(endpoint: Endpoint, address: SocketAddress) -> bool:
     """Whether an endpoint is at an address, as far as can be told now."""
     try:
-        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_DGRAM)
+        found = look_up(endpoint)
     except OSError:
         return False
     return (str(address.address), address.port) in {(entry[4][0], entry[4][1]) for entry in found}
