@@ -17,6 +17,8 @@ SECONDS ?= 60
 TARGETS ?=
 # Arguments for pytest in `make test` and `make test-all`: make test PYTEST="-k handshake"
 PYTEST ?=
+# Tests that run at once: most of them wait, for timers of the protocol or for a command that begins.
+WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 # Arguments for `ww bench` in `make bench-linux`: make bench-linux BENCH="--rounds 5 --workloads tcp-1"
 BENCH ?=
 
@@ -40,10 +42,10 @@ demo: $(STAMPS)/runtime $(STAMPS)/core-fast ## Two rootless tunnels on this mach
 	$(BIN)/ww demo
 
 test: rust-tests interop-peers $(STAMPS)/test $(STAMPS)/core-test ## Rust tests, replay of fuzz corpora, Python tests, interoperation
-	$(BIN)/pytest -n auto -m "not slow" $(PYTEST)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow" $(PYTEST)
 
 test-all: rust-tests interop-peers $(STAMPS)/test $(STAMPS)/core-test ## Everything in `make test`, and the slow tests
-	$(BIN)/pytest -n auto -o faulthandler_timeout=2400 $(PYTEST)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -o faulthandler_timeout=2400 $(PYTEST)
 
 lint: $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/core-test ## Formatting, clippy, ruff, mypy, layers, stubs, file sizes
 	$(PY) scripts/lint.py
