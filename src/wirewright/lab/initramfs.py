@@ -27,8 +27,8 @@ MODULES = (
 )
 PROGRAMS = ("wg", "ip")
 
-# Commands come and answers go over a port of virtio's: an emulated UART once lost the first half of a line on a
-# busy machine. The port reads as ended for as long as nobody is at its other end. The serial port is the kernel's.
+# Commands come and answers go over a port of virtio's: an emulated UART once lost the first half of a line
+# on a busy machine. The port reads as ended as long as nobody is at its other end. The UART is the kernel's.
 INIT = """#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys

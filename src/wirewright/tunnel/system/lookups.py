@@ -26,7 +26,7 @@ def look_up(endpoint: Endpoint) -> Found:
     def ask() -> None:
         try:
             found.extend(socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_DGRAM))
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+        except BaseException as error:
             failed.append(error)
 
     # A daemon: the process does not wait for it at its end.
