@@ -22,6 +22,9 @@ struct Path {
     queue: u64,
     /// Packets of a thousand that are lost by chance, each way.
     loss: u32,
+    /// Both hosts are busy with something else for as long as this on average, again and again: what arrives meanwhile
+    /// waits.
+    busy: Duration,
 }
 
 impl Path {
@@ -32,6 +35,7 @@ impl Path {
             round_trip: Duration::from_millis(50),
             queue: 50_000_000 / 8 * millis / 1_000,
             loss: 0,
+            busy: Duration::ZERO,
         }
     }
 
@@ -82,6 +86,34 @@ impl Flow {
     }
 }
 
+/// When a host looks at what has arrived.
+struct Attention {
+    busy: u64,
+    awake: Instant,
+    rng: ChaCha8Rng,
+}
+
+impl Attention {
+    fn new(busy: Duration, seed: u8) -> Self {
+        Self {
+            busy: u64::try_from(busy.as_nanos()).unwrap(),
+            awake: Instant::default(),
+            rng: ChaCha8Rng::from_seed([seed; 32]),
+        }
+    }
+
+    /// When it sees what comes at `arrival`, which is no earlier than what came before.
+    fn sees(&mut self, arrival: Instant) -> Instant {
+        if self.busy == 0 {
+            return arrival;
+        }
+        if self.awake < arrival {
+            self.awake = arrival + Duration::from_nanos(self.rng.next_u64() % (2 * self.busy));
+        }
+        self.awake
+    }
+}
+
 /// What came of it in the second half of the time.
 #[derive(Debug)]
 struct Outcome {
@@ -101,6 +133,7 @@ fn play(path: Path, flows: &[(Control, Duration)], lasts: Duration) -> Outcome {
         .map(|(seed, (control, begins))| Flow::new(*control, *begins, seed))
         .collect();
     let mut rng = ChaCha8Rng::from_seed([9; 32]);
+    let mut attention = [0, 1].map(|side| Attention::new(path.busy, side));
     let mut flight = BTreeMap::new();
     let (mut serial, mut busy_until) = (0_u64, start);
     let (mut packets, mut dropped, mut queued) = (0_u64, 0_u64, Duration::ZERO);
@@ -135,7 +168,8 @@ fn play(path: Path, flows: &[(Control, Duration)], lasts: Duration) -> Outcome {
                         continue;
                     }
                     serial += 1;
-                    flight.insert((leaves + path.round_trip / 2, serial), (number, 1 - side, packet));
+                    let arrival = attention[1 - side].sees(leaves + path.round_trip / 2);
+                    flight.insert((arrival, serial), (number, 1 - side, packet));
                 }
             }
         }
@@ -243,5 +277,18 @@ fn losses_by_chance_leave_most_of_the_path_to_use() {
         };
         let ours = play(path, &[(Control::Queue, Duration::ZERO)], 30 * SECOND);
         assert!(ours.goodputs[0] > 35.0, "{ours:?}");
+    }
+}
+
+#[test]
+fn hosts_that_are_busy_are_not_taken_for_a_queue() {
+    for busy in [1, 2] {
+        let path = Path {
+            loss: 10,
+            busy: Duration::from_millis(busy),
+            ..Path::with_queue(50)
+        };
+        let ours = play(path, &[(Control::Queue, Duration::ZERO)], 30 * SECOND);
+        assert!(ours.goodputs[0] > 35.0, "busy for {busy} ms: {ours:?}");
     }
 }

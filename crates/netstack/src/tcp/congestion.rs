@@ -116,8 +116,14 @@ impl Congestion {
 
     /// `bytes` arrived of which the window was full or not, and a round trip of `sample` with them. `acknowledged` and
     /// `next` are offsets, to know rounds by.
-    pub(super) fn arrived(&mut self, bytes: u64, sample: Option<Duration>, (acknowledged, next): (u64, u64)) {
-        if self.rounds.arrived(bytes, sample, acknowledged, next) {
+    pub(super) fn arrived(
+        &mut self,
+        bytes: u64,
+        sample: Option<Duration>,
+        (acknowledged, next): (u64, u64),
+        now: Instant,
+    ) {
+        if self.rounds.arrived(bytes, sample, (acknowledged, next), now) {
             self.held = self.held.saturating_sub(1);
         }
         let Some(sample) = sample else {
@@ -157,18 +163,15 @@ impl Congestion {
     /// Something was lost, for the first time in a round trip, while so many bytes were in flight. Returns the window
     /// to shrink to, if the loss was by congestion.
     pub(super) fn lost(&mut self, in_flight: u64) -> Option<u64> {
+        let doubles = self.window < self.threshold;
         let share = if self.control == Control::Cubic || self.rounds.losses() > HEAVY {
             0.0
-        } else if let Some(share) = self.rounds.share_without_queue() {
+        } else if let Some(share) = self.rounds.share_without_queue(doubles) {
             2.0 * share - 1.0
         } else {
             return None;
         };
-        let beta = if self.window < self.threshold {
-            BETA_SLOW_START
-        } else {
-            BETA
-        };
+        let beta = if doubles { BETA_SLOW_START } else { BETA };
         let share = share.clamp(beta, 1.0);
         self.reduce(in_flight, share);
         if share < SLIGHT {

@@ -309,7 +309,8 @@ impl Sender {
         if let Some(sample) = sample {
             self.round_trip.sampled(sample);
         }
-        self.congestion.arrived(news.bytes, sample, (self.una, self.next));
+        self.congestion
+            .arrived(news.bytes, sample, (self.una, self.next), now);
         self.end_recovery(&news);
         let lost = if self.selective {
             self.find_losses(news.bytes > 0, now)

@@ -34,7 +34,8 @@ impl Path {
             let bytes = left.min(2 * u64::from(SEGMENT));
             let window = self.congestion.limit();
             let sample = Some(Duration::from_millis(millis));
-            self.congestion.arrived(bytes, sample, (acknowledged, self.sent));
+            self.congestion
+                .arrived(bytes, sample, (acknowledged, self.sent), at(self.now));
             self.congestion.grow(bytes, window, sample, at(self.now));
             left -= bytes;
         }
@@ -93,6 +94,18 @@ fn a_loss_in_a_queue_shrinks_the_window_to_what_the_path_holds_and_to_no_less_th
     let mut path = Path::avoiding(100, 200);
     path.congestion.window = 100_000.0;
     assert_eq!(path.congestion.lost(100_000), Some(70_000));
+}
+
+#[test]
+fn a_loss_while_round_trips_vary_from_hardly_late_to_very_late_is_chance() {
+    let mut path = Path::avoiding(100, 50);
+    for millis in [52, 55, 60, 57, 54].into_iter().cycle().take(50) {
+        path.now += 2;
+        let sample = Some(Duration::from_millis(millis));
+        path.congestion
+            .arrived(2_000, sample, (0, path.sent), at(path.now));
+    }
+    assert_eq!(path.congestion.lost(100_000), None);
 }
 
 #[test]
