@@ -1,4 +1,4 @@
-"""Streams through a SOCKS proxy for some seconds; the task comes as JSON on the standard input."""
+"""Streams for some seconds, through a SOCKS proxy or without one; the task comes as JSON on its input."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ ZEROS = bytes(1 << 18)
 WARM_UP = 1.0
 
 
-def connect(proxy: tuple[str, int], server: tuple[str, int]) -> socket.socket:
+def connect(proxy: tuple[str, int] | None, server: tuple[str, int]) -> socket.socket:
     """Return a connection to the server."""
+    if proxy is None:
+        return socket.create_connection(server, timeout=30)
     client = socket.create_connection(proxy, timeout=30)
     client.sendall(b"\x05\x01\x00")
     assert client.recv(2, socket.MSG_WAITALL) == b"\x05\x00"
@@ -74,7 +76,8 @@ def arrived_at(counter: tuple[str, int]) -> int:
 def main() -> None:
     """Run the task."""
     task: dict[str, Any] = json.load(sys.stdin)
-    proxy, server, counter = (tuple(task[name]) for name in ("proxy", "server", "counter"))
+    proxy = tuple(task["proxy"]) if task["proxy"] else None
+    server, counter = tuple(task["server"]), tuple(task["counter"])
     with ThreadPoolExecutor(25) as several:
         streams = list(several.map(lambda _: connect(proxy, server), range(task["streams"])))
     if task["direction"] == "download":
