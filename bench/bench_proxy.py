@@ -88,8 +88,7 @@ class Arena:
     """A lab with everything started: host a, and the processes whose work is told."""
 
     here: Machine
-    proxies: dict[str, int]
-    others: dict[str, int]
+    processes: dict[str, int]
 
 
 def main() -> None:
@@ -105,20 +104,21 @@ def main() -> None:
     names = options.contestants.split(",")
     if unknown := set(names) - set(EVERYBODY):
         parser.error(f"there is no contestant {', '.join(sorted(unknown))}: known are {', '.join(EVERYBODY)}")
+    rivals = contestants(names)
     for weather in options.weather or WEATHERS:
-        rivals = contestants(names)
-        with arena(WEATHERS[weather], rivals) as place:
-            for direction in options.direction or DIRECTIONS:
-                for streams in options.streams or STREAMS:
-                    load = {"weather": weather, "load": f"{direction}, {streams} streams"}
-                    rates: dict[str, list[float]] = {rival.name: [] for rival in rivals}
-                    for number in range(1, options.rounds + 1):
-                        for rival in rivals:
+        for direction in options.direction or DIRECTIONS:
+            for streams in options.streams or STREAMS:
+                load = {"weather": weather, "load": f"{direction}, {streams} streams"}
+                rates: dict[str, list[float]] = {rival.name: [] for rival in rivals}
+                for number in range(1, options.rounds + 1):
+                    for rival in rivals:
+                        # A lab of its own: what the one before still has to send would count as this one's.
+                        with arena(WEATHERS[weather], rival) as place:
                             outcome = run(place, rival, direction, streams, options.seconds)
-                            rates[rival.name].append(outcome["mbit_per_s"])
-                            row = {"bench": "proxy", **load, "proxy": rival.name, "round": str(number)}
-                            print(json.dumps(row | outcome), flush=True)
-                    print(json.dumps({"bench": "proxy, medians", **load, **summary(rates)}), flush=True)
+                        rates[rival.name].append(outcome["mbit_per_s"])
+                        row = {"bench": "proxy", **load, "proxy": rival.name, "round": str(number)}
+                        print(json.dumps(row | outcome), flush=True)
+                print(json.dumps({"bench": "proxy, medians", **load, **summary(rates)}), flush=True)
 
 
 def summary(rates: dict[str, list[float]]) -> dict[str, object]:
@@ -132,38 +132,32 @@ def summary(rates: dict[str, list[float]]) -> dict[str, object]:
 
 
 @contextmanager
-def arena(weather: Weather | None, rivals: list[Contestant]) -> Iterator[Arena]:
-    """Build the lab, start the peer, its server and the proxies."""
+def arena(weather: Weather | None, rival: Contestant) -> Iterator[Arena]:
+    """Build the lab, start the peer, its server and the proxy."""
     link = Link(at("a", "192.0.2.1/24"), at("b", "192.0.2.2/24"), weather=weather)
     with ExitStack() as stack:
         lab = stack.enter_context(Lab(Topology((link,))))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         peer = Node(lab["b"], ("10.7.0.1",)).start()
-        others = {"peer": process_of(lab["b"], "wirewright-tun")}
-        if lab.weather is not None:
-            others["weather"] = process_of(lab.weather, "wirewright.lab.weather")
-        proxies = [rival for rival in rivals if rival.port]
-        for rival in proxies:
-            peer.add(f"[Peer]\nPublicKey = {rival.key.public_key}\nAllowedIPs = {rival.address}/32\n")
         server = lab["b"].popen(
             sys.executable, str(ROOT / "bench/proxy_server.py"), str(PORT), stdout=subprocess.PIPE
         )
         assert server.stdout is not None
-        stack.callback(server.kill)
         server.stdout.readline()
-        others["server"] = process_of(lab["b"], "proxy_server.py")
-        started = {}
-        for rival in proxies:
+        processes = {}
+        if rival.port:
+            peer.add(f"[Peer]\nPublicKey = {rival.key.public_key}\nAllowedIPs = {rival.address}/32\n")
             path = folder / f"{rival.name}.conf"
             path.touch(mode=0o600)
             path.write_text(rival.config(str(peer.public_key)))
-            process = lab["a"].popen(
-                *rival.command(path), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-            )
-            stack.callback(process.kill)
+            lab["a"].popen(*rival.command(path), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
             until_listening(lab["a"], rival.port)
-            started[rival.name] = process_of(lab["a"], rival.name)
-        yield Arena(lab["a"], started, others)
+            processes["proxy"] = process_of(lab["a"], rival.name)
+        processes["peer"] = process_of(lab["b"], "wirewright-tun")
+        if lab.weather is not None:
+            processes["weather"] = process_of(lab.weather, "wirewright.lab.weather")
+        processes["server"] = process_of(lab["b"], "proxy_server.py")
+        yield Arena(lab["a"], processes)
 
 
 def until_listening(host: Machine, port: int) -> None:
@@ -187,14 +181,14 @@ def process_of(host: Machine, program: str) -> int:
 
 def run(place: Arena, rival: Contestant, direction: str, streams: int, seconds: float) -> dict[str, float]:
     """Run one client; give the rate, the proxy's seconds a gigabyte, and who used how many processors."""
-    proxy = place.proxies.get(rival.name)
+    proxy = "proxy" in place.processes
     task: dict[str, object] = {
         "proxy": ("127.0.0.1", rival.port) if proxy else None,
         "server": ("10.7.0.1" if proxy else "192.0.2.2", PORT),
         "counter": ("192.0.2.2", PORT + 1),
     }
     task |= {"direction": direction, "streams": streams, "seconds": seconds}
-    watch = Watch({**({"proxy": proxy} if proxy else {}), **place.others})
+    watch = Watch(place.processes)
     client = [sys.executable, str(ROOT / "bench/proxy_client.py")]
     done = place.here.run(*client, input=json.dumps(task), timeout=120)
     shares = watch.shares()
