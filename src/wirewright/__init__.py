@@ -7,13 +7,14 @@ if TYPE_CHECKING:
     from wirewright._core import __version__
     from wirewright.config import Config, ConfigError
     from wirewright.keys import PresharedKey, PublicKey, SecretKey
-    from wirewright.tunnel import BlockingTunnel, Tunnel, TunnelClosed, TunnelError
+    from wirewright.tunnel import BlockingTunnel, Forwarding, Tunnel, TunnelClosed, TunnelError
 
 # Imported when first used, so that `import wirewright` and the command line start at once.
 _HOMES = {
     "BlockingTunnel": "wirewright.tunnel",
     "Config": "wirewright.config",
     "ConfigError": "wirewright.config",
+    "Forwarding": "wirewright.tunnel",
     "PresharedKey": "wirewright.keys",
     "PublicKey": "wirewright.keys",
     "SecretKey": "wirewright.keys",
@@ -27,6 +28,7 @@ __all__ = [
     "BlockingTunnel",
     "Config",
     "ConfigError",
+    "Forwarding",
     "PresharedKey",
     "PublicKey",
     "SecretKey",

@@ -1,7 +1,7 @@
 """The core of Wirewright: what touches keys and packets."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, final
 
 from typing_extensions import Buffer
@@ -182,6 +182,7 @@ class RootlessTunnel:
         listen_address: str | None = None,
         mtu: int = 1420,
         shards: int = 1,
+        forwarding: Mapping[str, Any] | None = None,
     ) -> RootlessTunnel: ...
     @property
     def listen_port(self) -> int: ...

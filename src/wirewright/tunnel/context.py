@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from wirewright._core import RootlessTunnel
     from wirewright.tunnel.dispatch import Dispatcher
     from wirewright.tunnel.forward import Forward
+    from wirewright.tunnel.forwarding import Forwarding
     from wirewright.tunnel.peers import PeerBook
     from wirewright.tunnel.server import TunnelServer
     from wirewright.tunnel.tunnel import Tunnel
@@ -42,6 +43,7 @@ class TunnelOptions(TypedDict, total=False):
     listen_address: str | None
     shards: int
     timeouts: Timeouts | None
+    forwarding: Forwarding | None
 
 
 class Lingering:

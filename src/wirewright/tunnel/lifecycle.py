@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from wirewright._core import RootlessTunnel
 from wirewright.tunnel.context import Context, Timeouts
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wirewright.config import Peer as PeerConfig
     from wirewright.keys import PublicKey
     from wirewright.tunnel.arguments import Network
+    from wirewright.tunnel.forwarding import Forwarding
     from wirewright.tunnel.tunnel import Tunnel
 
 # Room for IPv6 and WireGuard's own headers in Ethernet's 1500 bytes; wg-quick's choice too.
@@ -29,7 +30,13 @@ DEFAULT_MTU = 1420
 
 
 async def open_tunnel(
-    tunnel: Tunnel, config: Config, *, listen_address: str | None, shards: int, timeouts: Timeouts
+    tunnel: Tunnel,
+    config: Config,
+    *,
+    listen_address: str | None,
+    shards: int,
+    timeouts: Timeouts,
+    forwarding: Forwarding | None,
 ) -> Context:
     """Resolve the endpoints, start the core, enter the peers."""
     loop = asyncio.get_running_loop()
@@ -37,7 +44,7 @@ async def open_tunnel(
     family = endpoint_family(listen_address)
     endpoints = await _resolve_endpoints(loop, peers, timeouts.endpoint, family)
     # No waiting from here on: a cancellation would leave the core's threads behind.
-    core = _start_core(config, listen_address, shards)
+    core = _start_core(config, listen_address, shards, forwarding)
     try:
         book = PeerBook(loop, core, _passed_over(config))
         context = Context(tunnel, loop, core, Dispatcher(loop, core), book, timeouts, family)
@@ -91,7 +98,9 @@ def _tunnel_event(context: Context, kind: str, detail: object) -> None:
             _end(context)
 
 
-def _start_core(config: Config, listen_address: str | None, shards: int) -> RootlessTunnel:
+def _start_core(
+    config: Config, listen_address: str | None, shards: int, forwarding: Forwarding | None
+) -> RootlessTunnel:
     interface = config.interface
     port = interface.listen_port or 0
     if interface.private_key is None:
@@ -108,6 +117,7 @@ def _start_core(config: Config, listen_address: str | None, shards: int) -> Root
             listen_address=listen_address,
             mtu=interface.mtu or DEFAULT_MTU,
             shards=shards,
+            **_forwarding(forwarding),
         )
     except ValueError as error:
         raise TunnelError(
@@ -124,6 +134,10 @@ def _start_core(config: Config, listen_address: str | None, shards: int) -> Root
                 f"Cannot listen on {listen_address}: it is not an address of this machine.", errno=error.errno
             ) from None
         raise
+
+
+def _forwarding(forwarding: Forwarding | None) -> dict[str, Any]:
+    return {} if forwarding is None else {"forwarding": forwarding.to_core()}
 
 
 def _passed_over(config: Config) -> dict[Network, Peer]:

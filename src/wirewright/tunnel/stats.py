@@ -32,12 +32,14 @@ class TunnelStats:
     """A tunnel at one moment: a counter for every event of the device, its peers, and the TCP/IP stack.
 
     ``netstack`` holds what exists now (``connections``, ``listeners``, ``datagrams``, ``pings``) and the
-    stack's own counters.
+    stack's own counters. ``forwarding`` is empty unless the tunnel forwards; it has what its peers have open
+    (``connections``, ``flows``), and a counter for each thing that was carried, refused or dropped.
     """
 
     counters: Mapping[str, int]
     peers: tuple[PeerStats, ...]
     netstack: Mapping[str, int]
+    forwarding: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_core(cls, raw: Mapping[str, Any]) -> TunnelStats:
@@ -46,6 +48,7 @@ class TunnelStats:
             counters=dict(raw["counters"]),
             peers=tuple(_peer(peer) for peer in raw["peers"]),
             netstack=dict(raw["netstack"]),
+            forwarding=dict(raw.get("forwarding", {})),
         )
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from wirewright.keys import PublicKey
     from wirewright.tunnel.arguments import Address, Endpoint
     from wirewright.tunnel.context import TunnelOptions
+    from wirewright.tunnel.forwarding import Forwarding
     from wirewright.tunnel.membership import PeerChanges
     from wirewright.tunnel.resolver import TunnelResolver
 
@@ -58,12 +59,14 @@ class Tunnel:
         listen_address: str | None = None,
         shards: int = 1,
         timeouts: Timeouts | None = None,
+        forwarding: Forwarding | None = None,
     ) -> None:
         """Prepare a tunnel; it opens with ``async with`` or ``await open()``.
 
         ``listen_address`` is the outer IP address of its UDP socket (default: all), ``shards`` the number of
         the engine's shards, which one thread drives. An open tunnel keeps nothing secret of the configuration
         but in the core, so that closing it wipes the keys, unless somebody else holds the configuration.
+        With ``forwarding`` its peers reach through it what the host can reach, and each other.
         """
         if not isinstance(config, Config):
             raise TypeError(
@@ -75,6 +78,7 @@ class Tunnel:
         self._listen_address = listen_address
         self._shards = shards
         self._timeouts = timeouts or Timeouts()
+        self._forwarding = forwarding
         self._context: Context | None = None
         self._resolver: TunnelResolver | None = None
         self._closed: asyncio.Future[None] | None = None
@@ -101,6 +105,7 @@ class Tunnel:
             listen_address=self._listen_address,
             shards=self._shards,
             timeouts=self._timeouts,
+            forwarding=self._forwarding,
         )
         # The core has the keys now, and wipes them when it closes and in a forked child. What is kept here
         # would outlive that.
