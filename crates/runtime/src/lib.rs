@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod fork;
+pub mod outside;
 pub mod secret_file;
 pub mod vault;
 
@@ -23,7 +24,7 @@ pub use alarm::{Alarm, SystemTimer, Timer};
 pub use random::OsRandom;
 pub use refusals::Refusals;
 pub use rest::{Rest, is_final};
-pub use shell::{Interface, Shell, State};
+pub use shell::{Interface, Owner, Shell, State};
 pub use suspend::SuspendWatch;
 pub use udp::{UdpSockets, cause};
 pub use waker::Waker;

@@ -6,8 +6,10 @@
 //! wakes it; then it runs to completion. System calls are made outside the lock; inside it are only the state
 //! machines. The lock is taken once for a round of batches, never for a packet, and it is the only one: whoever
 //! configures, reads or writes takes it for that call. Nobody sleeps while holding it, except a thread that forks
-//! (see [`crate::fork`]).
+//! (see [`crate::fork`]). An interface that reaches outside by the host's sockets has another one for those, for which nobody
+//! waits but who forks (see [`crate::outside`]).
 
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
@@ -19,11 +21,12 @@ use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use wirewright_engine::{Batch, Engine, Event, Moment, Notice, Output};
-use wirewright_protocol::Instant;
+use wirewright_protocol::{Instant, PublicKey};
 
 use crate::alarm::{Alarm, Timer};
 use crate::clock;
 use crate::fork::{self, Forkable};
+use crate::outside::{Orders, Outside, Reports, Table};
 use crate::random::OsRandom;
 use crate::suspend::SuspendWatch;
 use crate::udp::{Received, Receiving, Sending, UdpSockets};
@@ -31,8 +34,8 @@ use crate::waker::Waker;
 
 /// The plaintext side of an interface.
 pub trait Interface: Send + 'static {
-    /// Takes packets that came through the tunnel.
-    fn deliver(&mut self, at: Moment, packets: &Batch);
+    /// Takes packets that came through the tunnel. `owner` tells to which peer an address belongs.
+    fn deliver(&mut self, at: Moment, packets: &Batch, owner: Owner<'_>);
     /// Fills `batch` with packets that are to go through the tunnel. True if there are more.
     fn collect(&mut self, at: Moment, batch: &mut Batch) -> bool;
     /// When [`Interface::collect`] wants to be called at the latest.
@@ -43,7 +46,14 @@ pub trait Interface: Send + 'static {
     fn stopped(&mut self, reason: &str);
     /// Whether the user has something to fetch.
     fn has_events(&self) -> bool;
+    /// Learns what the host's sockets tell.
+    fn reported(&mut self, _at: Moment, _reports: &Reports) {}
+    /// Says what they are to do. `orders` is empty.
+    fn order(&mut self, _at: Moment, _orders: &mut Orders) {}
 }
+
+/// To which peer packets for an address go.
+pub type Owner<'a> = &'a dyn Fn(IpAddr) -> Option<PublicKey>;
 
 /// What the lock protects.
 pub struct State<I> {
@@ -72,6 +82,8 @@ struct Shared<I> {
     kick: Waker,
     /// Wakes the user.
     user: Waker,
+    /// The host's sockets, if the interface has use for them.
+    outside: Option<Arc<Outside>>,
     stop: AtomicBool,
     /// There is nothing behind the lock any more, and in a forked child nobody who would unlock it.
     closed: AtomicBool,
@@ -80,20 +92,27 @@ struct Shared<I> {
 /// Batches received in one round: with receive offload up to 64 KiB each.
 const RECEIVE_BATCHES: usize = 8;
 const RECEIVE_BYTES: usize = 65_536;
+/// Bytes that the host's sockets are read in one round, one datagram of any length at least.
+const OUTSIDE_BYTES: usize = 512 << 10;
 /// A pause where the system cannot even put the thread to sleep.
 const BREATH: Duration = Duration::from_millis(1);
 /// Rounds of collecting before the sockets are looked at again.
 const COLLECT_ROUNDS: usize = 16;
 
 impl<I: Interface> Shell<I> {
-    /// Starts a thread for an interface.
+    /// Starts a thread for an interface, which reaches the host's network if it is given an `outside`.
     ///
     /// # Errors
     /// What the operating system says when it has no descriptors or threads left.
-    pub fn start(engine: Engine<OsRandom>, interface: I, sockets: UdpSockets) -> io::Result<Self> {
+    pub fn start(
+        engine: Engine<OsRandom>,
+        interface: I,
+        sockets: UdpSockets,
+        outside: Option<Outside>,
+    ) -> io::Result<Self> {
         let port = sockets.port();
-        let sockets = Arc::new(sockets);
-        let mut worker = Worker::new(sockets.clone())?;
+        let (sockets, outside) = (Arc::new(sockets), outside.map(Arc::new));
+        let mut worker = Worker::new(sockets.clone(), outside.clone())?;
         let state = State {
             engine,
             interface,
@@ -104,6 +123,7 @@ impl<I: Interface> Shell<I> {
             state: Arc::new(Mutex::new(Some(state))),
             kick: Waker::new()?,
             user: Waker::new()?,
+            outside,
             stop: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         });
@@ -176,6 +196,9 @@ impl<I: Interface> Shell<I> {
             let _ = thread.join();
         }
         drop(self.shared.state.lock().take());
+        if let Some(outside) = &self.shared.outside {
+            outside.table().lock().clear();
+        }
         self.shared.closed.store(true, Ordering::Release);
         self.shared.user.wake();
     }
@@ -196,6 +219,9 @@ struct Worker {
     receiving: Receiving,
     sending: Sending,
     suspend: SuspendWatch,
+    outside: Option<Arc<Outside>>,
+    orders: Orders,
+    reports: Reports,
 }
 
 /// What a round of the state machines leaves to the thread.
@@ -207,7 +233,7 @@ struct Round {
 }
 
 impl Worker {
-    fn new(sockets: Arc<UdpSockets>) -> io::Result<Self> {
+    fn new(sockets: Arc<UdpSockets>, outside: Option<Arc<Outside>>) -> io::Result<Self> {
         Ok(Self {
             sockets,
             alarm: Alarm::new()?,
@@ -218,7 +244,30 @@ impl Worker {
             receiving: Receiving::default(),
             sending: Sending::default(),
             suspend: SuspendWatch::new(clock::asleep()),
+            orders: Orders::default(),
+            reports: Reports::new(outside.as_ref().map_or(0, |_| OUTSIDE_BYTES)),
+            outside,
         })
+    }
+
+    /// Lets the host's sockets tell what they have.
+    fn look_outside(&mut self) {
+        if let Some(outside) = &self.outside {
+            outside.table().lock().look(&mut self.reports);
+        }
+    }
+
+    /// Does what was ordered outside. True if there is more to do at once.
+    fn work_outside(&mut self) -> bool {
+        let Some(outside) = &self.outside else {
+            return false;
+        };
+        if self.orders.is_empty() && self.reports.is_empty() {
+            return outside.table().lock().has_work();
+        }
+        let mut table = outside.table().lock();
+        table.perform(&mut self.orders, &mut self.reports);
+        table.has_work() || !self.reports.is_empty()
     }
 
     /// Sends what the state machines made.
@@ -234,6 +283,7 @@ impl Worker {
         let timer = self.alarm.timer();
         let mut fds: Vec<PollFd<'_>> = iter::once(kick.as_fd())
             .chain(timer.descriptor())
+            .chain(self.outside.iter().map(|outside| outside.descriptor()))
             .chain(self.sockets.descriptors(&self.receiving))
             .map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN))
             .collect();
@@ -276,6 +326,7 @@ impl<I: Interface> Shared<I> {
             let received = worker
                 .sockets
                 .receive(&mut worker.batches, &mut worker.receiving, || clock::now().now)?;
+            worker.look_outside();
             let Some(round) = self.round(worker, received) else {
                 return Ok(());
             };
@@ -283,10 +334,11 @@ impl<I: Interface> Shared<I> {
             if !worker.sending.unsent.is_empty() {
                 self.count_unsent(&mut worker.sending);
             }
+            let outside = worker.work_outside();
             if is_last {
                 return Ok(());
             }
-            if !round.busy && received.batches < RECEIVE_BATCHES {
+            if !round.busy && !outside && received.batches < RECEIVE_BATCHES {
                 worker.sleep(&self.kick, round.deadline)?;
             }
         }
@@ -321,8 +373,13 @@ impl<I: Interface> Shared<I> {
         state.engine.handshakes(at, busy, &mut state.output);
         state.engine.tick(at, &mut state.output);
         state.deliver(at);
+        state.interface.reported(at, &worker.reports);
+        worker.reports.clear();
         let more = state.collect(at);
         state.deliver(at);
+        if worker.outside.is_some() {
+            state.interface.order(at, &mut worker.orders);
+        }
         worker.datagrams.append(&mut state.output.datagrams);
         if state.interface.has_events() {
             self.user.wake();
@@ -361,7 +418,9 @@ impl<I: Interface> State<I> {
     /// Gives the interface what came for it.
     fn deliver(&mut self, at: Moment) {
         for batch in self.output.packets.drain(..) {
-            self.interface.deliver(at, &batch);
+            let engine = &self.engine;
+            self.interface
+                .deliver(at, &batch, &|address| engine.owner(address));
             self.engine.recycle(batch);
         }
         for notice in self.output.notices.drain(..) {
@@ -389,21 +448,33 @@ impl<I: Interface> State<I> {
     }
 }
 
+/// What a thread that forks holds: the interface, and its sockets outside.
+type Guards<I> = (
+    ArcMutexGuard<RawMutex, Option<State<I>>>,
+    Option<ArcMutexGuard<RawMutex, Table>>,
+);
+
 impl<I: Interface> Forkable for Shared<I> {
     fn lock(&self) -> Box<dyn std::any::Any> {
-        let guard: ArcMutexGuard<RawMutex, Option<State<I>>> = self.state.lock_arc();
-        Box::new(guard)
+        let state = self.state.lock_arc();
+        let outside = self.outside.as_ref().map(|outside| outside.table().lock_arc());
+        let guards: Guards<I> = (state, outside);
+        Box::new(guards)
     }
 
     fn wipe(&self, guard: Box<dyn std::any::Any>) {
         self.closed.store(true, Ordering::Release);
         self.stop.store(true, Ordering::Release);
-        if let Ok(mut guard) = guard.downcast::<ArcMutexGuard<RawMutex, Option<State<I>>>>() {
-            if let Some(state) = guard.take() {
+        if let Ok(mut guards) = guard.downcast::<Guards<I>>() {
+            let (state, table) = &mut *guards;
+            if let Some(state) = state.take() {
                 state.sockets.part_from_parent();
             }
-            // Not unlocked: whoever waited for the lock is not in this process.
-            std::mem::forget(guard);
+            if let (Some(outside), Some(table)) = (&self.outside, table) {
+                outside.part_from_parent(table);
+            }
+            // Not unlocked: whoever waited for the locks is not in this process.
+            std::mem::forget(guards);
         }
         self.kick.part_from_parent();
         self.user.part_from_parent();

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use wirewright_engine::{Batch, Engine, Event, Limits, Moment, Notice, PeerConfig};
 use wirewright_protocol::{Instant, SecretKey};
-use wirewright_runtime::{Interface, OsRandom, Shell, State, UdpSockets};
+use wirewright_runtime::{Interface, OsRandom, Owner, Shell, State, UdpSockets};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -21,7 +21,7 @@ struct Mailbox {
 }
 
 impl Interface for Mailbox {
-    fn deliver(&mut self, _: Moment, packets: &Batch) {
+    fn deliver(&mut self, _: Moment, packets: &Batch, _: Owner<'_>) {
         self.received
             .extend(packets.packets().map(|(_, packet)| packet.to_vec()));
     }
@@ -59,6 +59,7 @@ fn start(secret: u8, shards: usize) -> Shell<Mailbox> {
         engine,
         Mailbox::default(),
         UdpSockets::bind(Some(LOOPBACK), 0).unwrap(),
+        None,
     )
     .unwrap();
     shell

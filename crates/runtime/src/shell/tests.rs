@@ -17,7 +17,7 @@ struct Teller {
 }
 
 impl Interface for Teller {
-    fn deliver(&mut self, _: Moment, _: &Batch) {}
+    fn deliver(&mut self, _: Moment, _: &Batch, _: Owner<'_>) {}
 
     fn collect(&mut self, at: Moment, _: &mut Batch) -> bool {
         if self.deadline.take_if(|deadline| *deadline <= at.now).is_some() {
@@ -50,7 +50,7 @@ fn start() -> (Shell<Teller>, Receiver<Instant>, Receiver<String>) {
     };
     let engine = Engine::new([OsRandom::new()], &Limits::default(), 1420);
     let sockets = UdpSockets::bind(Some([127, 0, 0, 1].into()), 0).unwrap();
-    (Shell::start(engine, teller, sockets).unwrap(), rings, stops)
+    (Shell::start(engine, teller, sockets, None).unwrap(), rings, stops)
 }
 
 #[test]

@@ -1,0 +1,216 @@
+//! One TCP connection of the host.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::orders::{Report, Reports};
+use super::table::{Turn, failure};
+
+/// Bytes read in one turn, so that others get theirs.
+const TURN: usize = 128 << 10;
+
+pub(super) struct Stream {
+    socket: Socket,
+    connecting: bool,
+    readable: bool,
+    writable: bool,
+    /// The system has an error to tell.
+    broken: bool,
+    /// Bytes that may be read.
+    credit: usize,
+    /// The remote side has sent everything.
+    ended: bool,
+    /// What the system did not take yet, and how much of the front it took since.
+    waiting: Vec<u8>,
+    taken: usize,
+    /// The sending side ends behind what waits, or has ended.
+    finishing: bool,
+}
+
+impl Stream {
+    /// Begins a connection.
+    pub(super) fn open(remote: SocketAddr) -> io::Result<Self> {
+        let kind = Type::STREAM.nonblocking();
+        let socket = Socket::new(Domain::for_address(remote), kind, Some(Protocol::TCP))?;
+        // What comes in pieces shall leave in pieces: who sent it has waited for company already, if he wanted to.
+        socket.set_tcp_nodelay(true)?;
+        match socket.connect(&remote.into()) {
+            Ok(()) => (),
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::INPROGRESS) => (),
+            Err(error) => return Err(error),
+        }
+        Ok(Self {
+            socket,
+            connecting: true,
+            readable: false,
+            writable: false,
+            broken: false,
+            credit: 0,
+            ended: false,
+            waiting: Vec::new(),
+            taken: 0,
+            finishing: false,
+        })
+    }
+
+    /// Takes note of what epoll says.
+    pub(super) fn became(&mut self, flags: EventFlags) {
+        let broken = flags.intersects(EventFlags::ERR | EventFlags::HUP);
+        self.broken |= flags.contains(EventFlags::ERR);
+        self.readable |= broken || flags.contains(EventFlags::IN);
+        self.writable |= broken || flags.contains(EventFlags::OUT);
+    }
+
+    /// Lets so many bytes more be read.
+    pub(super) fn allow(&mut self, more: usize) {
+        self.credit = self.credit.saturating_add(more);
+    }
+
+    /// Sends `bytes` behind what waits.
+    pub(super) fn send(&mut self, bytes: &[u8], name: u64, reports: &mut Reports) -> Turn {
+        let mut rest = bytes;
+        if self.waiting.is_empty() && self.writable && !self.connecting {
+            match self.push(rest) {
+                Ok(sent) => {
+                    rest = rest.get(sent..).unwrap_or_default();
+                    told(sent, name, reports);
+                }
+                Err(turn) => return turn,
+            }
+        }
+        self.waiting.extend_from_slice(rest);
+        Turn::Done
+    }
+
+    /// Ends the sending side once nothing waits.
+    pub(super) fn finish(&mut self) -> Turn {
+        self.finishing = true;
+        self.end_if_done();
+        Turn::Done
+    }
+
+    /// Makes the close that follows a reset.
+    pub(super) fn abort(&self) {
+        let _ = self.socket.set_linger(Some(Duration::ZERO));
+    }
+
+    /// Does what can be done.
+    pub(super) fn turn(&mut self, name: u64, reports: &mut Reports) -> Turn {
+        if self.connecting || self.broken {
+            match self.settle(name, reports) {
+                Turn::Done => (),
+                turn => return turn,
+            }
+        }
+        if self.connecting {
+            return Turn::Done;
+        }
+        if let Err(turn) = self.flush(name, reports) {
+            return turn;
+        }
+        self.pull(name, reports)
+    }
+
+    /// Learns whether the connection is there, or broken.
+    fn settle(&mut self, name: u64, reports: &mut Reports) -> Turn {
+        self.broken = false;
+        match self.socket.take_error() {
+            Ok(None) if self.connecting && self.writable => {
+                self.connecting = false;
+                reports.push(name, Report::Opened);
+                Turn::Done
+            }
+            Ok(None) => Turn::Done,
+            Ok(Some(error)) | Err(error) => Turn::Over(failure(&error)),
+        }
+    }
+
+    fn flush(&mut self, name: u64, reports: &mut Reports) -> Result<(), Turn> {
+        while self.writable && self.taken < self.waiting.len() {
+            let waiting = std::mem::take(&mut self.waiting);
+            let outcome = self.push(waiting.get(self.taken..).unwrap_or_default());
+            self.waiting = waiting;
+            let sent = outcome?;
+            self.taken += sent;
+            told(sent, name, reports);
+        }
+        if self.taken == self.waiting.len() {
+            // What a slow reader held up is not held for the connection's life.
+            self.waiting = Vec::new();
+            self.taken = 0;
+            self.end_if_done();
+        }
+        Ok(())
+    }
+
+    /// How much the system took; less than all means that it takes no more for now.
+    fn push(&mut self, bytes: &[u8]) -> Result<usize, Turn> {
+        let mut sent = 0;
+        while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
+            match send(&self.socket, rest, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                Ok(len) => sent += len,
+                Err(Errno::INTR) => (),
+                Err(Errno::AGAIN | Errno::NOBUFS) => {
+                    self.writable = false;
+                    break;
+                }
+                Err(error) => return Err(Turn::Over(failure(&error.into()))),
+            }
+        }
+        Ok(sent)
+    }
+
+    fn pull(&mut self, name: u64, reports: &mut Reports) -> Turn {
+        let mut left = TURN;
+        while self.readable && !self.ended && self.credit > 0 {
+            let room = reports.room();
+            let len = room.len().min(self.credit).min(left);
+            if len == 0 {
+                return Turn::More;
+            }
+            let Some(room) = room.get_mut(..len) else {
+                return Turn::Done;
+            };
+            match recv(&self.socket, room, RecvFlags::DONTWAIT) {
+                Ok((_, 0)) => {
+                    self.ended = true;
+                    reports.push(name, Report::Ended);
+                }
+                Ok((_, len)) => {
+                    self.credit -= len;
+                    left -= len;
+                    reports.received(name, len);
+                }
+                Err(Errno::INTR) => (),
+                Err(Errno::AGAIN) => self.readable = false,
+                Err(error) => return Turn::Over(failure(&error.into())),
+            }
+        }
+        Turn::Done
+    }
+
+    fn end_if_done(&mut self) {
+        if self.finishing && !self.connecting && self.taken == self.waiting.len() {
+            let _ = self.socket.shutdown(std::net::Shutdown::Write);
+        }
+    }
+}
+
+fn told(sent: usize, name: u64, reports: &mut Reports) {
+    if sent > 0 {
+        reports.push(name, Report::Sent(sent));
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
