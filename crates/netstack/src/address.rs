@@ -13,6 +13,13 @@ impl LocalAddresses {
         self.0.iter().any(|(own, _)| *own == address)
     }
 
+    /// Whether an address lies in a network that one of the own is in.
+    pub(crate) fn covers(&self, address: IpAddr) -> bool {
+        self.0
+            .iter()
+            .any(|&(own, prefix)| common_prefix(own, address).is_some_and(|common| common >= prefix.into()))
+    }
+
     /// The own address to use towards `remote`: the one that shares the longest prefix with it, as RFC 6724 5
     /// rule 8 chooses; the first of equals. `None` if there is none of that family.
     pub(crate) fn source_for(&self, remote: IpAddr) -> Option<IpAddr> {

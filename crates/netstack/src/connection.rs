@@ -34,6 +34,8 @@ pub(crate) struct Connection {
     phase: Phase,
     /// The listener it came from, until it is accepted.
     pub(crate) listener: Option<Handle>,
+    /// What it is one half of, if it is carried: nobody accepts it, and its events are the stack's own.
+    pub(crate) carried: Option<Handle>,
     /// Nobody holds its name any more.
     pub(crate) released: bool,
     /// Whoever released it was told that all of it arrived, or never will.
@@ -139,6 +141,14 @@ impl Connection {
         ))
     }
 
+    /// Will take the SYN of a connection that is carried.
+    pub(crate) fn carry(setup: &Setup<'_>, tuple: Tuple, carried: Handle, now: Instant) -> io::Result<Self> {
+        let machine = Machine::listen(setup, tuple, now)?;
+        let mut connection = Self::new(machine, Phase::HalfOpen, None, now, setup.timing.accept);
+        connection.carried = Some(carried);
+        Ok(connection)
+    }
+
     fn new(
         machine: Machine,
         phase: Phase,
@@ -150,6 +160,7 @@ impl Connection {
             machine,
             phase,
             listener,
+            carried: None,
             released: false,
             delivered: false,
             reachable: true,
@@ -240,10 +251,11 @@ impl Connection {
             }
             (Phase::HalfOpen, State::Closed | State::Listen) => {
                 self.phase = Phase::Over(self.verdict.unwrap_or(CloseReason::Reset));
+                self.pending.failed = self.carried.map(|_| self.failure());
                 Change::Dropped
             }
             (Phase::Connecting | Phase::HalfOpen, _) => {
-                self.pending.connected = self.phase == Phase::Connecting;
+                self.pending.connected = self.phase == Phase::Connecting || self.carried.is_some();
                 self.pending.unreachable = None;
                 self.phase = Phase::Established;
                 self.phase_until = None;
@@ -445,6 +457,22 @@ impl Connection {
         let taken = self.machine.write(bytes)?;
         self.wants_write = taken < bytes.len();
         Some(taken)
+    }
+
+    /// Bytes that wait to be read.
+    pub(crate) fn unread(&self) -> usize {
+        self.machine.unread()
+    }
+
+    /// How many bytes a write would take, and how many there may be.
+    pub(crate) fn room(&self) -> (usize, usize) {
+        let (waiting, capacity) = self.machine.backlog();
+        (capacity.saturating_sub(waiting), capacity)
+    }
+
+    /// Has it told when there is room to write.
+    pub(crate) fn want_room(&mut self) {
+        self.wants_write = true;
     }
 
     pub(crate) fn is_over(&self) -> bool {

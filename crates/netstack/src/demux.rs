@@ -9,11 +9,13 @@ use crate::address::{LocalAddresses, is_host};
 /// Without options.
 const TCP_HEADER_LEN: usize = 20;
 
-/// A packet for one of our addresses, from an address someone can have.
+/// A packet for one of our addresses, or for one outside where the stack forwards, from an address someone can have.
 pub(crate) struct IpPacket<'a> {
     pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,
     pub(crate) hop_limit: u8,
+    /// It is not for one of our addresses.
+    pub(crate) foreign: bool,
     pub(crate) protocol: Protocol,
     /// Header and payload, without what stood behind the packet's end.
     pub(crate) whole: &'a [u8],
@@ -63,6 +65,7 @@ impl Tuple {
 }
 
 /// The head of a TCP segment whose checksum is right.
+#[derive(Clone, Copy)]
 pub(crate) struct Segment {
     pub(crate) tuple: Tuple,
     pub(crate) syn: bool,
@@ -99,10 +102,11 @@ pub(crate) struct Udp<'a> {
 }
 
 impl<'a> IpPacket<'a> {
-    pub(crate) fn parse(bytes: &'a [u8], own: &LocalAddresses) -> Result<Self, Discard> {
+    /// What is not for one of our `own` addresses is taken if the stack `forwards`.
+    pub(crate) fn parse(bytes: &'a [u8], own: &LocalAddresses, forwards: bool) -> Result<Self, Discard> {
         let packet = match bytes.first().map(|byte| byte >> 4) {
-            Some(4) => Self::parse_v4(bytes, own),
-            Some(6) => Self::parse_v6(bytes, own),
+            Some(4) => Self::parse_v4(bytes, own, forwards),
+            Some(6) => Self::parse_v6(bytes, own, forwards),
             _ => Err(Discard::Malformed),
         }?;
         if !is_host(packet.source) || own.contains(packet.source) {
@@ -111,7 +115,7 @@ impl<'a> IpPacket<'a> {
         Ok(packet)
     }
 
-    fn parse_v4(bytes: &'a [u8], own: &LocalAddresses) -> Result<Self, Discard> {
+    fn parse_v4(bytes: &'a [u8], own: &LocalAddresses, forwards: bool) -> Result<Self, Discard> {
         let packet = Ipv4Packet::new_checked(bytes).map_err(|_| Discard::Malformed)?;
         let header_len = usize::from(packet.header_len());
         let total_len = usize::from(packet.total_len());
@@ -119,7 +123,8 @@ impl<'a> IpPacket<'a> {
             return Err(Discard::Checksum);
         }
         let destination = IpAddr::V4(packet.dst_addr());
-        if !own.contains(destination) {
+        let foreign = !own.contains(destination);
+        if foreign && !forwards {
             return Err(Discard::NotOurs);
         }
         if packet.more_frags() || packet.frag_offset() != 0 {
@@ -129,6 +134,7 @@ impl<'a> IpPacket<'a> {
             source: IpAddr::V4(packet.src_addr()),
             destination,
             hop_limit: packet.hop_limit(),
+            foreign,
             protocol: match packet.next_header() {
                 IpProtocol::Tcp => Protocol::Tcp,
                 IpProtocol::Udp => Protocol::Udp,
@@ -140,18 +146,20 @@ impl<'a> IpPacket<'a> {
         })
     }
 
-    fn parse_v6(bytes: &'a [u8], own: &LocalAddresses) -> Result<Self, Discard> {
+    fn parse_v6(bytes: &'a [u8], own: &LocalAddresses, forwards: bool) -> Result<Self, Discard> {
         let packet = Ipv6Packet::new_checked(bytes).map_err(|_| Discard::Malformed)?;
         let header_len = packet.header_len();
         let total_len = packet.total_len();
         let destination = IpAddr::V6(packet.dst_addr());
-        if !own.contains(destination) {
+        let foreign = !own.contains(destination);
+        if foreign && !forwards {
             return Err(Discard::NotOurs);
         }
         Ok(Self {
             source: IpAddr::V6(packet.src_addr()),
             destination,
             hop_limit: packet.hop_limit(),
+            foreign,
             protocol: match packet.next_header() {
                 IpProtocol::Tcp => Protocol::Tcp,
                 IpProtocol::Udp => Protocol::Udp,

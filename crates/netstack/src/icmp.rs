@@ -212,6 +212,24 @@ impl<'a> Outgoing<'a> {
         }
     }
 
+    /// Any message `between` two addresses, with its type and code, the four bytes behind the checksum, and what follows
+    /// them.
+    pub(crate) fn message(
+        between: (IpAddr, IpAddr),
+        (kind, code): (u8, u8),
+        rest: [u8; 4],
+        body: &'a [u8],
+    ) -> Self {
+        Self {
+            source: between.0,
+            destination: between.1,
+            kind,
+            code,
+            rest,
+            body,
+        }
+    }
+
     /// Nobody is bound to the port that `offending` asks for.
     pub(crate) fn port_unreachable(offending: &IpPacket<'a>) -> Self {
         let (kind, code, header, most) = match offending.source {

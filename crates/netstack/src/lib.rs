@@ -14,9 +14,10 @@
 //! A received segment is processed at once, but what it provokes waits for the next `poll`: a batch of `receive`
 //! calls followed by one `poll` acknowledges cumulatively.
 //!
-//! # Nothing is forwarded
+//! # Nothing is forwarded unless it is asked for
 //!
-//! A packet that is not for one of the stack's own addresses is dropped and counted. So are fragments (neither
+//! A packet that is not for one of the stack's own addresses is dropped and counted, unless [`Netstack::forward`] was called:
+//! then it is carried on by sockets of the host (`forward`). Dropped are also fragments (neither
 //! family is reassembled), IPv6 extension headers, and packets with a source nobody can have.
 //!
 //! # Budget
@@ -52,6 +53,7 @@ mod demux;
 mod device;
 mod error;
 mod event;
+mod forward;
 mod hash;
 mod icmp;
 mod initial_sequence;
@@ -73,6 +75,7 @@ pub use datagram::Datagram;
 pub use device::PacketSink;
 pub use error::{BindError, ConnectError, ListenError, PingError, SendError, WriteError};
 pub use event::{CloseReason, ConnectFailure, Event, Unreachable};
+pub use forward::{ForwardCounters, Forwarding};
 pub use rootless::Rootless;
 pub use slots::{ConnectionId, ListenerId, PingId, SocketId};
 pub use stack::{Held, Netstack, Read};

@@ -1,11 +1,15 @@
 //! The plaintext side of a rootless tunnel: a [`Netstack`] where a system tunnel has its TUN.
 
+use core::net::IpAddr;
+
 use wirewright_engine::{Batch, Moment, Notice};
 use wirewright_offload::coalesce::Coalescer;
 use wirewright_protocol::Instant;
-use wirewright_runtime::Interface;
+use wirewright_runtime::outside::{Orders, Reports};
+use wirewright_runtime::{Interface, Owner};
 
 use crate::notices::Notices;
+use crate::stack::destination_of;
 use crate::{Netstack, PacketSink};
 
 /// Flows whose segments are joined at a time, and the size of a joined segment.
@@ -46,13 +50,20 @@ impl Rootless {
 }
 
 impl Interface for Rootless {
-    fn deliver(&mut self, at: Moment, packets: &Batch) {
+    fn deliver(&mut self, at: Moment, packets: &Batch, owner: Owner<'_>) {
         let netstack = &mut self.netstack;
+        // Packets of a batch mostly go to the same few addresses.
+        let mut last = None;
         for (_, packet) in packets.packets() {
+            if netstack.forwards() && is_between(netstack, packet, owner, &mut last) {
+                netstack.pass_between(at.now, packet);
+                continue;
+            }
             self.coalescer
-                .push(packet, |packet| netstack.receive(at.now, packet));
+                .push(packet, |packet| netstack.receive_for(at.now, packet, owner));
         }
-        self.coalescer.flush(|packet| netstack.receive(at.now, packet));
+        self.coalescer
+            .flush(|packet| netstack.receive_for(at.now, packet, owner));
     }
 
     fn collect(&mut self, at: Moment, batch: &mut Batch) -> bool {
@@ -78,6 +89,34 @@ impl Interface for Rootless {
 
     fn has_events(&self) -> bool {
         self.netstack.has_events() || !self.notices.is_empty() || self.stopped.is_some()
+    }
+
+    fn reported(&mut self, at: Moment, reports: &Reports) {
+        self.netstack.reported(at.now, reports);
+    }
+
+    fn order(&mut self, _: Moment, orders: &mut Orders) {
+        self.netstack.order(orders);
+    }
+}
+
+/// Whether a packet is for a peer, and not for the stack. `last` is what was found of the last address.
+fn is_between(
+    netstack: &Netstack,
+    packet: &[u8],
+    owner: Owner<'_>,
+    last: &mut Option<(IpAddr, bool)>,
+) -> bool {
+    let Some(destination) = destination_of(packet) else {
+        return false;
+    };
+    match *last {
+        Some((known, is_peer)) if known == destination => is_peer,
+        _ => {
+            let is_peer = !netstack.is_own(destination) && owner(destination).is_some();
+            *last = Some((destination, is_peer));
+            is_peer
+        }
     }
 }
 

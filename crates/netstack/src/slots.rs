@@ -11,12 +11,12 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    const fn to_bits(self) -> u64 {
+    pub(crate) const fn to_bits(self) -> u64 {
         (self.generation as u64) << 32 | self.slot as u64
     }
 
     #[allow(clippy::cast_possible_truncation)] // the two halves
-    const fn from_bits(bits: u64) -> Self {
+    pub(crate) const fn from_bits(bits: u64) -> Self {
         Self {
             slot: bits as u32,
             generation: (bits >> 32) as u32,

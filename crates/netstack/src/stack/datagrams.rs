@@ -186,7 +186,7 @@ impl Netstack {
 }
 
 /// Writes a datagram into a buffer of exactly the packet's length.
-fn emit(buffer: &mut [u8], source: SocketAddr, remote: SocketAddr, payload: &[u8]) {
+pub(super) fn emit(buffer: &mut [u8], source: SocketAddr, remote: SocketAddr, payload: &[u8]) {
     let len = UDP_HEADER_LEN + payload.len();
     let (from, to) = (source.ip().into(), remote.ip().into());
     let ip = IpRepr::new(from, to, IpProtocol::Udp, len, HOP_LIMIT);

@@ -55,7 +55,11 @@ impl Netstack {
         let known = connection.listener.is_none() && !connection.released;
         if known && connection.pending.any() && !connection.listed {
             connection.listed = true;
-            self.events.push_back(Source::Connection(handle));
+            if connection.carried.is_some() {
+                self.carried_events.push_back(handle);
+            } else {
+                self.events.push_back(Source::Connection(handle));
+            }
         }
     }
 

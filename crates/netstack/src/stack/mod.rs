@@ -1,10 +1,14 @@
 //! The stack: what stands between packets, connections, sockets and the caller.
 //!
 //! `mod.rs` takes packets in and gives them out; `tcp` moves segments to connections, `streams` and `listening`
-//! are what a caller does with them, `datagrams` and `messages` are UDP and ICMP, `events` tells.
+//! are what a caller does with them, `datagrams` and `messages` are UDP and ICMP, `events` tells. `forwarding`,
+//! `carrying_streams` and `carrying_flows` are for what is not ours ([`crate::forward`]).
 
+mod carrying_flows;
+mod carrying_streams;
 mod datagrams;
 mod events;
+mod forwarding;
 mod listening;
 mod messages;
 mod streams;
@@ -15,6 +19,7 @@ use std::collections::{HashMap, VecDeque};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use wirewright_protocol::Instant;
+use wirewright_runtime::Owner;
 
 use crate::address::LocalAddresses;
 use crate::config::{Config, ConfigError, Control, Limits, Timing};
@@ -24,6 +29,7 @@ use crate::datagram::DatagramSockets;
 use crate::deadlines::Deadlines;
 use crate::demux::{Discard, IpPacket, Protocol, TupleKey};
 use crate::device::{PacketSink, Sent};
+use crate::forward::Forwarder;
 use crate::hash::KeyedHash;
 use crate::initial_sequence::InitialSequences;
 use crate::limiter::Limiter;
@@ -35,6 +41,7 @@ use crate::slots::{Handle, Slots};
 use crate::tcp::Budget;
 use crate::time_wait::TimeWait;
 
+pub(crate) use forwarding::destination_of;
 pub use streams::Read;
 
 /// A TCP/IP host with the tunnel's addresses. See the crate's documentation for its shape and its bounds.
@@ -67,6 +74,11 @@ pub struct Netstack {
     outbox: Outbox,
     limiter: Limiter,
     events: VecDeque<events::Source>,
+
+    /// What it carries for others, if it does.
+    forward: Option<Box<Forwarder>>,
+    /// Carried connections that have something to tell.
+    carried_events: VecDeque<Handle>,
 }
 
 /// What the user of a stack holds and has not given back, in numbers.
@@ -118,6 +130,8 @@ impl Netstack {
             outbox: Outbox::new(limits.outbox, mtu),
             limiter: Limiter::new(limits.error_replies),
             events: VecDeque::new(),
+            forward: None,
+            carried_events: VecDeque::new(),
             rng,
             initial_sequences,
             ports,
@@ -129,10 +143,17 @@ impl Netstack {
     /// Takes one decrypted IP packet of at most 65535 bytes. What stands behind the packet's own length (WireGuard
     /// pads) is ignored. What it provokes leaves with the next [`Self::poll`].
     pub fn receive(&mut self, now: Instant, packet: &[u8]) {
+        self.receive_for(now, packet, &|_| None);
+    }
+
+    /// The same where the stack forwards: `owner` tells to which peer an address belongs.
+    pub fn receive_for(&mut self, now: Instant, packet: &[u8], owner: Owner<'_>) {
         self.counters.packets_received += 1;
         self.counters.bytes_received += packet.len() as u64;
-        let outcome = IpPacket::parse(packet, &self.own).and_then(|packet| match packet.protocol {
-            Protocol::Tcp => self.receive_segment(now, &packet),
+        let forwards = self.forward.is_some();
+        let outcome = IpPacket::parse(packet, &self.own, forwards).and_then(|packet| match packet.protocol {
+            _ if packet.foreign => self.receive_foreign(now, &packet, owner),
+            Protocol::Tcp => self.receive_segment(now, &packet, owner),
             Protocol::Udp => self.receive_datagram(now, &packet),
             Protocol::Icmpv4 | Protocol::Icmpv6 => self.receive_message(now, &packet),
         });
@@ -144,6 +165,7 @@ impl Netstack {
     /// Does what is due: hands out waiting packets, lets connections with work send, ends what took too long.
     /// Connections wait when the sink has no room; then call again when it has.
     pub fn poll(&mut self, now: Instant, sink: &mut impl PacketSink) {
+        self.relay(now);
         self.flush_outbox(sink);
         while let Some(handle) = self.deadlines.take_due(now) {
             if let Some(connection) = self.connections.get_mut(handle) {
@@ -165,10 +187,14 @@ impl Netstack {
     /// which after a poll means that the sink had no room.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        if !self.ready.is_empty() || !self.outbox.is_empty() {
+        if !self.ready.is_empty() || !self.outbox.is_empty() || self.has_carried_work() {
             return Some(Instant::from_nanos(0));
         }
-        self.deadlines.earliest()
+        let carried = self
+            .forward
+            .as_ref()
+            .and_then(|forward| forward.deadlines.earliest());
+        self.deadlines.earliest().into_iter().chain(carried).min()
     }
 
     /// The own address that a packet to `remote` leaves from.
@@ -195,7 +221,9 @@ impl Netstack {
     /// What the user holds.
     #[must_use]
     pub fn held(&self) -> Held {
-        let held = |connection: &Connection| connection.listener.is_none() && !connection.released;
+        let held = |connection: &Connection| {
+            connection.listener.is_none() && connection.carried.is_none() && !connection.released
+        };
         Held {
             connections: self
                 .connections
@@ -209,6 +237,10 @@ impl Netstack {
     }
 
     fn flush_outbox(&mut self, sink: &mut impl PacketSink) {
+        if let Some(forward) = &mut self.forward {
+            let sent = forward.between.waiting.flush(sink);
+            self.count_sent(sent);
+        }
         let sent = self.outbox.flush(sink);
         self.count_sent(sent);
         if self.outbox.is_empty() {

@@ -2,6 +2,7 @@
 
 use smoltcp::wire::{IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
 use wirewright_protocol::Instant;
+use wirewright_runtime::Owner;
 
 use super::{Netstack, make_ready};
 use crate::connection::{Change, Connection};
@@ -13,7 +14,12 @@ use crate::tcp::{Egress, Setup};
 use crate::time_wait::Verdict;
 
 impl Netstack {
-    pub(super) fn receive_segment(&mut self, now: Instant, packet: &IpPacket<'_>) -> Result<(), Discard> {
+    pub(super) fn receive_segment(
+        &mut self,
+        now: Instant,
+        packet: &IpPacket<'_>,
+        owner: Owner<'_>,
+    ) -> Result<(), Discard> {
         let segment = packet.segment()?;
         if let Some(&handle) = self.by_tuple.get(&segment.tuple.key())
             && !self.gives_way(handle, now, &segment)
@@ -35,9 +41,11 @@ impl Netstack {
                 return Ok(());
             }
         }
-        if segment.is_first() {
+        if segment.is_first() && packet.foreign {
+            self.carry_stream(now, packet, &segment, owner);
+        } else if segment.is_first() {
             self.offer(now, packet, &segment);
-        } else {
+        } else if !self.stop_dialing(&segment) {
             self.reset(now, &segment);
         }
         Ok(())
@@ -132,7 +140,7 @@ impl Netstack {
     }
 
     /// Answers a segment that belongs to nothing (RFC 9293 3.10.7.1).
-    fn reset(&mut self, now: Instant, segment: &Segment) {
+    pub(super) fn reset(&mut self, now: Instant, segment: &Segment) {
         if segment.rst {
             return;
         }
@@ -261,7 +269,8 @@ impl Netstack {
             Change::Failed => self.counters.connections_failed += 1,
             Change::Dropped => {
                 self.counters.half_open_dropped += 1;
-                connection.released = true;
+                // Who carries it lets it go.
+                connection.released = connection.carried.is_none();
                 if let Some(listener) = listening.and_then(|handle| self.listeners.get_mut(handle)) {
                     listener.dropped(source, handle);
                 }

@@ -234,6 +234,11 @@ impl Machine {
         self.receiver.unread() > 0
     }
 
+    /// Bytes that wait to be read.
+    pub(crate) fn unread(&self) -> usize {
+        usize::try_from(self.receiver.unread()).unwrap_or(usize::MAX)
+    }
+
     /// Bytes that were written and not acknowledged, and how many there may be.
     pub(crate) fn backlog(&self) -> (usize, usize) {
         (self.sender.waiting(), self.sender.capacity())

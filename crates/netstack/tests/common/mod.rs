@@ -10,6 +10,7 @@ use rand_core::{Rng, SeedableRng};
 use wirewright_netstack::{
     Config, ConnectionId, Counters, Event, Instant, ListenerId, Netstack, PacketSink, Read,
 };
+use wirewright_protocol::PublicKey;
 
 pub const A4: &str = "10.9.0.1";
 pub const B4: &str = "10.9.0.2";
@@ -104,6 +105,8 @@ pub struct Pair {
     busy_until: [Instant; 2],
     /// Every packet that left, for tests that look at the wire: whether from a, and its bytes.
     pub wire: Option<Vec<(bool, Vec<u8>)>>,
+    /// Whose addresses are, as b knows it.
+    pub owners: Vec<(IpAddr, PublicKey)>,
 }
 
 impl Pair {
@@ -127,6 +130,7 @@ impl Pair {
             doomed: [0; 2],
             busy_until: [Instant::default(); 2],
             wire: None,
+            owners: vec![],
         }
     }
 
@@ -213,7 +217,14 @@ impl Pair {
             }
             let (from_a, packet) = entry.remove();
             let side = if from_a { &mut self.b } else { &mut self.a };
-            side.stack.receive(self.now, &packet);
+            let owners = &self.owners;
+            let owner = |address| {
+                owners
+                    .iter()
+                    .find(|(own, _)| *own == address)
+                    .map(|(_, peer)| *peer)
+            };
+            side.stack.receive_for(self.now, &packet, &owner);
         }
         self.poll();
         true
