@@ -13,6 +13,7 @@ mod datagrams;
 mod error;
 mod event;
 mod fork;
+mod forwarding;
 mod handle;
 mod key;
 mod listener;

@@ -17,6 +17,7 @@ use crate::connection::Connection;
 use crate::datagrams::Datagrams;
 use crate::error::os_error;
 use crate::event::{self, Ident};
+use crate::forwarding;
 use crate::handle::{Handle, closed};
 use crate::key::{PresharedKey, PublicKey, SecretKey};
 use crate::listener::Listener;
@@ -36,7 +37,8 @@ pub(crate) struct RootlessTunnel(Handle);
 #[pymethods]
 impl RootlessTunnel {
     #[new]
-    #[pyo3(signature = (private_key, addresses, *, listen_port = 0, listen_address = None, mtu = 1420, shards = 1))]
+    #[pyo3(signature = (private_key, addresses, *, listen_port = 0, listen_address = None, mtu = 1420, shards = 1, forwarding = None))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         py: Python<'_>,
         private_key: &SecretKey,
@@ -45,6 +47,7 @@ impl RootlessTunnel {
         listen_address: Option<IpAddr>,
         mtu: usize,
         shards: u8,
+        forwarding: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let shards = shards::checked(shards)?;
         let addresses = addresses
@@ -55,13 +58,18 @@ impl RootlessTunnel {
         let mut random = OsRandom::new();
         let mut seed = [0; 32];
         random.fill_bytes(&mut seed);
-        let netstack = Netstack::new(Config::new(addresses, mtu), seed)
+        let mut netstack = Netstack::new(Config::new(addresses, mtu), seed)
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        let start = || -> io::Result<Shell<Rootless>> {
+        let forwarding = forwarding.map(forwarding::settings).transpose()?;
+        let start = move || -> io::Result<Shell<Rootless>> {
             let _made_whole = fork::while_making();
             let sockets = UdpSockets::bind(listen_address, listen_port)?;
+            let outside = match forwarding {
+                Some(settings) => Some(forwarding::switched_on(&mut netstack, settings)?),
+                None => None,
+            };
             let engine = Engine::new((0..shards).map(|_| OsRandom::new()), &Limits::default(), mtu);
-            let shell = Shell::start(engine, Rootless::new(netstack), sockets)?;
+            let shell = Shell::start(engine, Rootless::new(netstack), sockets, outside)?;
             shell.with(|at, state| state.engine.set_private_key(at, Some(key), &mut state.output));
             Ok(shell)
         };
@@ -161,7 +169,9 @@ impl RootlessTunnel {
         self.0
             .with(py, move |at, state| {
                 let update = |control: &mut Control| control.update_peer(key, config);
-                state.engine.configure(at, update, &mut state.output)
+                let outcome = state.engine.configure(at, update, &mut state.output);
+                forwarding::recheck(state);
+                outcome
             })?
             .map(|_| ())
             .map_err(|error| match error {
@@ -185,7 +195,9 @@ impl RootlessTunnel {
     fn remove_peer(&self, py: Python<'_>, public_key: &PublicKey) -> PyResult<bool> {
         let key = public_key.0;
         self.0.with(py, move |at, state| {
-            state.engine.remove_peer(at, &key, &mut state.output)
+            let removed = state.engine.remove_peer(at, &key, &mut state.output);
+            forwarding::recheck(state);
+            removed
         })
     }
 
@@ -287,13 +299,14 @@ impl RootlessTunnel {
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         // Python objects are made after the lock is let go: making one may collect garbage, and so close a
         // connection, which takes the lock.
-        let (counters, peers, netstack, held) = self.0.look(py, |at, state| {
+        let (counters, peers, netstack, held, forwarded) = self.0.look(py, |at, state| {
             let netstack = &state.interface.netstack;
             (
                 state.engine.counters(),
                 status::snapshot(&state.engine, at.now),
                 netstack.counters(),
                 netstack.held(),
+                netstack.forwarded(),
             )
         })?;
         let stats = PyDict::new(py);
@@ -312,11 +325,19 @@ impl RootlessTunnel {
             stack.set_item(name, count)?;
         }
         stats.set_item("netstack", stack)?;
+        stats.set_item("forwarding", forwarding::stats(py, forwarded)?)?;
         Ok(stats)
     }
 
     fn close(&self, py: Python<'_>) {
-        py.detach(|| self.0.0.close());
+        py.detach(|| {
+            // Peers are told that what was carried for them ends.
+            let _ = self
+                .0
+                .0
+                .with(|_, state| state.interface.netstack.end_forwarding());
+            self.0.0.close();
+        });
     }
 
     #[getter]
@@ -330,7 +351,9 @@ impl RootlessTunnel {
         let key = public_key.0;
         self.0
             .with(py, move |at, state| {
-                state.engine.set_peer(at, key, config, &mut state.output)
+                let outcome = state.engine.set_peer(at, key, config, &mut state.output);
+                forwarding::recheck(state);
+                outcome
             })?
             .map(|_| ())
             .map_err(|error| PyValueError::new_err(error.to_string()))
