@@ -1,0 +1,216 @@
+"""A gateway in a process without privileges: wireguard-go, and the system that it serves, go out through it.
+
+::
+
+    phone 10.88.0.2 fd88::2 ── gate 10.88.0.1 fd88::1 ── router 198.51.100.1 2001:db8:1::1 ── shop 203.0.113.7 2001:db8:2::7
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.nodes import Node, peer_section, until
+from tests.lab.others import OTHERS
+from wirewright.keys import SecretKey
+from wirewright.lab import Host, Lab, Link, Route, Topology, at
+
+GATE, PROBE = (str(Path(__file__).with_name(name)) for name in ("rootless_gate.py", "probe.py"))
+PHONE = ("10.88.0.2", "fd88::2")
+SHOP = ("203.0.113.7", "2001:db8:2::7")
+GATE_OUTSIDE = ("198.51.100.2", "2001:db8:1::2")
+OWN = ("10.88.0.1", "fd88::1")
+ROUTER = ("198.51.100.1", "2001:db8:1::1")
+NOBODY = (
+    "setpriv",
+    "--reuid=65534",
+    "--regid=65534",
+    "--clear-groups",
+    "--bounding-set=-all",
+    "--inh-caps=-all",
+    "--no-new-privs",
+)
+BOTH = (4, 6)
+PATIENCE = 20
+
+
+def topology() -> Topology:
+    links = (
+        Link(at("phone", "192.0.2.2/30"), at("gate", "192.0.2.1/30")),
+        Link(
+            at("gate", f"{GATE_OUTSIDE[0]}/24", f"{GATE_OUTSIDE[1]}/64"),
+            at("router", f"{ROUTER[0]}/24", f"{ROUTER[1]}/64"),
+        ),
+        Link(at("router", "203.0.113.1/24", "2001:db8:2::1/64"), at("shop", f"{SHOP[0]}/24", f"{SHOP[1]}/64")),
+    )
+    hosts = (
+        Host("gate", routes=(Route("default", ROUTER[0]), Route("::/0", ROUTER[1]))),
+        Host("router", forward=True),
+        Host("shop", routes=(Route("default", "203.0.113.1"), Route("::/0", "2001:db8:2::1"))),
+    )
+    return Topology(links, hosts)
+
+
+class Network:
+    """The lab, and the processes in it."""
+
+    def __init__(self, lab: Lab, **forwarding: Any) -> None:
+        self.lab = lab
+        lab["gate"].run("sysctl", "-qw", "net.ipv4.ping_group_range=0 2147483647")
+        (go,) = (other for other in OTHERS if other.program == "wireguard-go")
+        self.phone = Node(lab["phone"], PHONE, program=go.path).start()
+        key = SecretKey.generate()
+        devices = {"phone": [str(self.phone.public_key), *PHONE]}
+        facts = json.dumps({"devices": devices, "forwarding": forwarding})
+        pipe = subprocess.PIPE
+        self.process = lab["gate"].popen(
+            *NOBODY, sys.executable, GATE, facts, stdin=pipe, stdout=pipe, text=True, env={"HOME": "/nonexistent"}
+        )
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{key.expose()}\n")
+        self.process.stdin.flush()
+        assert self.said() == "ready"
+        gate = Known(key)
+        self.phone.setconf(peer_section(gate, endpoint="192.0.2.1", allowed=["0.0.0.0/0", "::/0"]))
+        for version in BOTH:
+            lab["phone"].run("ip", f"-{version}", "route", "add", "default", "dev", "wg0")
+        self.probers = {name: self.prober(name) for name in ("phone", "shop", "gate")}
+
+    def said(self) -> str:
+        assert self.process.stdout is not None
+        return str(self.process.stdout.readline().strip())
+
+    def counters(self) -> dict[str, int]:
+        assert self.process.stdin is not None
+        print("{}", file=self.process.stdin, flush=True)
+        counters: dict[str, int] = json.loads(self.said())
+        return counters
+
+    def prober(self, name: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        process = self.lab[name].popen(sys.executable, PROBE, "serve", stdin=pipe, stdout=pipe, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    def ask(self, kind: str, to: str, port: int = 7000, size: int = 100, patience: float = PATIENCE) -> str:
+        """Ask from the phone over TCP or UDP: yes, no, or refused."""
+        prober = self.probers["phone"]
+        assert prober.stdin is not None
+        assert prober.stdout is not None
+        print(json.dumps([kind, to, port, size, patience]), file=prober.stdin, flush=True)
+        return prober.stdout.readline().strip()
+
+    def ping(self, to: str, *words: str) -> str:
+        command = ("ping", "-n", "-c1", "-w", str(PATIENCE), *words, to)
+        return self.lab["phone"].run(*command, check=False).stdout
+
+    def connect(self, to: str, port: int) -> str:
+        """The name of the error that an attempt to connect meets, as the phone's own system has it."""
+        done = self.lab["phone"].python(CONNECT, to, str(port))
+        return done.stdout.strip()
+
+
+CONNECT = f"""
+import errno, socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout={PATIENCE})
+    print("connected")
+except OSError as error:
+    print(errno.errorcode.get(error.errno, error))
+"""
+
+
+class Known:
+    """The gateway as its peers know it."""
+
+    addresses = OWN
+    port = 51820
+
+    def __init__(self, key: SecretKey) -> None:
+        self.public_key = key.public_key
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Network]:
+    with Lab(topology()) as lab:
+        made = Network(lab, connect_timeout=1.0)
+        yield made
+        made.process.communicate(timeout=PATIENCE)
+        assert made.process.returncode == 0
+        for prober in made.probers.values():
+            prober.kill()
+            prober.communicate()
+
+
+def test_the_gateway_has_no_privilege(network: Network) -> None:
+    status = (Path("/proc") / str(python_in(network)) / "status").read_text()
+    wanted = {"CapEff": "0000000000000000", "CapBnd": "0000000000000000", "Uid": "65534"}
+    for name, value in wanted.items():
+        line = next(line for line in status.splitlines() if line.startswith(f"{name}:"))
+        assert line.split()[1] == value
+
+
+def python_in(network: Network) -> int:
+    """The gateway's process, by the number that it has here."""
+    found = [
+        process
+        for process in network.lab["gate"].processes()
+        if b"rootless_gate" in Path(f"/proc/{process}/cmdline").read_bytes()
+    ]
+    return found[-1]
+
+
+@pytest.mark.parametrize("version", BOTH)
+def test_connections_and_datagrams_go_out_and_come_back(network: Network, version: int) -> None:
+    shop = SHOP[version == 6]
+    assert network.ask("tcp", shop, size=2_000_000) == "yes"
+    assert network.ask("udp", shop, size=1_300) == "yes"
+
+
+@pytest.mark.parametrize("version", BOTH)
+def test_a_port_where_nobody_listens_refuses(network: Network, version: int) -> None:
+    shop = SHOP[version == 6]
+    assert network.connect(shop, 7009) == "ECONNREFUSED"
+    assert network.ask("udp", shop, 7009) == "refused"
+
+
+@pytest.mark.parametrize("version", BOTH)
+def test_a_host_that_is_not_there_is_unreachable(network: Network, version: int) -> None:
+    nobody = ("203.0.113.99", "2001:db8:2::99")[version == 6]
+    assert network.connect(nobody, 80) == "EHOSTUNREACH"
+
+
+@pytest.mark.parametrize("version", BOTH)
+def test_a_ping_shows_each_hop_and_arrives(network: Network, version: int) -> None:
+    shop = SHOP[version == 6]
+    hops = [network.ping(shop, "-t", str(hops)) for hops in (1, 2, 3)]
+    assert f"From {OWN[version == 6]}" in hops[0]
+    assert f"From {ROUTER[version == 6]}" in hops[1]
+    assert "1 received" in hops[2], hops
+    assert "1 received" in network.ping(shop, "-s", "1000")
+
+
+@pytest.mark.parametrize("hidden", ["169.254.169.254", "100.100.100.200", *GATE_OUTSIDE, "10.88.0.77"])
+def test_what_is_special_or_the_gateways_own_is_not_reached(network: Network, hidden: str) -> None:
+    before = network.counters()["connections_joined"]
+    assert network.connect(hidden, 7000) in {"EHOSTUNREACH", "EACCES"}
+    assert network.counters()["connections_joined"] == before
+
+
+@pytest.mark.parametrize("version", BOTH)
+def test_long_datagrams_pass_in_fragments(network: Network, version: int) -> None:
+    shop = SHOP[version == 6]
+    assert network.ask("udp", shop, size=5_000) == "yes"
+    assert "1 received" in network.ping(shop, "-s", "4000")
+
+
+def test_what_was_open_is_closed(network: Network) -> None:
+    assert network.ask("tcp", SHOP[0]) == "yes"
+    until(lambda: network.counters()["connections"] == 0, "connections end")
