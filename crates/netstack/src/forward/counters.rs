@@ -67,6 +67,8 @@ pub struct ForwardCounters {
     pub errors_ignored: u64,
     /// ICMP messages of peers to the outside that are no echo requests.
     pub messages_ignored: u64,
+    /// Fragments of packets that did not become whole.
+    pub fragments_lost: u64,
     /// What ended because its peer left, or its address went to another.
     pub cut: u64,
 
@@ -122,6 +124,7 @@ impl ForwardCounters {
             errors_passed,
             errors_ignored,
             messages_ignored,
+            fragments_lost,
             cut,
             between_peers,
             between_peers_refused,

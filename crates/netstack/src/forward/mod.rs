@@ -22,6 +22,9 @@
 //! the host's socket is read only as far as there is room for it on the way to the peer ([`streams`]). All that is carried has
 //! a place, of which there is a number for all and for each peer ([`places`]), and ends if it is idle.
 //!
+//! Fragments are joined before they are carried on ([`reassembly`]), and answers longer than the tunnel's MTU are cut
+//! ([`cut`]).
+//!
 //! **What may be reached** is a list ([`reach`]). What is the host's own or special is not, unless it is named.
 //!
 //! **Between peers** packets go back into the tunnel as they came, one hop less ([`between`]): the engine's filter has judged
@@ -37,6 +40,7 @@ pub(crate) mod flows;
 pub(crate) mod places;
 pub(crate) mod quote;
 pub(crate) mod reach;
+pub(crate) mod reassembly;
 mod settings;
 pub(crate) mod streams;
 
@@ -56,6 +60,7 @@ use cut::Cutter;
 use flows::{Flow, FlowKey};
 use places::Places;
 use reach::Reach;
+use reassembly::Reassembly;
 use streams::Stream;
 
 pub use counters::ForwardCounters;
@@ -84,6 +89,7 @@ pub(crate) struct Forwarder {
     pub(crate) orders: Orders,
     pub(crate) between: Between,
     pub(crate) cutter: Cutter,
+    pub(crate) reassembly: Reassembly,
     pub(crate) counters: ForwardCounters,
 }
 
@@ -113,6 +119,7 @@ impl Forwarder {
             orders: Orders::default(),
             between: Between::new(limits.outbox, mtu),
             cutter: Cutter::new(rng.next_u32()),
+            reassembly: Reassembly::default(),
             counters: ForwardCounters::default(),
             settings,
         }

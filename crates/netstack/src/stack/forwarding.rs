@@ -10,6 +10,7 @@ use super::Netstack;
 use crate::demux::{Discard, IpPacket, Protocol};
 use crate::device::PacketSink;
 use crate::forward::between::Passage;
+use crate::forward::reassembly::Fragment;
 use crate::forward::{Carried, ForwardCounters, Forwarder, Forwarding};
 use crate::icmp::{Message, Outgoing};
 use crate::slots::Handle;
@@ -34,8 +35,12 @@ impl Netstack {
     #[must_use]
     pub fn forwarded(&self) -> Option<(ForwardCounters, usize, usize)> {
         let forward = self.forward.as_ref()?;
+        let counters = ForwardCounters {
+            fragments_lost: forward.reassembly.lost,
+            ..forward.counters
+        };
         Some((
-            forward.counters,
+            counters,
             forward.stream_places.taken(),
             forward.flow_places.taken(),
         ))
@@ -103,6 +108,25 @@ impl Netstack {
                 }
             },
         }
+    }
+
+    /// Takes a piece of a packet for an address outside. `true` if it was one.
+    pub(super) fn takes_fragment(&mut self, now: Instant, packet: &[u8], owner: Owner<'_>) -> bool {
+        let Some(fragment) = Fragment::parse(packet) else {
+            return false;
+        };
+        if self.own.contains(fragment.destination()) {
+            return false;
+        }
+        let Some(mut forward) = self.forward.take() else {
+            return false;
+        };
+        let whole = forward.reassembly.take(now, &fragment).map(<[u8]>::to_vec);
+        self.forward = Some(forward);
+        if let Some(whole) = whole {
+            self.take(now, &whole, owner);
+        }
+        true
     }
 
     /// A packet of one peer for another.

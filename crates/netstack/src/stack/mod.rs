@@ -150,6 +150,13 @@ impl Netstack {
     pub fn receive_for(&mut self, now: Instant, packet: &[u8], owner: Owner<'_>) {
         self.counters.packets_received += 1;
         self.counters.bytes_received += packet.len() as u64;
+        if self.forward.is_some() && self.takes_fragment(now, packet, owner) {
+            return;
+        }
+        self.take(now, packet, owner);
+    }
+
+    fn take(&mut self, now: Instant, packet: &[u8], owner: Owner<'_>) {
         let forwards = self.forward.is_some();
         let outcome = IpPacket::parse(packet, &self.own, forwards).and_then(|packet| match packet.protocol {
             _ if packet.foreign => self.receive_foreign(now, &packet, owner),
