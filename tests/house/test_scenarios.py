@@ -20,7 +20,9 @@ def test_every_scenario_names_tests_that_exist(root: Path) -> None:
     absent = [
         (file, test)
         for file, test in named
-        if f"\ndef {test}(" not in (root / "tests" / "lab" / file).read_text()
+        if not re.search(
+            rf"^(async )?def {test}\(", (root / "tests" / "lab" / file).read_text(), re.MULTILINE
+        )
     ]
     assert absent == []
 

@@ -1,7 +1,7 @@
 """A network namespace for the thread of a test, with addresses that stand for what is outside.
 
-Sockets belong to the namespace of the thread that makes them, as do threads that it begins; so a gateway and its peers
-run in the process of the test, and nothing of this machine is touched.
+Sockets belong to the namespace of the thread that makes them, as do threads that it begins; so a gateway and
+its peers run in the process of the test, and nothing of this machine is touched.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 @contextmanager
 def fresh_network() -> Iterator[None]:
     """Move the calling thread to a network of its own, and back."""
-    before = os.open(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    before = os.open(
+        f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net", os.O_RDONLY | os.O_CLOEXEC
+    )
     try:
         calls.unshare(calls.CLONE_NEWNET)
         subprocess.run(["sh", "-ec", _SETUP], check=True)

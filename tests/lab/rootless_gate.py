@@ -1,7 +1,7 @@
 """A gateway without root in a lab: a tunnel that forwards, in a process that may do nothing special.
 
-The first line of its input is its private key. Then each is a JSON object, answered by a line: the policies of devices by
-name, or nothing, which asks for the counters.
+The first line of its input is its private key. Then each is a JSON object, answered by a line: the policies
+of devices by name, or nothing, which asks for the counters.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PORT = 51820
 
 
 def main(facts: dict[str, Any]) -> None:
-    """Serve; there are ``devices`` by name, each its public key and addresses, and settings of ``forwarding``."""
+    """Serve; ``devices`` has by name each one's public key and addresses, ``forwarding`` what is reached."""
     key = SecretKey.from_base64(sys.stdin.readline().strip())
     asyncio.run(serve(key, facts["devices"], Forwarding(**facts["forwarding"])))
 

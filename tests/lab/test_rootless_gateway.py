@@ -2,7 +2,8 @@
 
 ::
 
-    phone 10.88.0.2 fd88::2 ── gate 10.88.0.1 fd88::1 ── router 198.51.100.1 2001:db8:1::1 ── shop 203.0.113.7 2001:db8:2::7
+    phone 10.88.0.2 fd88::2 ──┬── gate 10.88.0.1 fd88::1 ── router ── shop 203.0.113.7 2001:db8:2::7
+    laptop 10.88.0.3 fd88::3 ─┘
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import pytest
 
 from tests.lab.nodes import Node, peer_section, until
 from tests.lab.others import OTHERS
+from wirewright.gateway.policy import DEFAULT_POLICY
 from wirewright.keys import SecretKey
 from wirewright.lab import Host, Lab, Link, Route, Topology, at
 
 GATE, PROBE = (str(Path(__file__).with_name(name)) for name in ("rootless_gate.py", "probe.py"))
-PHONE = ("10.88.0.2", "fd88::2")
+PHONE, LAPTOP = ("10.88.0.2", "fd88::2"), ("10.88.0.3", "fd88::3")
 SHOP = ("203.0.113.7", "2001:db8:2::7")
 GATE_OUTSIDE = ("198.51.100.2", "2001:db8:1::2")
 OWN = ("10.88.0.1", "fd88::1")
@@ -38,16 +40,21 @@ NOBODY = (
 )
 BOTH = (4, 6)
 PATIENCE = 20
+SILENCE = 0.7
+"""Seconds without an answer, where a counter tells besides that none can come."""
 
 
 def topology() -> Topology:
     links = (
         Link(at("phone", "192.0.2.2/30"), at("gate", "192.0.2.1/30")),
+        Link(at("laptop", "192.0.2.6/30"), at("gate", "192.0.2.5/30")),
         Link(
             at("gate", f"{GATE_OUTSIDE[0]}/24", f"{GATE_OUTSIDE[1]}/64"),
             at("router", f"{ROUTER[0]}/24", f"{ROUTER[1]}/64"),
         ),
-        Link(at("router", "203.0.113.1/24", "2001:db8:2::1/64"), at("shop", f"{SHOP[0]}/24", f"{SHOP[1]}/64")),
+        Link(
+            at("router", "203.0.113.1/24", "2001:db8:2::1/64"), at("shop", f"{SHOP[0]}/24", f"{SHOP[1]}/64")
+        ),
     )
     hosts = (
         Host("gate", routes=(Route("default", ROUTER[0]), Route("::/0", ROUTER[1]))),
@@ -65,22 +72,36 @@ class Network:
         lab["gate"].run("sysctl", "-qw", "net.ipv4.ping_group_range=0 2147483647")
         (go,) = (other for other in OTHERS if other.program == "wireguard-go")
         self.phone = Node(lab["phone"], PHONE, program=go.path).start()
+        self.laptop = Node(lab["laptop"], LAPTOP).start()
         key = SecretKey.generate()
-        devices = {"phone": [str(self.phone.public_key), *PHONE]}
+        devices = {
+            "phone": [str(self.phone.public_key), *PHONE],
+            "laptop": [str(self.laptop.public_key), *LAPTOP],
+        }
         facts = json.dumps({"devices": devices, "forwarding": forwarding})
         pipe = subprocess.PIPE
         self.process = lab["gate"].popen(
-            *NOBODY, sys.executable, GATE, facts, stdin=pipe, stdout=pipe, text=True, env={"HOME": "/nonexistent"}
+            *NOBODY,
+            sys.executable,
+            GATE,
+            facts,
+            stdin=pipe,
+            stdout=pipe,
+            text=True,
+            env={"HOME": "/nonexistent"},
         )
         assert self.process.stdin is not None
         self.process.stdin.write(f"{key.expose()}\n")
         self.process.stdin.flush()
         assert self.said() == "ready"
         gate = Known(key)
-        self.phone.setconf(peer_section(gate, endpoint="192.0.2.1", allowed=["0.0.0.0/0", "::/0"]))
-        for version in BOTH:
-            lab["phone"].run("ip", f"-{version}", "route", "add", "default", "dev", "wg0")
-        self.probers = {name: self.prober(name) for name in ("phone", "shop", "gate")}
+        for node, outer in ((self.phone, "192.0.2.1"), (self.laptop, "192.0.2.5")):
+            section = peer_section(gate, endpoint=outer, allowed=["0.0.0.0/0", "::/0"], keepalive=25)
+            node.setconf(section)
+            for version in BOTH:
+                node.machine.run("ip", f"-{version}", "route", "add", "default", "dev", "wg0")
+            node.ping(OWN[0])
+        self.probers = {name: self.prober(name) for name in ("phone", "laptop", "shop", "gate")}
 
     def said(self) -> str:
         assert self.process.stdout is not None
@@ -92,6 +113,12 @@ class Network:
         counters: dict[str, int] = json.loads(self.said())
         return counters
 
+    def put(self, **policies: Any) -> None:
+        """Give devices their policies, and see them in force."""
+        assert self.process.stdin is not None
+        print(json.dumps(policies), file=self.process.stdin, flush=True)
+        assert self.said() == "done"
+
     def prober(self, name: str) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
         process = self.lab[name].popen(sys.executable, PROBE, "serve", stdin=pipe, stdout=pipe, text=True)
@@ -99,9 +126,18 @@ class Network:
         assert process.stdout.readline() == "ready\n"
         return process
 
-    def ask(self, kind: str, to: str, port: int = 7000, size: int = 100, patience: float = PATIENCE) -> str:
-        """Ask from the phone over TCP or UDP: yes, no, or refused."""
-        prober = self.probers["phone"]
+    def ask(
+        self,
+        kind: str,
+        to: str,
+        port: int = 7000,
+        *,
+        size: int = 100,
+        name: str = "phone",
+        patience: float = PATIENCE,
+    ) -> str:
+        """Ask over TCP or UDP: yes, no, or refused."""
+        prober = self.probers[name]
         assert prober.stdin is not None
         assert prober.stdout is not None
         print(json.dumps([kind, to, port, size, patience]), file=prober.stdin, flush=True)
@@ -110,6 +146,12 @@ class Network:
     def ping(self, to: str, *words: str) -> str:
         command = ("ping", "-n", "-c1", "-w", str(PATIENCE), *words, to)
         return self.lab["phone"].run(*command, check=False).stdout
+
+    def asks_in_vain(self, kind: str, to: str, port: int = 7000, **options: Any) -> bool:
+        """Whether something is dropped by the filter, and nothing comes back."""
+        before = self.counters()["filter_denied"]
+        said = self.ask(kind, to, port, patience=SILENCE, **options)
+        return said == "no" and self.counters()["filter_denied"] > before
 
     def connect(self, to: str, port: int) -> str:
         """The name of the error that an attempt to connect meets, as the phone's own system has it."""
@@ -214,3 +256,46 @@ def test_long_datagrams_pass_in_fragments(network: Network, version: int) -> Non
 def test_what_was_open_is_closed(network: Network) -> None:
     assert network.ask("tcp", SHOP[0]) == "yes"
     until(lambda: network.counters()["connections"] == 0, "connections end")
+
+
+def rule(*destinations: str, protocol: str = "any", ports: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {"destinations": destinations, "protocol": protocol, "ports": ports}
+
+
+@pytest.fixture
+def filtered(network: Network) -> Network:
+    """Give devices that may start nothing. What comes behind this in the file has a filter."""
+    network.put(phone=[], laptop=[])
+    return network
+
+
+@pytest.mark.parametrize("version", BOTH)
+def test_a_policy_holds_for_what_goes_outside(filtered: Network, version: int) -> None:
+    shop = SHOP[version == 6]
+    assert filtered.asks_in_vain("udp", shop)
+    assert filtered.asks_in_vain("tcp", shop)
+    filtered.put(phone=[rule(f"{shop}/{128 if version == 6 else 32}", protocol="udp", ports=("7000",))])
+    assert filtered.ask("udp", shop) == "yes"
+    assert filtered.ask("udp", shop, size=5_000) == "yes"
+    assert filtered.asks_in_vain("udp", shop, 7001)
+    assert filtered.asks_in_vain("udp", shop, 7001, size=5_000)
+    assert filtered.asks_in_vain("tcp", shop)
+    filtered.put(phone=DEFAULT_POLICY.to_json())
+    assert filtered.ask("tcp", shop) == "yes"
+    assert filtered.ask("udp", shop, 7009) == "refused"
+    assert "1 received" in filtered.ping(shop)
+    assert f"From {ROUTER[version == 6]}" in filtered.ping(shop, "-t", "2")
+
+
+@pytest.mark.parametrize("version", BOTH)
+def test_devices_are_kept_apart_until_a_policy_opens_one(filtered: Network, version: int) -> None:
+    laptop, phone = LAPTOP[version == 6], PHONE[version == 6]
+    filtered.put(phone=DEFAULT_POLICY.to_json(), laptop=DEFAULT_POLICY.to_json())
+    for kind in ("udp", "tcp"):
+        assert filtered.asks_in_vain(kind, laptop)
+    filtered.put(phone=[rule(f"{laptop}/{128 if version == 6 else 32}")])
+    assert filtered.ask("tcp", laptop, size=200_000) == "yes"
+    assert filtered.ask("udp", laptop, size=5_000) == "yes"
+    assert "1 received" in filtered.ping(laptop)
+    assert f"From {OWN[version == 6]}" in filtered.ping(laptop, "-t", "1")
+    assert filtered.asks_in_vain("tcp", phone, name="laptop")

@@ -78,5 +78,5 @@ pub use event::{CloseReason, ConnectFailure, Event, Unreachable};
 pub use forward::{ForwardCounters, Forwarding};
 pub use rootless::Rootless;
 pub use slots::{ConnectionId, ListenerId, PingId, SocketId};
-pub use stack::{Held, Netstack, Read};
+pub use stack::{Forwarded, Held, Netstack, Read};
 pub use wirewright_protocol::Instant;

@@ -57,13 +57,14 @@ impl Gateway {
     }
 
     fn count(&self, name: &str) -> u64 {
-        let (counters, ..) = self.pair.b.stack.forwarded().unwrap();
-        counters.iter().find(|(known, _)| *known == name).unwrap().1
+        let forwarded = self.pair.b.stack.forwarded().unwrap();
+        let mut counters = forwarded.counters.iter();
+        counters.find(|(known, _)| *known == name).unwrap().1
     }
 
     fn carried(&self) -> (usize, usize) {
-        let (_, connections, flows) = self.pair.b.stack.forwarded().unwrap();
-        (connections, flows)
+        let forwarded = self.pair.b.stack.forwarded().unwrap();
+        (forwarded.connections, forwarded.flows)
     }
 
     /// A peer's attempt to connect, and the name of the socket that was ordered for it.

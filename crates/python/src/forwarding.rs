@@ -7,7 +7,7 @@ use std::time::Duration;
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use wirewright_netstack::{ForwardCounters, Forwarding, Netstack, Rootless};
+use wirewright_netstack::{Forwarded, Forwarding, Netstack, Rootless};
 use wirewright_runtime::State;
 use wirewright_runtime::outside::Outside;
 
@@ -50,13 +50,15 @@ pub(crate) fn recheck(state: &mut State<Rootless>) {
 /// What is counted, as Python has it; nothing if nothing is forwarded.
 pub(crate) fn stats(
     py: Python<'_>,
-    forwarded: Option<(ForwardCounters, usize, usize)>,
+    forwarded: Option<Forwarded>,
+    places: usize,
 ) -> PyResult<Bound<'_, PyDict>> {
     let stats = PyDict::new(py);
-    if let Some((counters, connections, flows)) = forwarded {
-        stats.set_item("connections", connections)?;
-        stats.set_item("flows", flows)?;
-        for (name, count) in counters.iter() {
+    if let Some(forwarded) = forwarded {
+        stats.set_item("connections", forwarded.connections)?;
+        stats.set_item("flows", forwarded.flows)?;
+        stats.set_item("places", places)?;
+        for (name, count) in forwarded.counters.iter() {
             stats.set_item(name, count)?;
         }
     }

@@ -325,7 +325,7 @@ impl RootlessTunnel {
             stack.set_item(name, count)?;
         }
         stats.set_item("netstack", stack)?;
-        stats.set_item("forwarding", forwarding::stats(py, forwarded)?)?;
+        stats.set_item("forwarding", forwarding::stats(py, forwarded, self.0.0.places())?)?;
         Ok(stats)
     }
 

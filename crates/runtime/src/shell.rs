@@ -175,6 +175,12 @@ impl<I: Interface> Shell<I> {
         self.port
     }
 
+    /// How many sockets of the host the interface may have.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.shared.outside.as_ref().map_or(0, |outside| outside.places())
+    }
+
     /// The waker that tells the user that there is something to fetch.
     #[must_use]
     pub fn user(&self) -> &Waker {

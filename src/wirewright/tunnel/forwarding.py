@@ -1,7 +1,7 @@
 """What a tunnel that serves as a gateway carries for its peers, by the host's own sockets.
 
-Without root no packet of a peer can leave the host as it is. So the core ends its TCP connections, its UDP flows and
-its pings, and begins others of its own towards the same destinations.
+Without root no packet of a peer can leave the host as it is. So the core ends its TCP connections, its UDP
+flows and its pings, and begins others of its own towards the same destinations.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ class Forwarding:
 
         Tunnel(config, forwarding=Forwarding(reach=("10.0.0.0/8", "fd00::/8")))
 
-    Networks in ``reach`` may be text. What a network of it contains can be reached, but for what is the host's own
-    or special: its loopback, link-local addresses and those of a cloud's metadata, groups, and what embeds one of
-    these. Such an address is opened only by a network that lies inside the special one ("127.0.0.1/32" does).
+    Networks in ``reach`` may be text. What a network of it contains can be reached, but for what is the
+    host's own or special: its loopback, link-local addresses and those of a cloud's metadata, groups, and
+    what embeds one of these. Such an address is opened only by a network that lies inside the special one
+    ("127.0.0.1/32" does).
 
     Raises ``ValueError`` for a network or a number that cannot be, ``TypeError`` for what is neither.
     """
@@ -51,8 +52,8 @@ class Forwarding:
     reach: Iterable[Network | str] = EVERYWHERE
     """Destinations outside the tunnel. Always a tuple of networks once it is made."""
     host: bool = False
-    """Whether the addresses of the host's own interfaces count as outside, and so every service that listens on all
-    of them. A network of one address that is named in ``reach`` opens that one without this."""
+    """Whether the addresses of the host's own interfaces count as outside, and so every service that listens
+    on all of them. A network of one address that is named in ``reach`` opens that one without this."""
     connections: int = 4_096
     """TCP connections of all peers; each takes a descriptor."""
     connections_per_peer: int = 1_024

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 from typing import TYPE_CHECKING, Any, cast
 
 from wirewright._core import RootlessTunnel
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 DEFAULT_MTU = 1420
 
 
+_log = logging.getLogger(__name__)
+
+
 async def open_tunnel(
     tunnel: Tunnel,
     config: Config,
@@ -46,6 +50,8 @@ async def open_tunnel(
     # No waiting from here on: a cancellation would leave the core's threads behind.
     core = _start_core(config, listen_address, shards, forwarding)
     try:
+        if forwarding is not None:
+            _check_places(core, forwarding)
         book = PeerBook(loop, core, _passed_over(config))
         context = Context(tunnel, loop, core, Dispatcher(loop, core), book, timeouts, family)
         for peer, (written, resolved) in zip(peers, endpoints, strict=True):
@@ -138,6 +144,19 @@ def _start_core(
 
 def _forwarding(forwarding: Forwarding | None) -> dict[str, Any]:
     return {} if forwarding is None else {"forwarding": forwarding.to_core()}
+
+
+def _check_places(core: RootlessTunnel, forwarding: Forwarding) -> None:
+    """Say so if there may be fewer open files than what may be forwarded at once."""
+    wanted = forwarding.connections + forwarding.flows
+    places = core.stats()["forwarding"]["places"]
+    if places < wanted:
+        _log.warning(
+            "At most %d of %d connections and flows can be forwarded at once: the limit of open files "
+            "leaves no more. Raise it (ulimit -n, LimitNOFILE= of systemd), or ask for fewer.",
+            places,
+            wanted,
+        )
 
 
 def _passed_over(config: Config) -> dict[Network, Peer]:

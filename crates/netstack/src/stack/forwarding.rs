@@ -18,6 +18,17 @@ use crate::slots::Handle;
 /// Bytes of an ICMP error's quotation where the whole packet is at hand.
 const QUOTED: usize = 520;
 
+/// What a stack carries, in numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Forwarded {
+    /// What was carried so far.
+    pub counters: ForwardCounters,
+    /// Connections now.
+    pub connections: usize,
+    /// UDP flows and pings now.
+    pub flows: usize,
+}
+
 impl Netstack {
     /// From here on carries what comes for addresses outside.
     pub fn forward(&mut self, settings: Forwarding) {
@@ -31,19 +42,19 @@ impl Netstack {
         self.forward.is_some()
     }
 
-    /// What was carried, and how many connections and flows are now.
+    /// What was carried, and what is. `None` if nothing is forwarded.
     #[must_use]
-    pub fn forwarded(&self) -> Option<(ForwardCounters, usize, usize)> {
+    pub fn forwarded(&self) -> Option<Forwarded> {
         let forward = self.forward.as_ref()?;
         let counters = ForwardCounters {
             fragments_lost: forward.reassembly.lost,
             ..forward.counters
         };
-        Some((
+        Some(Forwarded {
             counters,
-            forward.stream_places.taken(),
-            forward.flow_places.taken(),
-        ))
+            connections: forward.stream_places.taken(),
+            flows: forward.flow_places.taken(),
+        })
     }
 
     /// Whether `address` is one of the stack's own.
@@ -260,6 +271,7 @@ impl Netstack {
         rest: [u8; 4],
     ) {
         let Some(own) = self.own.source_for(to) else {
+            self.counters.error_replies_suppressed += 1;
             return;
         };
         self.object_from(now, own, packet, to, kind, code, rest);

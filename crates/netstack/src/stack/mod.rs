@@ -41,6 +41,7 @@ use crate::slots::{Handle, Slots};
 use crate::tcp::Budget;
 use crate::time_wait::TimeWait;
 
+pub use forwarding::Forwarded;
 pub(crate) use forwarding::destination_of;
 pub use streams::Read;
 

@@ -15,8 +15,6 @@ use super::table::{Turn, failure};
 
 /// Datagrams read in one turn, so that others get theirs.
 const TURN: usize = 64;
-/// Room without which none is read, since what does not fit would be lost.
-const LONGEST: usize = 65_536;
 /// Errors taken from the queue in one turn.
 const COMPLAINTS: usize = 64;
 
@@ -101,11 +99,10 @@ impl Datagrams {
             if !self.readable {
                 return Turn::Done;
             }
-            let room = reports.room();
-            if room.len() < LONGEST {
+            if !reports.has_room() {
                 return Turn::More;
             }
-            match recv(&self.socket, room, RecvFlags::DONTWAIT) {
+            match recv(&self.socket, reports.room(), RecvFlags::DONTWAIT) {
                 Ok((_, len)) => reports.received(name, len),
                 Err(Errno::INTR) => (),
                 Err(Errno::AGAIN) => self.readable = false,

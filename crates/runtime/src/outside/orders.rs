@@ -4,6 +4,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+/// The longest datagram.
+const LONGEST: usize = 65_536;
+
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -214,6 +217,11 @@ impl Reports {
             *to = *from;
         }
         self.received(name, len);
+    }
+
+    /// Whether a datagram of any length fits.
+    pub(super) fn has_room(&self) -> bool {
+        self.bytes.len() - self.filled >= LONGEST
     }
 
     /// Where the next bytes are to be written.

@@ -162,6 +162,10 @@ impl Table {
     pub(crate) fn look(&mut self, reports: &mut Reports) {
         self.gather();
         for _ in 0..self.work.len() {
+            // Who had no turn is first in the next round.
+            if !reports.has_room() {
+                break;
+            }
             let Some(name) = self.work.pop_front() else {
                 break;
             };

@@ -211,6 +211,36 @@ fn datagrams_go_and_come_and_that_nobody_listens_is_told_with_the_code() {
 }
 
 #[test]
+fn streams_that_have_much_to_tell_do_not_keep_a_datagram_waiting() {
+    let mut host = Host::new(20);
+    let mut remotes = vec![];
+    for name in 1..=8 {
+        let mut remote = host.connected(name);
+        let sender = std::thread::spawn(move || while remote.write_all(&[7; 65_536]).is_ok() {});
+        remotes.push(sender);
+        host.orders.push(Order::Read {
+            name,
+            more: usize::MAX / 2,
+        });
+    }
+    host.perform();
+    let remote = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    host.open(9, Kind::Datagram, remote.local_addr().unwrap());
+    host.orders.send(9, 64, |bytes| bytes.extend(b"hello"));
+    host.perform();
+    let (_, client) = remote.recv_from(&mut [0; 10]).unwrap();
+    remote.send_to(b"answer", client).unwrap();
+    host.until(|name, report| (name, report) == (9, Report::Received(6)));
+    for name in 1..=8 {
+        host.orders.push(Order::Close { name, abort: true });
+    }
+    host.perform();
+    for sender in remotes {
+        sender.join().unwrap();
+    }
+}
+
+#[test]
 fn there_are_no_more_sockets_than_places() {
     let mut host = Host::new(1);
     let remote = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
