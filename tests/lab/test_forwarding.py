@@ -13,7 +13,7 @@ import socket
 import struct
 from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_interface, ip_network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -255,7 +255,7 @@ async def test_a_server_that_reads_nothing_stops_the_peer_and_bounds_what_is_kep
     held = asyncio.Event()
 
     async def read_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.transport.pause_reading()
+        cast("asyncio.Transport", writer.transport).pause_reading()
         await held.wait()
         writer.transport.abort()
 
@@ -290,7 +290,7 @@ async def test_a_peer_that_reads_nothing_stops_the_server() -> None:
     async with gateway() as gate, served(pour) as port:
         protocol: asyncio.Protocol = asyncio.Protocol()
         transport, _ = await gate.peers[0].create_connection(lambda: protocol, HERE, port)
-        transport.pause_reading()  # type: ignore[attr-defined]
+        transport.pause_reading()
         count, last = 0, -1
         while count != last:
             await asyncio.sleep(0.5)

@@ -223,9 +223,8 @@ impl Netstack {
             .offender
             .filter(|offender| is_host(*offender) && offender.is_ipv4() == client.is_ipv4());
         let from = if refused { Some(remote) } else { offender };
-        match from.or_else(|| self.own.source_for(client)) {
-            Some(from) => self.object_from(now, from, quote.bytes(), client, kind, code, [0; 4]),
-            None => (),
+        if let Some(from) = from.or_else(|| self.own.source_for(client)) {
+            self.object_from(now, from, quote.bytes(), client, kind, code, [0; 4]);
         }
     }
 

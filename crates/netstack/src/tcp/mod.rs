@@ -236,7 +236,7 @@ impl Machine {
 
     /// Bytes that wait to be read.
     pub(crate) fn unread(&self) -> usize {
-        usize::try_from(self.receiver.unread()).unwrap_or(usize::MAX)
+        self.receiver.unread()
     }
 
     /// Bytes that were written and not acknowledged, and how many there may be.

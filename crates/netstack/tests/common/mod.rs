@@ -1,6 +1,8 @@
 //! Two stacks in virtual time, joined by a link that delays, loses and reorders as its seed tells it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod gateway;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
