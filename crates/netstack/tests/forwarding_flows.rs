@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use common::gateway::{Gateway, OUTSIDE, OUTSIDE6, SOON, closed, opened, segment};
 use common::{A4, A6, MTU, at, fix_v4, ip, packet_v4, pattern};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use wirewright_netstack::{Event, Forwarding, Unreachable};
 use wirewright_protocol::PublicKey;
 use wirewright_runtime::outside::{Complaint, Failure, Kind, Order, Report};
@@ -284,4 +286,68 @@ fn an_answer_longer_than_the_tunnel_comes_in_pieces() {
     let wire = gateway.pair.wire.take().unwrap();
     assert_eq!(wire.len(), 3);
     assert!(wire.iter().all(|(_, packet)| packet.len() <= MTU));
+}
+
+#[test]
+fn nobody_is_told_of_what_was_for_many() {
+    let mut gateway = Gateway::new(Forwarding::default());
+    for (hops, group) in [(1, [224, 0, 0, 251]), (64, [239, 255, 255, 250]), (64, [255; 4])] {
+        let mut packet = packet_v4(17, &[0x10, 0, 0x14, 0xe9, 0, 8, 0, 0]);
+        packet[16..20].copy_from_slice(&group);
+        packet[8] = hops;
+        fix_v4(&mut packet);
+        gateway.pair.wire = Some(vec![]);
+        gateway.pair.send(true, packet);
+        gateway.pass(SOON);
+        assert_eq!(gateway.pair.wire.take().unwrap().len(), 1, "{group:?}");
+    }
+}
+
+/// A packet that leads outside or nearly so, with right checksums.
+fn packet_outside() -> impl Strategy<Value = Vec<u8>> {
+    let kinds = prop_oneof![Just(1_u8), Just(6), Just(17), any::<u8>()];
+    let place = prop_oneof![Just(0_u16), Just(0x2000), any::<u16>()];
+    let to = prop_oneof![Just([198, 51, 100, 7]), any::<[u8; 4]>()];
+    (kinds, place, to, any::<u8>(), vec(any::<u8>(), 0..100)).prop_map(|(kind, place, to, hops, body)| {
+        let mut packet = packet_v4(kind, &body);
+        packet[6..8].copy_from_slice(&place.to_be_bytes());
+        packet[8] = hops;
+        packet[16..20].copy_from_slice(&to);
+        fix_v4(&mut packet);
+        packet
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever peers send and the host says: no panic, and everything ends.
+    #[test]
+    fn nothing_that_peers_send_or_the_host_says_is_left_behind(
+        packets in vec(packet_outside(), 1..60),
+        reports in vec((0_u64..8, 0_u8..9, vec(any::<u8>(), 0..100)), 0..60),
+    ) {
+        let mut gateway = Gateway::new(Forwarding::default());
+        let mut reports = reports.into_iter();
+        for packet in packets {
+            gateway.pair.send(true, packet);
+            gateway.pass(SOON);
+            let Some((name, kind, bytes)) = reports.next() else { continue };
+            let offender = Some(ip("198.51.100.1"));
+            let complaint = Complaint { kind: 3, code: 1, offender, sequence: Some(7) };
+            match kind {
+                0 => gateway.tell(name, Report::Opened),
+                1 => gateway.tell(name, Report::Ended),
+                2 => gateway.tell(name, Report::Sent(bytes.len())),
+                3 => gateway.tell(name, Report::Failed(Failure::Refused)),
+                4 => gateway.tell(name, Report::Failed(Failure::Exhausted)),
+                5 => gateway.tell(name, Report::Complained(complaint)),
+                6 => gateway.tell(name, Report::Lost),
+                _ => gateway.tell_bytes(name, &bytes),
+            }
+        }
+        gateway.pass(Duration::from_secs(8_000));
+        prop_assert_eq!(gateway.carried(), (0, 0));
+        prop_assert_eq!(gateway.pair.b.stack.connection_count(), 0);
+    }
 }

@@ -44,7 +44,7 @@ impl Between {
 
     /// Takes a packet whose destination is a peer's.
     pub(crate) fn pass(&mut self, packet: &[u8], cutter: &mut Cutter) -> Passage {
-        let (whole, hops, cuttable, source) = match packet.first().map(|byte| byte >> 4) {
+        let (whole, hops, cuttable, ends) = match packet.first().map(|byte| byte >> 4) {
             Some(4) => {
                 let Ok(head) = Ipv4Packet::new_checked(packet) else {
                     return Passage::Refused;
@@ -59,7 +59,7 @@ impl Between {
                     usize::from(head.total_len()),
                     head.hop_limit(),
                     cuttable,
-                    IpAddr::V4(head.src_addr()),
+                    [IpAddr::V4(head.src_addr()), IpAddr::V4(head.dst_addr())],
                 )
             }
             Some(6) => {
@@ -70,12 +70,14 @@ impl Between {
                     head.total_len(),
                     head.hop_limit(),
                     false,
-                    IpAddr::V6(head.src_addr()),
+                    [IpAddr::V6(head.src_addr()), IpAddr::V6(head.dst_addr())],
                 )
             }
             _ => return Passage::Refused,
         };
-        let Some(packet) = packet.get(..whole).filter(|_| is_host(source)) else {
+        // A peer may have a network with groups in it.
+        let is_between_hosts = ends.into_iter().all(is_host);
+        let Some(packet) = packet.get(..whole).filter(|_| is_between_hosts) else {
             return Passage::Refused;
         };
         if hops <= 1 {
@@ -105,5 +107,101 @@ fn one_hop_less(packet: &mut [u8]) {
         let mut head = Ipv6Packet::new_unchecked(packet);
         let hops = head.hop_limit().saturating_sub(1);
         head.set_hop_limit(hops);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::PacketSink;
+
+    #[derive(Default)]
+    struct Kept(Vec<Vec<u8>>);
+
+    impl PacketSink for Kept {
+        fn has_room(&self) -> bool {
+            true
+        }
+
+        fn packet<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
+            let mut packet = vec![0; len];
+            let result = fill(&mut packet);
+            self.0.push(packet);
+            result
+        }
+    }
+
+    fn v4(len: usize, hops: u8, dont_cut: bool) -> Vec<u8> {
+        let mut packet = vec![0; len];
+        let mut head = Ipv4Packet::new_unchecked(&mut packet);
+        head.set_version(4);
+        head.set_header_len(20);
+        head.set_total_len(u16::try_from(len).unwrap());
+        head.set_hop_limit(hops);
+        head.set_dont_frag(dont_cut);
+        head.set_src_addr([10, 9, 0, 1].into());
+        head.set_dst_addr([10, 9, 0, 2].into());
+        head.fill_checksum();
+        packet
+    }
+
+    fn v6(len: usize, hops: u8) -> Vec<u8> {
+        let mut packet = vec![0; len];
+        let mut head = Ipv6Packet::new_unchecked(&mut packet);
+        head.set_version(6);
+        head.set_payload_len(u16::try_from(len - 40).unwrap());
+        head.set_hop_limit(hops);
+        head.set_src_addr("fd09::1".parse().unwrap());
+        head.set_dst_addr("fd09::2".parse().unwrap());
+        packet
+    }
+
+    fn pass(packet: &[u8]) -> (Passage, Vec<Vec<u8>>) {
+        let (mut between, mut kept) = (Between::new(1 << 20, 1_420), Kept::default());
+        let passage = between.pass(packet, &mut Cutter::new(1));
+        between.waiting.flush(&mut kept);
+        (passage, kept.0)
+    }
+
+    #[test]
+    fn a_packet_passes_as_it_came_with_one_hop_less_and_without_what_stood_behind_it() {
+        for (sent, expected) in [(v4(100, 64, true), v4(100, 63, true)), (v6(100, 2), v6(100, 1))] {
+            let mut padded = sent.clone();
+            padded.extend([7; 12]);
+            assert_eq!(pass(&padded), (Passage::Passed, vec![expected]));
+        }
+    }
+
+    #[test]
+    fn what_has_no_hop_left_or_is_damaged_or_for_many_does_not_pass() {
+        for packet in [v4(100, 1, true), v6(100, 1), v4(100, 0, true)] {
+            assert_eq!(pass(&packet), (Passage::Exceeded, vec![]));
+        }
+        let mut damaged = v4(100, 64, true);
+        damaged[13] ^= 1;
+        let mut group = v6(100, 64);
+        group[24] = 0xff;
+        for packet in [damaged, group, vec![], vec![0x45; 10], vec![0x20; 60]] {
+            assert_eq!(pass(&packet), (Passage::Refused, vec![]));
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_only_where_it_may_be() {
+        assert_eq!(pass(&v4(1_500, 64, true)), (Passage::TooLong, vec![]));
+        assert_eq!(pass(&v6(1_500, 64)), (Passage::TooLong, vec![]));
+        let (passage, pieces) = pass(&v4(1_500, 64, false));
+        assert_eq!(passage, Passage::Passed);
+        // Pieces are multiples of eight bytes.
+        assert_eq!(pieces.iter().map(Vec::len).collect::<Vec<_>>(), [1_420, 100]);
+    }
+
+    #[test]
+    fn no_more_waits_than_there_is_room_for() {
+        let (mut between, mut cutter) = (Between::new(10_000, 1_420), Cutter::new(1));
+        let passed = (0..100)
+            .filter(|_| between.pass(&v4(1_000, 64, true), &mut cutter) == Passage::Passed)
+            .count();
+        assert_eq!(passed, 7);
     }
 }

@@ -289,7 +289,7 @@ impl Netstack {
         code: u8,
         rest: [u8; 4],
     ) {
-        if from.is_ipv4() != to.is_ipv4() || is_icmp_error(packet) {
+        if from.is_ipv4() != to.is_ipv4() || is_icmp_error(packet) || is_for_many(packet) {
             return;
         }
         if !self.limiter.allow(now) {
@@ -334,6 +334,15 @@ pub(crate) fn destination_of(packet: &[u8]) -> Option<IpAddr> {
         4 => Some(IpAddr::from(*packet.get(16..)?.first_chunk::<4>()?)),
         6 => Some(IpAddr::from(*packet.get(24..)?.first_chunk::<16>()?)),
         _ => None,
+    }
+}
+
+/// Whether a packet is for a group, or for all: there is no error about such either.
+fn is_for_many(packet: &[u8]) -> bool {
+    match destination_of(packet) {
+        Some(IpAddr::V4(v4)) => v4.is_multicast() || v4.is_broadcast(),
+        Some(IpAddr::V6(v6)) => v6.is_multicast(),
+        None => true,
     }
 }
 
