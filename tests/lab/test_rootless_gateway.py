@@ -169,6 +169,24 @@ except OSError as error:
 """
 
 
+TRACE = f"""
+import select, socket, sys
+host = sys.argv[1]
+v6 = ":" in host
+level, hops, errors = (41, 16, 25) if v6 else (0, 2, 11)
+for hop in (1, 2, 3):
+    with socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(level, errors, 1)
+        sock.setsockopt(level, hops, hop)
+        sock.sendto(b"probe", (host, 33434 + hop))
+        poll = select.poll()
+        poll.register(sock, 0)
+        assert poll.poll({PATIENCE * 1000})
+        _, [(_, _, data)], _, _ = sock.recvmsg(100, 512, 0x2000)
+        print(socket.inet_ntop(sock.family, data[24:40] if v6 else data[20:24]))
+"""
+
+
 class Known:
     """The gateway as its peers know it."""
 
@@ -237,6 +255,12 @@ def test_a_ping_shows_each_hop_and_arrives(network: Network, version: int) -> No
     assert f"From {ROUTER[version == 6]}" in hops[1]
     assert "1 received" in hops[2], hops
     assert "1 received" in network.ping(shop, "-s", "1000")
+
+
+@pytest.mark.parametrize("version", BOTH)
+def test_a_trace_by_datagrams_shows_each_hop_and_who_is_there_refuses(network: Network, version: int) -> None:
+    done = network.lab["phone"].python(TRACE, SHOP[version == 6])
+    assert done.stdout.split() == [OWN[version == 6], ROUTER[version == 6], SHOP[version == 6]]
 
 
 @pytest.mark.parametrize("hidden", ["169.254.169.254", "100.100.100.200", *GATE_OUTSIDE, "10.88.0.77"])

@@ -9,7 +9,7 @@ use common::gateway::{Gateway, OUTSIDE, OUTSIDE6, SOON, closed, opened, read, se
 use common::{A4, B4, B6, at, fix_v4, packet_v4, pattern};
 use wirewright_netstack::{ConnectFailure, Event, Forwarding, Read, Unreachable};
 use wirewright_protocol::PublicKey;
-use wirewright_runtime::outside::{Failure, Order, Report};
+use wirewright_runtime::outside::{Failure, Order, Report, Reports};
 
 #[test]
 fn a_peer_is_answered_only_when_the_host_is_connected_and_then_bytes_go_both_ways() {
@@ -202,6 +202,37 @@ fn a_host_that_takes_nothing_stops_the_peer() {
         all.extend(next);
     }
     assert!(all == bytes[..written], "it arrives whole");
+}
+
+#[test]
+fn what_is_ordered_in_one_round_is_bounded_and_nothing_is_forgotten() {
+    let mut gateway = Gateway::new(Forwarding::default());
+    let mut joined: Vec<_> = (0..12).map(|_| (gateway.joined(OUTSIDE), Vec::<u8>::new())).collect();
+    let bytes = pattern(256 << 10, 1);
+    for ((client, ..), _) in &joined {
+        assert_eq!(gateway.pair.a.stack.write(*client, &bytes), Ok(bytes.len()));
+    }
+    gateway.pass(Duration::from_secs(5));
+    // The host takes from all of them at once.
+    while joined.iter().any(|(_, all)| all.len() < bytes.len()) {
+        let orders = gateway.orders();
+        let mut reports = Reports::new(0);
+        for ((_, name, _), all) in &mut joined {
+            let before = all.len();
+            for (order, bytes) in &orders {
+                if matches!(order, Order::Send { name: whose, .. } if whose == name) {
+                    all.extend(bytes);
+                }
+            }
+            reports.push(*name, Report::Sent(all.len() - before));
+        }
+        assert!(!orders.is_empty(), "something is forgotten");
+        gateway.pair.b.stack.reported(gateway.pair.now, &reports);
+        gateway.pass(Duration::from_secs(1));
+    }
+    assert!(joined.iter().all(|(_, all)| *all == bytes));
+    let most = gateway.pair.most_ordered;
+    assert!(((1 << 20)..=(1 << 20) + (64 << 10)).contains(&most), "{most}");
 }
 
 #[test]

@@ -38,7 +38,6 @@ impl Netstack {
         if forward.dialing.contains_key(&key) {
             return;
         }
-        let (remote, client) = (segment.tuple.local, segment.tuple.remote.ip());
         let Some((peer, own)) = self.admit(now, packet, owner) else {
             return;
         };
@@ -54,7 +53,6 @@ impl Netstack {
             Err(Full::All) => return forward.counters.connections_full += 1,
             Err(Full::Peer) => return forward.counters.connections_full_of_peer += 1,
         }
-        debug_assert_eq!(client, packet.source);
         let stream = Stream {
             tuple: segment.tuple,
             peer,
@@ -79,7 +77,7 @@ impl Netstack {
         forward.orders.push(Order::Open {
             name: name_of(handle),
             kind: Kind::Stream,
-            remote,
+            remote: segment.tuple.local,
             own,
         });
     }
@@ -292,7 +290,6 @@ impl Netstack {
         let Some(Carried::Stream(stream)) = forward.carried.get_mut(handle) else {
             return;
         };
-        stream.pumped = false;
         let Phase::Joined(joined) = &mut stream.phase else {
             return;
         };
@@ -303,8 +300,9 @@ impl Netstack {
         let mut broke = false;
         while !joined.peer_ended && joined.unsent < MOST_UNSENT {
             if forward.orders.len() >= MOST_ORDERED {
-                stream.pumped = true;
-                forward.pumps.push_back(handle);
+                if !core::mem::replace(&mut stream.pumped, true) {
+                    forward.pumps.push_back(handle);
+                }
                 break;
             }
             let wanted = half.unread().min(MOST_UNSENT - joined.unsent).min(PIECE);

@@ -184,6 +184,9 @@ impl Netstack {
                 .as_mut()
                 .and_then(|forward| forward.pumps.pop_front());
             if let Some(handle) = next {
+                if let Some(Carried::Stream(stream)) = self.carried_mut(handle) {
+                    stream.pumped = false;
+                }
                 self.pump(now, handle);
             }
         }

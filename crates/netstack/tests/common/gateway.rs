@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wirewright_netstack::{ConnectionId, Event, Forwarding, Read};
 use wirewright_protocol::PublicKey;
-use wirewright_runtime::outside::{Kind, Order, Orders, Report, Reports};
+use wirewright_runtime::outside::{Kind, Order, Report, Reports};
 
 use super::{A4, A6, Pair, at, ip};
 
@@ -30,10 +30,7 @@ impl Gateway {
     /// Lets time pass, and keeps what was ordered meanwhile.
     pub fn pass(&mut self, time: Duration) {
         self.pair.pass(time);
-        let mut orders = Orders::default();
-        self.pair.b.stack.order(&mut orders);
-        self.done
-            .extend(orders.iter().map(|(order, bytes)| (order, bytes.to_vec())));
+        self.done.append(&mut self.pair.ordered);
     }
 
     pub fn orders(&mut self) -> Vec<(Order, Vec<u8>)> {

@@ -13,6 +13,7 @@ use wirewright_netstack::{
     Config, ConnectionId, Counters, Event, Instant, ListenerId, Netstack, PacketSink, Read,
 };
 use wirewright_protocol::PublicKey;
+use wirewright_runtime::outside::{Order, Orders};
 
 pub const A4: &str = "10.9.0.1";
 pub const B4: &str = "10.9.0.2";
@@ -109,6 +110,9 @@ pub struct Pair {
     pub wire: Option<Vec<(bool, Vec<u8>)>>,
     /// Whose addresses are, as b knows it.
     pub owners: Vec<(IpAddr, PublicKey)>,
+    /// What b ordered of its host, and the most bytes that it ordered in one round.
+    pub ordered: Vec<(Order, Vec<u8>)>,
+    pub most_ordered: usize,
 }
 
 impl Pair {
@@ -133,6 +137,8 @@ impl Pair {
             busy_until: [Instant::default(); 2],
             wire: None,
             owners: vec![],
+            ordered: vec![],
+            most_ordered: 0,
         }
     }
 
@@ -159,6 +165,11 @@ impl Pair {
                 self.send(from_a, packet);
             }
         }
+        let mut orders = Orders::default();
+        self.b.stack.order(&mut orders);
+        self.most_ordered = self.most_ordered.max(orders.len());
+        self.ordered
+            .extend(orders.iter().map(|(order, bytes)| (order, bytes.to_vec())));
     }
 
     pub fn send(&mut self, from_a: bool, packet: Vec<u8>) {
