@@ -207,7 +207,9 @@ fn a_host_that_takes_nothing_stops_the_peer() {
 #[test]
 fn what_is_ordered_in_one_round_is_bounded_and_nothing_is_forgotten() {
     let mut gateway = Gateway::new(Forwarding::default());
-    let mut joined: Vec<_> = (0..12).map(|_| (gateway.joined(OUTSIDE), Vec::<u8>::new())).collect();
+    let mut joined: Vec<_> = (0..12)
+        .map(|_| (gateway.joined(OUTSIDE), Vec::<u8>::new()))
+        .collect();
     let bytes = pattern(256 << 10, 1);
     for ((client, ..), _) in &joined {
         assert_eq!(gateway.pair.a.stack.write(*client, &bytes), Ok(bytes.len()));
