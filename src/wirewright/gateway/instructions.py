@@ -7,10 +7,11 @@ twice does no harm. All of it can be written as JSON, which is what the stream o
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_interface, ip_network
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from wirewright.gateway.policy import DEFAULT_POLICY, Policy
 from wirewright.keys import PublicKey
@@ -18,6 +19,9 @@ from wirewright.keys import PublicKey
 if TYPE_CHECKING:
     from wirewright.config.values import IPInterface, IPNetwork
     from wirewright.keys import PresharedKey
+
+
+_DEVICE_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 class InstructionError(ValueError):
@@ -37,6 +41,9 @@ class Device:
     """Never part of the JSON: a handle that only an in-process source can give."""
     enabled: bool = True
     """Whether it has a place on the interface; expiry and disabling are the same to a gateway."""
+    expires: int | None = None
+    """When it loses that place, in microseconds since 1970, if ever. The gateway sees to it by its own clock,
+    so that a device ends in time though the coordinator be away."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``from_json`` reads."""
@@ -46,6 +53,7 @@ class Device:
             "addresses": [str(network) for network in self.addresses],
             "policy": self.policy.to_json(),
             "enabled": self.enabled,
+            "expires": self.expires,
         }
 
     @classmethod
@@ -53,13 +61,15 @@ class Device:
         """Read a device; raise `InstructionError` for what is none."""
         try:
             return cls(
-                str(value["id"]),
+                _device_id(value["id"]),
                 PublicKey.from_base64(value["public_key"]),
                 tuple(ip_network(text) for text in value["addresses"]),
                 Policy.from_json(value["policy"]),
                 enabled=bool(value["enabled"]),
+                # One who wrote before there was such a thing says nothing of it.
+                expires=None if (expires := value.get("expires")) is None else int(expires),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InstructionError(f"no device: {error}") from None
 
 
@@ -98,11 +108,14 @@ class GatewayState:
     revision: int
     settings: Settings
     devices: tuple[Device, ...] = ()
+    log: str = ""
+    """The name of the log that revisions count in: those of two logs have nothing to do with each other."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``from_json`` reads."""
         return {
             "revision": self.revision,
+            "log": self.log,
             "settings": self.settings.to_json(),
             "devices": [device.to_json() for device in self.devices],
         }
@@ -115,6 +128,7 @@ class GatewayState:
                 int(value["revision"]),
                 Settings.from_json(value["settings"]),
                 tuple(Device.from_json(item) for item in value["devices"]),
+                str(value.get("log", "")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InstructionError(f"no state of a gateway: {error}") from None
@@ -152,10 +166,13 @@ Instruction: TypeAlias = GatewayState | Change
 class Source(Protocol):
     """Where a gateway's instructions come from: in process, or over HTTP."""
 
-    def follow(self, after: int | None = None) -> AsyncIterator[Instruction]:
-        """Yield what is to be: the changes after a revision, or a state first if they are not known.
+    def follow(
+        self, after: int | None = None, log: str | None = None
+    ) -> AsyncGenerator[Instruction] | AsyncGenerator[Instruction | None]:
+        """Yield what is to be: the changes after a revision of a log, or a state first if they are not known.
 
-        With ``after=None`` a `GatewayState` comes first. It ends by an error, or when it is closed.
+        With ``after=None`` a `GatewayState` comes first, as where the log is another by now. None says only
+        that the coordinator is there. It ends by an error, whichever, or when it is closed.
         """
         ...
 
@@ -190,3 +207,10 @@ def instruction_from_json(name: str, value: Mapping[str, Any]) -> Instruction:
                 raise InstructionError(f"no instruction is called {name[:40]!r}")
     except (KeyError, TypeError, ValueError) as error:
         raise InstructionError(f"no instruction: {error}") from None
+
+
+def _device_id(value: object) -> str:
+    """Give a device's id, which names things of the host's as well, such as chains of nftables."""
+    if isinstance(value, str) and _DEVICE_ID.fullmatch(value):
+        return value
+    raise InstructionError("a device's id has 1 to 64 letters, digits and dashes")

@@ -54,6 +54,9 @@ async def stream(
     request: Request,
     gateway: TheGateway,
     after: Annotated[Revision | None, Query(description="The last revision that was seen.")] = None,
+    log: Annotated[
+        str | None, Query(max_length=64, description="The `log` of the state that this revision followed.")
+    ] = None,
     last_event_id: Annotated[
         str | None, Header(description="As `after`, which a client of server-sent events sends by itself.")
     ] = None,
@@ -61,17 +64,17 @@ async def stream(
     """Stream what the gateway is to be: a state where one is needed, then each change by its revision."""
     if after is None and last_event_id is not None and last_event_id.isascii() and last_event_id.isdigit():
         after = min(int(last_event_id[:19]), 2**63 - 1)
-    events = _events(the_coordinator(request), gateway, after)
+    events = _events(the_coordinator(request), gateway, after, log)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
 async def _events(
-    coordinator: Coordinator, gateway: tables.Gateway, after: int | None
+    coordinator: Coordinator, gateway: tables.Gateway, after: int | None, log: str | None
 ) -> AsyncIterator[bytes]:
     source = StoredSource(coordinator.storage, gateway.id, gateway.credential_hash)
     with coordinator.streams.opened(gateway.id) as ending:
-        instructions = source.follow(after)
+        instructions = source.follow(after, log)
         stopped = asyncio.ensure_future(ending.wait())
         coming: asyncio.Future[Instruction] | None = None
         try:

@@ -105,6 +105,7 @@ async def state(tx: Transaction, gateway_id: str) -> said.GatewayState:
         revision,
         await _settings(tx, gateway_id),
         tuple(_device(device, held.get(device.id, [])) for device in devices),
+        gateway_id,
     )
 
 
@@ -136,10 +137,12 @@ class StoredSource:
     credential_hash: bytes | None = None
     """What the one who follows proved itself with; the stream ends once it is worth nothing."""
 
-    async def follow(self, after: int | None = None) -> AsyncGenerator[said.Instruction]:
+    async def follow(
+        self, after: int | None = None, log: str | None = None
+    ) -> AsyncGenerator[said.Instruction]:
         """Yield a state where one is needed, then the changes as they are committed."""
         with self.storage.bulletin.subscribe(topic(self.gateway_id)) as news:
-            revision = after
+            revision = after if log in {None, self.gateway_id} else None
             while True:
                 news.clear()
                 found = await self.storage.read(self._next, revision)
@@ -180,6 +183,7 @@ def _device(device: Device, held: list[bytes]) -> said.Device:
         tuple(networks.single(value) for value in held),
         Policy.from_json(device.policy),
         enabled=device.active,
+        expires=device.expires_at,
     )
 
 
