@@ -124,8 +124,9 @@ class Firewall:
             if not refused.is_absence:
                 raise self._told(refused) from None
         self._devices = {}
-        for version in self._forward:
-            shared.release(FORWARDING[version], self._interface)
+        # Of both families, whatever this one needs: it may be there for one of before.
+        for name in FORWARDING.values():
+            shared.release(name, self._interface)
 
     def _addresses(self, name: str) -> tuple[IPAddress, ...]:
         known = self._devices.get(name)

@@ -88,6 +88,11 @@ def is_needed_by(name: str, interface: str) -> bool:
     return _note(_folder(name), interface).exists()
 
 
+def path_of(name: str, interface: str) -> Path:
+    """Give the file that notes of an interface what it needs, or left."""
+    return _note(_folder(name), interface)
+
+
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
     """Have others who need or release something wait: two interfaces may be set up at once."""

@@ -1,0 +1,121 @@
+"""A gateway on a system interface: the kernel's WireGuard or ours, and the host that forwards."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from wirewright.gateway.engine import Observed
+from wirewright.gateway.engines.interface import GatewayInterface, Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from wirewright.gateway.members import EngineChange
+    from wirewright.host.device import PeerState
+    from wirewright.host.engine import EngineChoice
+    from wirewright.keys import SecretKey
+
+T = TypeVar("T")
+
+_WAYS = {
+    "kernel": "the kernel's WireGuard",
+    "wirewright": "our engine",
+}
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+def system(
+    interface: str,
+    key: SecretKey,
+    *,
+    engine: EngineChoice = "auto",
+    listen_port: int = 51820,
+    mtu: int = 1420,
+    masquerade: bool = True,
+    tell: Callable[[str], None] = _silent,
+) -> SystemEngine:
+    """Make an engine on an interface of the system, which takes root.
+
+    ``engine`` is as for :class:`~wirewright.tunnel.system.Interface`. Without ``masquerade`` what devices
+    send to the outside keeps their addresses, and the networks there must have routes back. ``tell`` hears,
+    in words for a person, of what in the host keeps packets from passing. Raises InterfaceError: this is no
+    name of an interface.
+    """
+    return SystemEngine(GatewayInterface(interface, key, Options(engine, listen_port, mtu, masquerade)), tell)
+
+
+class SystemEngine:
+    """Has an interface. A :class:`~wirewright.gateway.engine.GatewayEngine`."""
+
+    def __init__(self, interface: GatewayInterface, tell: Callable[[str], None]) -> None:
+        self._held = interface
+        self._tell = tell
+        self._closed_by: list[str] = []
+        # One thread: whoever gives up waiting leaves a call that goes on, and the next must wait for it.
+        self._thread = ThreadPoolExecutor(1, "gateway")
+
+    @property
+    def name(self) -> str:
+        """The name of the interface."""
+        return self._held.interface.name
+
+    @property
+    def description(self) -> str:
+        """What it is, for a person."""
+        engine = self._held.engine
+        return f"{self.name}, {_WAYS[engine.name]}" if engine else self.name
+
+    async def apply(self, change: EngineChange) -> None:
+        """Be as a change says."""
+        if not change.whole:
+            await self._call(lambda: self._held.change(change))
+            return
+        await self._call(lambda: self._held.be(change))
+        closed_by = await self._call(self._held.closed_by)
+        if closed_by != self._closed_by:
+            self._closed_by = closed_by
+            for chain in closed_by:
+                self._tell(_advice(chain, self.name))
+
+    async def observe(self) -> list[Observed]:
+        """Tell of the peers."""
+        return await self._call(lambda: [_observed(peer) for peer in self._held.state().peers])
+
+    async def counters(self) -> Mapping[str, int]:
+        """Tell what was dropped, by its cause, if the engine is ours."""
+        return await self._call(self._held.counters)
+
+    async def close(self) -> None:
+        """Take away what was made."""
+        try:
+            await self._call(self._held.end)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    async def _call(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+
+def _observed(peer: PeerState) -> Observed:
+    return Observed(
+        peer.public_key,
+        peer.received,
+        peer.sent,
+        peer.latest_handshake // 1000 or None,
+        None if peer.endpoint is None else str(peer.endpoint),
+    )
+
+
+def _advice(chain: str, interface: str) -> str:
+    """Say what to do about a chain of others that lets nothing pass."""
+    return (
+        f"the chain {chain} drops what is forwarded unless it has a rule for it, so that devices may reach "
+        f"nothing beyond this host. With Docker: iptables -I DOCKER-USER -i {interface} -j ACCEPT, and the "
+        f"same with -o {interface}; with ufw: ufw route allow in on {interface}, and ufw route allow out on "
+        f"{interface}; else add such rules to it"
+    )

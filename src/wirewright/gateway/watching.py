@@ -1,0 +1,67 @@
+"""One task of a gateway: it looks at the engine, and reports what changed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from wirewright.host.errors import words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from wirewright.gateway.driving import Driver
+    from wirewright.gateway.engine import GatewayEngine, Observed
+    from wirewright.gateway.reporting import Report, Reporter
+
+PERIOD: Final = 5.0
+"""Seconds between two looks."""
+SHARE: Final = 20
+"""So many times as long as a look took, it is until the next, at least: thousands of peers take a while."""
+
+
+class Watcher:
+    """Sees whether the engine is there, and tells the coordinator of its peers."""
+
+    def __init__(
+        self,
+        engine: GatewayEngine,
+        driver: Driver,
+        reporter: Reporter,
+        report: Report | None,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._engine, self._driver, self._reporter, self._report = engine, driver, reporter, report
+        self._tell = tell
+        self.observed: Sequence[Observed] = ()
+        """What was seen last."""
+        self.reports = 0
+
+    async def run(self) -> None:
+        """Watch until cancelled, once the engine has begun."""
+        loop = asyncio.get_running_loop()
+        await asyncio.wait({self._driver.began})
+        if self._driver.began.exception() is not None:
+            return
+        while True:
+            began = loop.time()
+            try:
+                self.observed = await self._engine.observe()
+            except OSError as error:
+                self._tell(f"the interface does not answer, and is set up again: {words(error)}")
+                self._driver.mend()
+            else:
+                await self._tell_coordinator()
+            await asyncio.sleep(max(PERIOD, SHARE * (loop.time() - began)))
+
+    async def _tell_coordinator(self) -> None:
+        if self._report is None:
+            return
+        for reports in self._reporter.reports(self.observed):
+            try:
+                await self._report(reports)
+            except Exception:
+                # The coordinator is away, of which the follower tells: the same is reported next time.
+                return
+            self._reporter.reported(reports)
+            self.reports += len(reports)
