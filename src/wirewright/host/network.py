@@ -29,6 +29,7 @@ RT_TABLE_MAIN = 254
 FR_ACT_TO_TBL = 1
 FIB_RULE_INVERT = 2
 RTPROT_BOOT = 3
+RTPROT_RA = 9
 RTN_UNICAST = 1
 RTM_F_CLONED = 0x200
 """What the kernel noted of a way, such as its MTU; it is no route."""
@@ -59,6 +60,8 @@ class Route:
     """Whether packets go there, rather than being refused or dropped."""
     gateway: IPAddress | None = None
     metric: int = 0
+    is_advertised: bool = False
+    """Whether a router said so (ICMPv6's router advertisements)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +269,7 @@ def _route(message: Any) -> Route:  # noqa: ANN401 - pyroute2's, untyped
         is_way=message["type"] == RTN_UNICAST,
         gateway=ip_address(gateway) if gateway else None,
         metric=message.get_attr("RTA_PRIORITY") or 0,
+        is_advertised=message["proto"] == RTPROT_RA,
     )
 
 

@@ -66,6 +66,21 @@ class Request:
     """What it asks for, in words for a person."""
 
 
+@dataclass(frozen=True, slots=True)
+class BaseChain:
+    """A chain that packets come to by a hook of the kernel's."""
+
+    family: str
+    table: str
+    name: str
+    hook: int
+    is_closed: bool
+    """Whether it drops what no rule of it lets pass."""
+
+    def __str__(self) -> str:
+        return f"{self.family} {self.table} {self.name}"
+
+
 class RefusedError(Exception):
     """The kernel did not do it."""
 
@@ -130,6 +145,11 @@ def closed_chains(hook: int) -> list[str]:
 
     Raises OSError.
     """
+    return [str(chain) for chain in base_chains() if chain.hook == hook and chain.is_closed]
+
+
+def base_chains() -> list[BaseChain]:
+    """Give the chains of all tables that stand at a hook. Raises OSError."""
     with NFTables(nfgen_family=0) as tables:
         try:
             chains = list(tables.get_chains())
@@ -138,11 +158,16 @@ def closed_chains(hook: int) -> list[str]:
     found = []
     for chain in chains:
         place = chain.get_attr("NFTA_CHAIN_HOOK")
-        is_there = place is not None and place.get_attr("NFTA_HOOK_HOOKNUM") == hook
-        if is_there and chain.get_attr("NFTA_CHAIN_POLICY") == NF_DROP:
-            family = FAMILIES.get(chain["nfgen_family"], "")
-            words = (family, chain.get_attr("NFTA_CHAIN_TABLE"), chain.get_attr("NFTA_CHAIN_NAME"))
-            found.append(" ".join(words))
+        if place is not None:
+            found.append(
+                BaseChain(
+                    FAMILIES.get(chain["nfgen_family"], ""),
+                    chain.get_attr("NFTA_CHAIN_TABLE"),
+                    chain.get_attr("NFTA_CHAIN_NAME"),
+                    place.get_attr("NFTA_HOOK_HOOKNUM"),
+                    chain.get_attr("NFTA_CHAIN_POLICY") == NF_DROP,
+                )
+            )
     return found
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from wirewright.gateway.firewall import forwarding
 from wirewright.gateway.firewall.table import NFPROTO_INET, Table
 from wirewright.host.nftables import RefusedError, closed_chains, transact
-from wirewright.tunnel.system import shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from wirewright.config.values import IPAddress
     from wirewright.host.filtering import AllowRule, PacketFilter
     from wirewright.host.nftables import Request
-
-FORWARD = 2
-"""The number of the hook."""
-FORWARDING: Final = {4: "net.ipv4.conf.all.forwarding", 6: "net.ipv6.conf.all.forwarding"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +76,7 @@ class Firewall:
         self._transact(requests)
         self._devices = fresh
         try:
-            for version in self._forward:
-                shared.need(FORWARDING[version], "1", self._interface)
+            forwarding.begin(self._interface, self._forward)
         except OSError:
             self.down()
             raise
@@ -114,19 +109,20 @@ class Firewall:
         Docker has one, and ufw. What devices send to the outside needs a rule there, which is for whoever
         looks after these to add: for Docker in its chain DOCKER-USER, for ufw by ``ufw route allow``.
         """
-        return closed_chains(FORWARD)
+        return closed_chains(forwarding.FORWARD)
 
-    def down(self) -> None:
-        """Take everything away; silently if there is nothing."""
+    def down(self) -> list[str]:
+        """Take everything away; silently if there is nothing.
+
+        The kernel goes on forwarding if others came meanwhile who need that: their chains are named.
+        """
         try:
             transact(NFPROTO_INET, [self._table.delete()])
         except RefusedError as refused:
             if not refused.is_absence:
                 raise self._told(refused) from None
         self._devices = {}
-        # Of both families, whatever this one needs: it may be there for one of before.
-        for name in FORWARDING.values():
-            shared.release(name, self._interface)
+        return forwarding.end(self._interface)
 
     def _addresses(self, name: str) -> tuple[IPAddress, ...]:
         known = self._devices.get(name)

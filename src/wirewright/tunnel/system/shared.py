@@ -13,6 +13,7 @@ import fcntl
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, unquote
 
 from wirewright.host import sysctl
 
@@ -25,41 +26,65 @@ RESOLVER: Final = "resolver"
 _BEFORE: Final = "before"
 
 
-def need(name: str, value: str, interface: str) -> None:
-    """Set a sysctl for an interface, and note what it was unless one that exists needs it. Raises OSError."""
+def need(name: str, value: str, interface: str, said: str = "") -> None:
+    """Set a sysctl for an interface, and note what it was unless one that exists needs it. Raises OSError.
+
+    What is ``said`` the first time for an interface is kept until it is released: see :func:`said_of`.
+    """
     with _alone():
         folder = _folder(name)
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         try:
-            if not _needed(folder):
+            if not _needed(folder) and not _is_left(folder, name, value):
                 folder.joinpath(_BEFORE).write_text(sysctl.read(name))
-            _note(folder, interface).touch()
+            if not (note := _note(folder, interface)).exists():
+                note.write_text(said)
             sysctl.write(name, value)
         except BaseException:
             _release(name, interface)
             raise
 
 
-def release(name: str, interface: str) -> None:
+def release(name: str, interface: str, *, restore: bool = True) -> None:
     """Take back what was set for an interface, unless another one that exists needs it too.
 
-    Raises OSError.
+    Without ``restore`` it stays as it is. Raises OSError.
     """
     with _alone():
-        _release(name, interface)
+        _release(name, interface, restore=restore)
 
 
-def _release(name: str, interface: str) -> None:
+def said_of(name: str, interface: str) -> str | None:
+    """Give what was said when an interface began to need something; None if it does not need it."""
+    try:
+        return _note(_folder(name), interface).read_text()
+    except FileNotFoundError:
+        return None
+
+
+def needs_of(interface: str) -> list[str]:
+    """Give the names of all that an interface needs, or left."""
+    folders = _folder("any").parent
+    return sorted(unquote(note.parent.name) for note in folders.glob(f"*/for-{interface}"))
+
+
+def _release(name: str, interface: str, *, restore: bool = True) -> None:
     folder = _folder(name)
     _note(folder, interface).unlink(missing_ok=True)
     if _needed(folder):
         return
+    # What it is about may have gone, as the settings of an interface go with it.
     with contextlib.suppress(FileNotFoundError):
         before = folder.joinpath(_BEFORE).read_text()
-        if sysctl.read(name) != before:
+        if restore and sysctl.read(name) != before:
             sysctl.write(name, before)
-        folder.joinpath(_BEFORE).unlink()
+    folder.joinpath(_BEFORE).unlink(missing_ok=True)
     _tidy(folder)
+
+
+def _is_left(folder: Path, name: str, value: str) -> bool:
+    """Whether all that needed it went without a word, and what it was before them is noted still."""
+    return folder.joinpath(_BEFORE).exists() and sysctl.read(name) == value
 
 
 def note(what: str, interface: str) -> None:
@@ -116,7 +141,8 @@ def _needed(folder: Path) -> bool:
 
 
 def _folder(name: str) -> Path:
-    return RUN / str(Path("/proc/self/ns/net").stat().st_ino) / name
+    # A dot in an interface's name is a slash in that of a setting.
+    return RUN / str(Path("/proc/self/ns/net").stat().st_ino) / quote(name, safe="")
 
 
 def _note(folder: Path, interface: str) -> Path:
