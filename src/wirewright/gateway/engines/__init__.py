@@ -6,6 +6,6 @@ Both are a :class:`~wirewright.gateway.engine.GatewayEngine`.
 from __future__ import annotations
 
 from wirewright.gateway.engines.rootless import RootlessEngine, rootless
-from wirewright.gateway.engines.system import SystemEngine, system
+from wirewright.gateway.engines.system import SystemEngine, clear, system
 
-__all__ = ["RootlessEngine", "SystemEngine", "rootless", "system"]
+__all__ = ["RootlessEngine", "SystemEngine", "clear", "rootless", "system"]

@@ -15,6 +15,7 @@ from wirewright.gateway.firewall import Firewall, Surroundings
 from wirewright.gateway.members import device_change, firewall_change
 from wirewright.host.addresses import delete_address
 from wirewright.host.filtering import PacketFilter
+from wirewright.host.kernel.engine import KernelEngine
 from wirewright.host.network import Network
 from wirewright.tunnel.system import Interface, InterfaceError
 
@@ -41,7 +42,8 @@ class Options:
 class GatewayInterface:
     """The interface of one gateway."""
 
-    def __init__(self, name: str, key: SecretKey, options: Options) -> None:
+    def __init__(self, name: str, key: SecretKey | None, options: Options) -> None:
+        """Take the gateway's key; none will do to take something away."""
         self.interface = Interface(name, engine=options.engine)
         self._name, self._key, self._options = name, key, options
         self._claim = Claim(name)
@@ -72,7 +74,11 @@ class GatewayInterface:
         told = device_change(change, filtered=_is_filtered(self.engine))
         # The firewall first: where it knows a device not yet, nothing of it passes.
         self._firewall.change(put, removed)
-        if told.peers:
+        if not told.peers:
+            return
+        if isinstance(self.engine, KernelEngine):
+            self.engine.set_blindly(self._name, told)
+        else:
             self.engine.set(self._name, told)
 
     def state(self) -> DeviceState:
@@ -89,23 +95,30 @@ class GatewayInterface:
         """Name the chains of others that drop what is forwarded unless they have a rule for it."""
         return self._firewall.closed_by() if self._firewall else []
 
-    def end(self) -> None:
-        """Take away what this gateway made, or one of before that was killed."""
+    def end(self) -> list[str]:
+        """Take away what this gateway made, or one of before that was killed.
+
+        The kernel goes on forwarding if others came meanwhile who need that: their chains are named.
+        """
         if not self._claim.is_held:
-            return
+            return []
         try:
             self._delete()
         finally:
             firewall = self._firewall or Firewall(self._name, PacketFilter())
-            firewall.down()
+            newer = firewall.down()
         self.engine = self._firewall = None
         self._claim.release()
+        return newer
 
-    def take_over(self) -> None:
-        """Have what one of before left, to end it. Raises InterfaceError: another gateway serves it."""
+    def clear(self) -> bool:
+        """Take away what one of before left; false if there is nothing. Raises InterfaceError: it serves."""
         self._claim.take()
-        if not self._claim.was_left:
-            self._claim.release()
+        if self._claim.was_left:
+            self.end()
+            return True
+        self._claim.release()
+        return False
 
     def _made(self) -> Engine:
         """Make the interface, unless it is there and one of ours."""
@@ -136,10 +149,10 @@ class GatewayInterface:
 
     def _own(self, state: DeviceState, change: DeviceChange) -> DeviceChange:
         """Add to a change what differs of the interface itself."""
-        port = self._options.listen_port
+        port, key = self._options.listen_port, self._key
         return replace(
             change,
-            private_key=None if state.public_key == self._key.public_key else self._key,
+            private_key=None if key is None or state.public_key == key.public_key else key,
             listen_port=port if port and port != state.listen_port else None,
         )
 

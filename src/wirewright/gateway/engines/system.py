@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wirewright.host.device import PeerState
     from wirewright.host.engine import EngineChoice
     from wirewright.keys import SecretKey
+    from wirewright.tunnel.system import Interface
 
 T = TypeVar("T")
 
@@ -49,6 +50,15 @@ def system(
     return SystemEngine(GatewayInterface(interface, key, Options(engine, listen_port, mtu, masquerade)), tell)
 
 
+async def clear(interface: str) -> bool:
+    """Take away what a gateway left on the host that was killed; false if there is nothing.
+
+    Raises InterfaceError: a gateway serves the interface, or this is no name of one.
+    """
+    held = GatewayInterface(interface, None, Options())
+    return await asyncio.to_thread(held.clear)
+
+
 class SystemEngine:
     """Has an interface. A :class:`~wirewright.gateway.engine.GatewayEngine`."""
 
@@ -60,8 +70,13 @@ class SystemEngine:
         self._thread = ThreadPoolExecutor(1, "gateway")
 
     @property
+    def interface(self) -> Interface:
+        """The interface, which is there once something was applied."""
+        return self._held.interface
+
+    @property
     def name(self) -> str:
-        """The name of the interface."""
+        """Its name."""
         return self._held.interface.name
 
     @property
@@ -93,7 +108,10 @@ class SystemEngine:
     async def close(self) -> None:
         """Take away what was made."""
         try:
-            await self._call(self._held.end)
+            for chain in await self._call(self._held.end):
+                self._tell(
+                    f"the kernel goes on forwarding, which the chain {chain}, which came later, may need"
+                )
         finally:
             self._thread.shutdown(wait=False)
 

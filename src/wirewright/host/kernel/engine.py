@@ -83,6 +83,17 @@ class KernelEngine:
                 _take_back(family, interface, change, before, error)
                 raise
 
+    def set_blindly(self, interface: str, change: DeviceChange) -> None:
+        """Change it without a look at its peers, of which there may be thousands.
+
+        What was done of a change before it was refused stays done: for who begins anew after a refusal.
+        Single allowed IPs cannot be taken away like this.
+        """
+        if any(peer.removed_allowed_ips for peer in change.peers):
+            raise ValueError("to take single allowed IPs away, one must know what else there is")
+        with WireGuardFamily() as family:
+            family.set(interface, change)
+
     def _set_with_removals(
         self, family: WireGuardFamily, interface: str, change: DeviceChange, before: DeviceState
     ) -> None:
