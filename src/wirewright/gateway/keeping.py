@@ -47,10 +47,12 @@ class Keeper:
 
     async def run(self) -> None:
         """Keep until closed. It is not to be cancelled, since a file is written by one at a time."""
-        while not self._closing:
+        while self._waiting or not self._closing:
             await self._work.wait()
             self._work.clear()
             await self._flush()
+            if self._waiting or self._closing:
+                self._work.set()
 
     async def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
