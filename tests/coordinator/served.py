@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def served(storage: Storage) -> AsyncIterator[str]:
-    """Serve it; give the root of the API."""
+async def served(storage: Storage, port: int = 0) -> AsyncIterator[str]:
+    """Serve it, on any free port; give the root of the API."""
     application = app.create(storage, no_limits())
     application.router.lifespan_context = _nothing
-    async with serving(application, Listening(port=0)) as running:
+    async with serving(application, Listening(port=port)) as running:
         yield f"{running.url}/api/v1"
 
 
