@@ -35,6 +35,7 @@ COMMANDS = (
     "run",
     "lease",
     "dynamic",
+    "gateway",
     "demo",
     "lab",
     "bench",
