@@ -34,6 +34,17 @@ def test_it_hears_what_happens(manager: tuple[str, socket.socket]) -> None:
     assert heard == ["READY=1\nSTATUS=wg0 is up", "WATCHDOG=1", "STOPPING=1\nSTATUS=taking wg0 down"]
 
 
+def test_one_that_does_not_read_or_is_gone_keeps_nobody_from_working(tmp_path: Path) -> None:
+    path = tmp_path / "notify"
+    told = ServiceManager({"NOTIFY_SOCKET": str(path)})
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        for _ in range(1000):
+            told.alive()
+    told.alive()
+    told.stopping("taking wg0 down")
+
+
 def test_where_there_is_none_nothing_happens() -> None:
     manager = ServiceManager({})
     assert not manager.is_there

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,20 +33,23 @@ class ServiceManager:
         self._tell("READY=1", f"STATUS={status}")
 
     def alive(self) -> None:
-        """Feed its watchdog."""
-        self._tell("WATCHDOG=1")
+        """Feed its watchdog. One that is gone, or that does not read, keeps nobody from working."""
+        with suppress(OSError):
+            self._tell("WATCHDOG=1", patient=False)
 
     def stopping(self, status: str) -> None:
-        """Tell that we end."""
-        self._tell("STOPPING=1", f"STATUS={status}")
+        """Tell that we end, if it hears."""
+        with suppress(OSError):
+            self._tell("STOPPING=1", f"STATUS={status}", patient=False)
 
-    def _tell(self, *lines: str) -> None:
+    def _tell(self, *lines: str, patient: bool = True) -> None:
         if not self._address:
             return
         # An abstract name begins with a zero byte, which is written as "@".
         abstract = self._address.startswith("@")
         address = "\0" + self._address[1:] if abstract else self._address
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            sender.setblocking(patient)
             sender.sendto("\n".join(lines).encode(), address)
 
 
