@@ -114,24 +114,16 @@ class Gate:
         while self._line() != str(self.revision):
             pass
 
-    def process_of(self, program: str) -> int:
-        """Give the process that runs a program of ours, by a word of its command line."""
-        lines = {each: Path(f"/proc/{each}/cmdline").read_bytes() for each in self.machine.processes()}
-        (found,) = (
-            each for each, line in lines.items() if program.encode() in line and b"setpriv" not in line
-        )
-        return found
-
     def crash(self) -> None:
         """Kill it, so that it clears nothing up."""
         assert self.process is not None
-        os.kill(self.process_of(PROCESS), signal.SIGKILL)
+        os.kill(process_of(self.machine, PROCESS), signal.SIGKILL)
         self.process.communicate(timeout=PATIENCE)
 
     def end(self) -> None:
         """Ask it to end, and wait until it has."""
         assert self.process is not None
-        os.kill(self.process_of(PROCESS), signal.SIGTERM)
+        os.kill(process_of(self.machine, PROCESS), signal.SIGTERM)
         self.process.communicate(timeout=PATIENCE)
         assert self.process.returncode == 0, self.told
 
@@ -186,6 +178,13 @@ class Clients:
         return self.lab[name].python(call, timeout=PATIENCE + 20).stdout.strip()
 
 
+def process_of(machine: Machine, word: str) -> int:
+    """Give the one process of a host that has a word in its command line."""
+    lines = {each: Path(f"/proc/{each}/cmdline").read_bytes() for each in machine.processes()}
+    (found,) = (each for each, line in lines.items() if word.encode() in line and b"setpriv" not in line)
+    return found
+
+
 def ruleset(machine: Machine) -> str:
     return machine.run("nft", "--stateless", "list", "ruleset").stdout
 
@@ -204,4 +203,15 @@ def is_clear(machine: Machine) -> bool:
     return ": wg0:" not in links and "inet wirewright_wg0 {" not in ruleset(machine) and notes == "False\n"
 
 
-__all__ = ["SHOP", "Clients", "Gate", "forwarding", "is_clear", "ruleset", "topology", "until"]
+__all__ = [
+    "GATE",
+    "SHOP",
+    "Clients",
+    "Gate",
+    "forwarding",
+    "is_clear",
+    "process_of",
+    "ruleset",
+    "topology",
+    "until",
+]

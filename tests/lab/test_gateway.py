@@ -16,6 +16,7 @@ from tests.lab.gateways import (
     Gate,
     forwarding,
     is_clear,
+    process_of,
     ruleset,
     topology,
     until,
@@ -110,7 +111,7 @@ def test_who_is_killed_leaves_devices_running_and_its_successor_takes_over(
 
 
 def test_an_engine_that_dies_is_started_again(gate: Gate, clients: Clients) -> None:
-    os.kill(gate.process_of("wirewright.tun"), signal.SIGKILL)
+    os.kill(process_of(gate.machine, "wirewright.tun"), signal.SIGKILL)
     until(lambda: "is set up again" in gate.told, "it is noticed", 40)
     gate.put("phone", clients.nodes["phone"].public_key)
     clients.begin_anew("phone", gate)

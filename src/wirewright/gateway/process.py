@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from wirewright.config.values import host_and_port
 from wirewright.gateway import engines
-from wirewright.gateway.http_source import HttpSource
+from wirewright.gateway.http_source import HttpSource, read_credential
 from wirewright.gateway.key import read_or_make_key
 from wirewright.gateway.running import running
 
@@ -73,6 +73,8 @@ async def serve(
     Raises OSError, with words for a person, where it cannot begin; ValueError: the coordinator's URL is none.
     """
     with _alone(options.state_directory):
+        # Later it is waited for, as it may be written anew; in the beginning it is to be there.
+        await asyncio.to_thread(read_credential, options.credential_file)
         key = await asyncio.to_thread(read_or_make_key, options.state_directory / KEY)
         source = HttpSource(
             options.coordinator, options.credential_file, key.public_key, ca_file=options.ca_file
