@@ -32,6 +32,8 @@ class FakeWriter:
     answers: int = 0
     ended: bool = False
     """Whether the server said that it says no more."""
+    aborted: bool = False
+    place: str = "wg0"
     said: asyncio.Event = field(default_factory=asyncio.Event)
     """Something was said since this was cleared."""
 
@@ -40,7 +42,7 @@ class FakeWriter:
         return self
 
     def get_extra_info(self, name: str) -> object:
-        return (f"{at(self.number)}%wg0", PORT, 0, 7) if name == "peername" else None
+        return (f"{at(self.number)}%{self.place}", PORT, 0, 7) if name == "peername" else None
 
     def write(self, data: bytes) -> None:
         self.answers += data.count(b"\n\n")
@@ -53,6 +55,7 @@ class FakeWriter:
         self.ended = True
 
     def abort(self) -> None:
+        self.aborted = True
         self.said.set()
 
     async def drain(self) -> None:
@@ -79,9 +82,11 @@ class Listener:
         assert self.accept is not None
         await self.accept(reader, FakeWriter(number))
 
-    def open(self, number: int) -> tuple[asyncio.StreamReader, FakeWriter, asyncio.Task[None]]:
+    def open(
+        self, number: int, place: str = "wg0"
+    ) -> tuple[asyncio.StreamReader, FakeWriter, asyncio.Task[None]]:
         """Connect and stay."""
-        reader, writer = asyncio.StreamReader(), FakeWriter(number)
+        reader, writer = asyncio.StreamReader(), FakeWriter(number, place=place)
         assert self.accept is not None
 
         async def accept() -> None:
@@ -145,6 +150,32 @@ async def test_of_requests_that_come_at_once_so_many_are_answered(place: Place) 
     reader.feed_eof()
     await task
     assert (writer.answers, writer.ended) == (MAX_REQUESTS, True)
+
+
+async def test_a_client_that_is_here_again_from_the_same_place_takes_its_own(place: Place) -> None:
+    # Its end was lost, or has not been read yet.
+    _, gone, _ = place.listener.open(0)
+    for _ in range(4):
+        await asyncio.sleep(0)
+    _, elsewhere, refused = place.listener.open(0, "wg1")
+    await refused
+    assert (gone.aborted, elsewhere.aborted) == (False, True)
+    reader, writer, task = place.listener.open(0)
+    reader.feed_data(REQUEST)
+    reader.feed_eof()
+    await task
+    assert (gone.aborted, writer.answers) == (True, 1)
+    assert (place.server.counters["refused_second"], place.server.counters["superseded"]) == (1, 1)
+
+
+async def test_a_client_that_ends_by_a_reset_is_no_failure(place: Place) -> None:
+    reader, writer, task = place.listener.open(0)
+    reader.feed_data(REQUEST)
+    async with asyncio.timeout(10):
+        await writer.said.wait()
+    reader.set_exception(ConnectionResetError())
+    await task
+    assert place.server.counters["failed_connections"] == 0
 
 
 async def test_quarantines_end_however_much_is_asked_meanwhile(place: Place) -> None:

@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 from tests.lab.nodes import OUTER, Node, cable, peer_section, until
 from wirewright.dynamic import link_local
 from wirewright.keys import SecretKey
-from wirewright.lab import Lab, Machine
+from wirewright.lab import Lab, Machine, Weather
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -243,6 +243,36 @@ def test_connections_in_quick_succession_meet_no_port_that_is_held_back(tmp_path
         waiting = "ss -Htan state time-wait"
         for host in "ab":
             assert p.lab[host].run(*waiting.split()).stdout == ""
+
+
+def test_a_client_that_is_soon_back_meets_nothing_of_its_connection_before(tmp_path: Path) -> None:
+    # When an answer to its end could come, the interface has not its link-local address any more.
+    with pair(tmp_path, weather=Weather(delay=0.15)) as p:
+        p.serve(pools=("--pool", "10.99.0.0/24"))
+        for _ in range(3):
+            assert "no address is free" in p.once("--ipv4", "none", check=False)["error"]
+            assert p.lab["b"].run("ss", "-Htan").stdout == ""
+
+
+LOSSY = """
+table ip6 lossy {
+  chain output {
+    type filter hook output priority 0
+    oifname wg0 tcp flags & rst == rst drop
+  }
+}
+"""
+
+
+def test_a_connection_whose_end_was_lost_holds_up_nobody(tmp_path: Path) -> None:
+    with pair(tmp_path) as p:
+        p.serve()
+        p.lab["b"].run("nft", "-f", "-", input=LOSSY)
+        held = p.once()["addresses"]
+        assert "ESTAB" in p.lab["a"].run("ss", "-Htan").stdout
+        p.lab["b"].run("nft", "delete table ip6 lossy")
+        assert p.once()["addresses"] == held
+        assert p.lab["b"].run("ss", "-Htan").stdout == ""
 
 
 def test_both_dialects_are_spoken_with_another_client(tmp_path: Path) -> None:

@@ -1,10 +1,18 @@
-"""One question to the server behind an interface, and its answer."""
+"""One question to the server behind an interface, and its answer.
+
+Both ports are fixed, so whatever TCP remembers of one connection stands in the way of the next. A client that
+closes in order has to hear from its server once more, and cannot: its link-local address may leave the
+interface right behind the question, and what still comes for it is thrown away. So it has the connection end
+by a reset, of which nothing remains here. If the reset is lost, the server's half is found out by the next
+connection, and ended (RFC 9293, section 3.5.1).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import socket
+import struct
 from typing import TYPE_CHECKING, Final
 
 from wirewright.dynamic.identity import PORT, SERVER
@@ -18,6 +26,8 @@ if TYPE_CHECKING:
 PATIENCE: Final = 30.0
 """Seconds from the first packet to the end of the answer."""
 _PIECE: Final = 4096
+_BY_RESET: Final = struct.pack("ii", 1, 0)
+"""What SO_LINGER is set to, so that closing is a reset."""
 
 
 class NoAnswerError(OSError):
@@ -27,14 +37,14 @@ class NoAnswerError(OSError):
 async def ask(interface: str, source: IPv6Address, message: Message) -> Message:
     """Ask over a connection of its own, from the protocol's port of a link-local address.
 
-    Raises NoAnswerError. Both ports are fixed, so the system may hold back the connection for a minute
-    after one before it (TIME_WAIT); that is an error as others are, and the client asks again.
+    Raises NoAnswerError, also if a connection that another program closed is still held back (TIME_WAIT).
     """
     loop = asyncio.get_running_loop()
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
             connection.setblocking(False)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _BY_RESET)
             index = socket.if_nametoindex(interface)
             connection.bind((str(source), PORT, 0, index))
             async with asyncio.timeout(PATIENCE):

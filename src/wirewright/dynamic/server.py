@@ -5,7 +5,9 @@ client and 16 in all. An address connects no more often than ``CONNECTIONS`` has
 for ever: whose it is takes a look at the whole interface. That both ports are fixed makes every connection
 of a client the same four numbers, which TCP holds back for a minute (TIME_WAIT) at the side that closes
 first. So the server leaves that to its clients, and answers their end by a reset: the client's system takes
-it as the end of the connection, and of its waiting.
+it as the end of the connection, and of its waiting. Clients of ours end by a reset themselves. And a client
+that is here again, from the same place, has ended what it had before, even if its end was lost: the new
+connection takes the place of the old one.
 """
 
 from __future__ import annotations
@@ -119,10 +121,11 @@ class LeaseServer:
         key = None
         try:
             address = self._admitted(writer)
-            key = None if address is None else await self._identified(address)
+            key = None if address is None else await self._identified(address, writer)
             if address is not None and key is not None:
                 self._clients[key] = writer
-                await self._serve(reader, writer, address, key)
+                with suppress(ConnectionResetError):
+                    await self._serve(reader, writer, address, key)
         except (OSError, TimeoutError) as error:
             self.counters["failed_connections"] += 1
             if not isinstance(error, ConnectionError | TimeoutError):
@@ -151,13 +154,20 @@ class LeaseServer:
             return address
         return None
 
-    async def _identified(self, address: IPv6Address) -> PublicKey | None:
+    async def _identified(self, address: IPv6Address, writer: asyncio.StreamWriter) -> PublicKey | None:
         key = await self.service.identify(address)
         if key is None:
             self.counters["refused_unknown"] += 1
-        elif key in self._clients:
+            return None
+        before = self._clients.get(key)
+        if before is None:
+            return key
+        if _peer(before) != _peer(writer):
             self.counters["refused_second"] += 1
             return None
+        # Of two connections between the same addresses and ports, the first has ended.
+        self.counters["superseded"] += 1
+        _reset(before)
         return key
 
     async def _serve(
@@ -234,6 +244,10 @@ class LeaseServer:
                 await asyncio.sleep(RETRY)
             else:
                 look_at = now() + LONGEST_SLEEP
+
+
+def _peer(writer: asyncio.StreamWriter) -> object:
+    return writer.get_extra_info("peername")
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
