@@ -15,6 +15,9 @@ A coordinator gives no key and no address to two devices. Should it, the device 
 and the other loses it: all orders of the same instructions lead to one gateway, with no address in two
 places.
 
+A key that is to take the place of a device's (`Device.next_key`) is a member of its own until it does, with
+nothing but its link-local address.
+
 The clock is the system's and may be set. If it goes back, all devices that expire are looked at again.
 """
 
@@ -26,19 +29,29 @@ from ipaddress import IPv6Network
 from typing import TYPE_CHECKING, Final
 
 from wirewright.dynamic.identity import LINK, PORT, SERVER, link_local
-from wirewright.gateway.instructions import GatewayState, PutDevice, PutSettings, RemoveDevice, Settings
+from wirewright.gateway.instructions import (
+    Device,
+    GatewayState,
+    PutDevice,
+    PutSettings,
+    RemoveDevice,
+    Settings,
+)
 from wirewright.gateway.members import EngineChange, Member, Placement
+from wirewright.gateway.policy import NOTHING
 from wirewright.host.filtering import AllowRule, PacketFilter, PortRange, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from wirewright.config.values import IPNetwork
-    from wirewright.gateway.instructions import Device, Instruction
+    from wirewright.config.values import IPAddress, IPNetwork
+    from wirewright.gateway.instructions import Instruction
     from wirewright.keys import PublicKey
 
 _LEASES: Final = AllowRule(IPv6Network((SERVER, 128)), Protocol.TCP, PortRange(PORT, PORT))
 """What a device must be able to start where addresses are given on lease."""
+_NEXT: Final = "-next"
+"""What the name of a key that waits to take the place of a device's has behind the device's."""
 _SLACK: Final = 64
 """Entries of the heap of expiries beyond two a device, before those that hold no more are thrown out."""
 
@@ -71,6 +84,7 @@ class GatewayCore:
         self._due: dict[str, None] = {}
         self._whole = True
         self._expiries: list[tuple[int, str]] = []
+        self._leased: frozenset[IPAddress] | None = None
 
     @property
     def members(self) -> Mapping[str, Member]:
@@ -80,17 +94,32 @@ class GatewayCore:
     @property
     def count(self) -> int:
         """How many devices it was told of."""
-        return len(self._devices)
+        return len(self._told())
+
+    @property
+    def pools(self) -> tuple[IPNetwork, ...]:
+        """The networks of devices."""
+        return self._settings.pools
+
+    @property
+    def leased(self) -> frozenset[IPAddress]:
+        """The addresses that devices have on lease."""
+        if self._leased is None:
+            self._leased = frozenset(
+                network.network_address for device in self._devices.values() for network in device.leased
+            )
+        return self._leased
 
     def owner(self, key: PublicKey) -> str | None:
         """Give the id of the device that has a key."""
-        return self._key_owners.get(key)
+        owner = self._key_owners.get(key)
+        return None if owner is None or owner.endswith(_NEXT) else owner
 
     def state(self) -> GatewayState | None:
         """Give all that was told, as one state; None before the first."""
         if self.revision is None:
             return None
-        return GatewayState(self.revision, self._settings, tuple(self._devices.values()), self.log)
+        return GatewayState(self.revision, self._settings, tuple(self._told()), self.log)
 
     def take(self, told: Instruction) -> bool:
         """Take an instruction; false if it is an old one. Raises GapError: one before it is missing."""
@@ -152,6 +181,9 @@ class GatewayCore:
 
     # What was told.
 
+    def _told(self) -> list[Device]:
+        return [device for device in self._devices.values() if not device.id.endswith(_NEXT)]
+
     def _replace(self, state: GatewayState) -> None:
         before = self._devices
         self._devices, self._key_owners, self._address_owners, self._expiries = {}, {}, {}, []
@@ -168,6 +200,13 @@ class GatewayCore:
 
     def _put(self, device: Device) -> None:
         self._drop(device.id)
+        self._place(device)
+        if self._identities and device.next_key is not None:
+            waiting = Device(f"{device.id}{_NEXT}", device.next_key, (), NOTHING, device.preshared_key)
+            self._place(replace(waiting, enabled=device.enabled, expires=device.expires))
+
+    def _place(self, device: Device) -> None:
+        self._leased = None
         device = replace(device, addresses=_once(device.addresses))
         self._devices[device.id] = device
         self._due[device.id] = None
@@ -182,6 +221,9 @@ class GatewayCore:
                 self._expect(device.expires, device.id)
 
     def _drop(self, device_id: str) -> None:
+        if not device_id.endswith(_NEXT):
+            self._drop(f"{device_id}{_NEXT}")
+        self._leased = None
         device = self._devices.pop(device_id, None)
         if device is None:
             return

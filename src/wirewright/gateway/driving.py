@@ -61,7 +61,7 @@ class Driver:
                     await self._drive()
                     if not self.began.done() and self._core.revision is not None:
                         for service in services:
-                            await serving.enter_async_context(service.serving(self._engine))
+                            await serving.enter_async_context(service.serving(self._engine, self._core))
                         self.began.set_result(None)
                 except OSError as error:
                     if not self.began.done():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from wirewright.config.values import IPAddress, IPNetwork
     from wirewright.gateway.members import EngineChange
     from wirewright.keys import PublicKey
 
@@ -63,6 +64,20 @@ class GatewayEngine(Protocol):
 class Service(Protocol):
     """Something that serves devices beside the engine, such as leases on its interface."""
 
-    def serving(self, engine: GatewayEngine) -> AbstractAsyncContextManager[object]:
+    def serving(self, engine: GatewayEngine, told: Told) -> AbstractAsyncContextManager[object]:
         """Serve while the block runs: it begins when the engine has, and ends before it does."""
+        ...
+
+
+class Told(Protocol):
+    """What a coordinator has said last, as far as a service needs it."""
+
+    @property
+    def pools(self) -> tuple[IPNetwork, ...]:
+        """The networks of devices."""
+        ...
+
+    @property
+    def leased(self) -> frozenset[IPAddress]:
+        """The addresses that devices have on lease."""
         ...

@@ -44,6 +44,12 @@ class Device:
     expires: int | None = None
     """When it loses that place, in microseconds since 1970, if ever. The gateway sees to it by its own clock,
     so that a device ends in time though the coordinator be away."""
+    leased: tuple[IPNetwork, ...] = ()
+    """Those of the addresses that it has on lease, and that no administrator gave it."""
+    next_key: PublicKey | None = None
+    """A key that takes the place of its own once it has proven itself. Until then it is a second peer of the
+    device, with the same preshared key, whose only allowed IP is the link-local address that follows from it
+    (`wirewright.dynamic.link_local`)."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``from_json`` reads."""
@@ -54,12 +60,15 @@ class Device:
             "policy": self.policy.to_json(),
             "enabled": self.enabled,
             "expires": self.expires,
+            "leased": [str(network) for network in self.leased],
+            "next_key": None if self.next_key is None else str(self.next_key),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Device:
         """Read a device; raise `InstructionError` for what is none."""
         try:
+            next_key = value.get("next_key")
             return cls(
                 _device_id(value["id"]),
                 PublicKey.from_base64(value["public_key"]),
@@ -68,6 +77,8 @@ class Device:
                 enabled=bool(value["enabled"]),
                 # One who wrote before there was such a thing says nothing of it.
                 expires=None if (expires := value.get("expires")) is None else int(expires),
+                leased=tuple(ip_network(text) for text in value.get("leased", ())),
+                next_key=None if next_key is None else PublicKey.from_base64(next_key),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InstructionError(f"no device: {error}") from None

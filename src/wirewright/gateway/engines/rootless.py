@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from ipaddress import IPv6Interface
+from typing import TYPE_CHECKING, Any, Final
 
 from wirewright.config import Config
 from wirewright.config.model import Interface
 from wirewright.config.values import host_and_port
+from wirewright.dynamic.identity import LINK, SERVER
 from wirewright.gateway.engine import Observed
 from wirewright.gateway.members import device_change
 from wirewright.host.device import Nothing
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from wirewright.gateway.members import EngineChange
     from wirewright.host.device import PeerChange
     from wirewright.keys import PublicKey, SecretKey
+
+
+_SERVED: Final = IPv6Interface((SERVER, LINK.prefixlen))
 
 
 def rootless(
@@ -65,7 +70,9 @@ class RootlessEngine:
     async def apply(self, change: EngineChange) -> None:
         """Be as a change says."""
         if change.whole:
-            tunnel = await self._begun(change.addresses)
+            # Where leases are served, the tunnel has the address that clients find the server at.
+            served = (_SERVED,) if SERVER in change.filter.own else ()
+            tunnel = await self._begun((*change.addresses, *served))
             # Before any peer is there, so that none is ever without.
             await tunnel.set_filter(change.filter)
             self._present = {peer.public_key for peer in tunnel.stats().peers}

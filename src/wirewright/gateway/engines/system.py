@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from wirewright.gateway.members import EngineChange
     from wirewright.host.device import PeerState
-    from wirewright.host.engine import EngineChoice
+    from wirewright.host.engine import Engine, EngineChoice
     from wirewright.keys import SecretKey
     from wirewright.tunnel.system import Interface
 
@@ -78,6 +78,11 @@ class SystemEngine:
     def name(self) -> str:
         """Its name."""
         return self._held.interface.name
+
+    @property
+    def host_engine(self) -> Engine | None:
+        """What serves the interface, once it is there."""
+        return self._held.engine
 
     @property
     def description(self) -> str:
