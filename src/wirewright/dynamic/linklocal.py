@@ -8,12 +8,13 @@ no other, such as the one that the kernel gives to TUN devices. What is changed 
 
 from __future__ import annotations
 
+import errno
 from contextlib import suppress
 from functools import partial
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
 from typing import TYPE_CHECKING
 
-from wirewright.dynamic.identity import LINK
+from wirewright.dynamic.identity import LINK, SERVER
 from wirewright.host.addresses import add_link_route, delete_address, delete_link_route
 from wirewright.host.network import RT_TABLE_MAIN, Network
 
@@ -58,6 +59,24 @@ class LinkLocal:
             while self._undo:
                 with suppress(OSError):
                     self._undo.pop()(network)
+
+
+def found_by_clients(interface: str) -> LinkLocal:
+    """Have an interface that is up be one that clients find a server on; say what was changed for that.
+
+    Raises OSError, and then nothing was changed.
+    """
+    link_local = LinkLocal(interface)
+    with Network() as network:
+        link = network.link(interface)
+        if link is None or not link.is_up:
+            raise OSError(errno.ENETDOWN, f"{interface} is not up: ip link set {interface} up")
+        try:
+            link_local.have(network, SERVER, LINK)
+        except BaseException:
+            link_local.restore()
+            raise
+    return link_local
 
 
 def _is_link_local(address: IPInterface) -> bool:

@@ -26,6 +26,8 @@ class View:
     pools: tuple[IPNetwork, ...] = ()
     public_key: PublicKey | None = None
     """Of the interface."""
+    leased: frozenset[IPAddress] = frozenset()
+    """Allowed IPs that are leases, as others who keep them say: nothing that an administrator gave."""
 
 
 @dataclass(slots=True)
@@ -62,7 +64,9 @@ def occupied(view: View, leases: Mapping[PublicKey, Lease]) -> Occupied:
                 continue
             if network.prefixlen < network.max_prefixlen:
                 networks.append(network)
-            elif lease is None or network.network_address not in lease.addresses:
+            elif network.network_address not in (lease.addresses if lease else ()) and (
+                network.network_address not in view.leased
+            ):
                 taken.addresses[network.network_address] = key
     taken.blocked = Blocked(networks)
     return taken

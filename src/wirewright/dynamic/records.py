@@ -111,8 +111,15 @@ class StoreError(OSError):
     """Leases cannot be read or kept; the text says where and what to do."""
 
 
+class UnsureError(StoreError):
+    """What is kept may differ from what is remembered here: it is to be read again.
+
+    Either it is unknown whether a change was kept, or others changed something since.
+    """
+
+
 class AddressTakenError(Exception):
-    """Somebody else has got an address since; ``addresses`` says which."""
+    """Somebody else has an address; ``addresses`` says which, and perhaps names others that are not free."""
 
     def __init__(self, addresses: tuple[IPAddress, ...]) -> None:
         super().__init__(", ".join(map(str, addresses)))
@@ -123,8 +130,9 @@ class LeaseStore(Protocol):
     """Where leases outlive the server.
 
     What ``commit`` has returned from is there after a crash of the process or the machine; what it raised
-    for has not happened. A store that others write to, such as a database, raises AddressTakenError where a
-    new address of a lease is not free any more; the server then chooses another.
+    for has not happened, unless it raised UnsureError. A store that others write to, such as a database,
+    raises AddressTakenError where a new address of a lease is not free any more; the server then chooses
+    another.
     """
 
     async def load(self) -> Records:
@@ -132,5 +140,5 @@ class LeaseStore(Protocol):
         ...
 
     async def commit(self, change: Change) -> None:
-        """Keep a change. Raises StoreError or AddressTakenError."""
+        """Keep a change. Raises StoreError, perhaps an UnsureError, or AddressTakenError."""
         ...

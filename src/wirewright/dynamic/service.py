@@ -4,6 +4,9 @@ One request is worked on at a time, each with a fresh view of the interface, so 
 changed meanwhile holds. What becomes true is stored first and applied to the interface then, and the answer
 comes last. What ends leaves the interface before the store. So a crash at any point leaves an interface
 that has no more than the store says; the next start gives the rest.
+
+Where the store is far away it may be unknown whether it kept a change, or others may have changed it. Then
+nothing is decided until it was read again; who asks meanwhile is told that it cannot be done now.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from wirewright.dynamic.messages import (
     refusal,
 )
 from wirewright.dynamic.occupied import occupied
-from wirewright.dynamic.records import AddressTakenError, Change, Lease
+from wirewright.dynamic.records import AddressTakenError, Change, Lease, UnsureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -123,6 +126,7 @@ class LeaseService:
         self._changes = churn.Buckets(self.settings.changes)
         self._lock = asyncio.Lock()
         self._table: LeaseTable | None = None
+        self._unsure = False
 
     @property
     def table(self) -> LeaseTable:
@@ -134,18 +138,7 @@ class LeaseService:
     async def start(self) -> None:
         """Read the store, and have the interface say what it says. Raises StoreError or OSError."""
         async with self._lock:
-            records = await self.store.load()
-            self._table = LeaseTable(records, self.settings.terms, self.clock.wall())
-            await self._expire()
-            await registration.resume(self, await self.peers.view())
-            view = await self.peers.view()
-            taken = occupied(view, self.table.records.leases)
-            for key, lease in self.table.records.leases.items():
-                has = view.peers.get(key)
-                free = [each for each in lease.addresses if each not in taken]
-                missing = [] if has is None else [network for network in hosts(free) if network not in has]
-                if missing:
-                    await self.peers.change(key, missing)
+            await self._read()
 
     async def identify(self, address: IPv6Address) -> PublicKey | None:
         """Tell whose a link-local address is."""
@@ -173,6 +166,7 @@ class LeaseService:
     async def release(self, key: PublicKey) -> bool:
         """Take a client's lease away; False if it had none. Raises OSError."""
         async with self._lock:
+            await self._be_sure()
             lease = self.table.lease(key)
             change = self.table.removal(key, self.clock.wall())
             await self._end([lease] if lease else [], change)
@@ -181,6 +175,12 @@ class LeaseService:
     async def expire(self) -> None:
         """End what has had its time. Raises OSError."""
         async with self._lock:
+            try:
+                await self._be_sure()
+            except OSError:
+                # What ends leaves the interface in any case.
+                await self._withdraw(self._ended(self.table.expired(self.clock.wall())))
+                raise
             await self._expire()
 
     def deadline(self) -> float | None:
@@ -191,9 +191,19 @@ class LeaseService:
 
     async def commit(self, change: Change) -> None:
         """Store a change and make it true. Raises StoreError or AddressTakenError."""
-        if change:
+        if not change:
+            return
+        # So it stays if this is cancelled.
+        self._unsure = True
+        try:
             await self.store.commit(change)
-            self.table.apply(change)
+        except UnsureError:
+            raise
+        except Exception:
+            self._unsure = False
+            raise
+        self._unsure = False
+        self.table.apply(change)
 
     def move_buckets(self, old: PublicKey, new: PublicKey) -> None:
         """Let a client with another key do no more than it could with the old one."""
@@ -201,12 +211,36 @@ class LeaseService:
         for buckets in (self._requests, self._changes):
             buckets.move(old, new, now)
 
+    # What is remembered, and whether it is what is kept.
+
+    async def _read(self) -> None:
+        records = await self.store.load()
+        self._table = LeaseTable(records, self.settings.terms, self.clock.wall())
+        self._unsure = False
+        await self._expire()
+        await registration.resume(self, await self.peers.view())
+        view = await self.peers.view()
+        taken = occupied(view, self.table.records.leases)
+        for key, lease in self.table.records.leases.items():
+            has = view.peers.get(key)
+            free = [each for each in lease.addresses if each not in taken]
+            missing = [] if has is None else [network for network in hosts(free) if network not in has]
+            if missing:
+                await self.peers.change(key, missing)
+
+    async def _be_sure(self) -> None:
+        """Read the store again if what is remembered may be wrong."""
+        if self._unsure:
+            self.counters["read_again"] += 1
+            await self._read()
+
     # One request.
 
     async def _answer(self, address: IPv6Address, key: PublicKey, request: Request) -> Message:
         if not self._requests.take(key, self.clock.monotonic()):
             self.counters["too_often"] += 1
             raise RequestError("too many requests", Code.UNAVAILABLE)
+        await self._be_sure()
         view = await self.peers.view()
         if _owner(view, address) != key:
             self.counters["unknown"] += 1
@@ -303,21 +337,28 @@ class LeaseService:
     async def _expire(self) -> None:
         now = self.clock.wall()
         change = self.table.expired(now)
-        ended = [self.table.records.leases[key] for key in change.ended]
+        ended = self._ended(change)
         await self._end(ended, change)
         self.counters["expired"] += len(ended)
         await registration.expire(self, now)
 
-    async def _end(self, leases: Iterable[Lease], change: Change) -> None:
-        leases = list(leases)
-        if leases:
-            view = await self.peers.view()
-            for lease in leases:
-                has = view.peers.get(lease.key, frozenset())
-                gone = [network for network in hosts(lease.addresses) if network in has]
-                if gone:
-                    await self.peers.change(lease.key, removed=gone)
+    def _ended(self, change: Change) -> list[Lease]:
+        return [self.table.records.leases[key] for key in change.ended]
+
+    async def _end(self, leases: list[Lease], change: Change) -> None:
+        await self._withdraw(leases)
         await self.commit(change)
+
+    async def _withdraw(self, leases: list[Lease]) -> None:
+        """Take leases from the interface."""
+        if not leases:
+            return
+        view = await self.peers.view()
+        for lease in leases:
+            has = view.peers.get(lease.key, frozenset())
+            gone = [network for network in hosts(lease.addresses) if network in has]
+            if gone:
+                await self.peers.change(lease.key, removed=gone)
 
 
 def hosts(addresses: Iterable[IPAddress]) -> list[IPNetwork]:

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Final
 
 from wirewright.dynamic.clocks import SystemClock
 from wirewright.dynamic.files import FileLeaseStore
-from wirewright.dynamic.identity import LINK, SERVER, is_identity
+from wirewright.dynamic.identity import is_identity
 from wirewright.dynamic.interfaces import SystemPeers
-from wirewright.dynamic.linklocal import LinkLocal
+from wirewright.dynamic.linklocal import found_by_clients
 from wirewright.dynamic.pools import Pools
 from wirewright.dynamic.server import LeaseServer
 from wirewright.dynamic.service import LeaseService
-from wirewright.host.network import Network
 from wirewright.tunnel.system import InterfaceError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from wirewright.config.values import IPNetwork
+    from wirewright.dynamic.linklocal import LinkLocal
     from wirewright.dynamic.service import Settings
     from wirewright.tunnel.system import Interface
 
@@ -71,14 +71,4 @@ def _prepare(interface: Interface) -> LinkLocal:
     """Have the interface be one that clients find a server on."""
     if not interface.exists:
         raise InterfaceError(f"{interface.name} is not a WireGuard interface")
-    link_local = LinkLocal(interface.name)
-    with Network() as network:
-        link = network.link(interface.name)
-        if link is None or not link.is_up:
-            raise InterfaceError(f"{interface.name} is not up: ip link set {interface.name} up")
-        try:
-            link_local.have(network, SERVER, LINK)
-        except BaseException:
-            link_local.restore()
-            raise
-    return link_local
+    return found_by_clients(interface.name)
