@@ -20,7 +20,7 @@ from .fakes import FakeEngine, FakeSource, until
 from .models import SETTINGS, key, single
 
 if TYPE_CHECKING:
-    from wirewright.gateway.engine import GatewayEngine
+    from wirewright.gateway.engine import GatewayEngine, Told
     from wirewright.gateway.reporting import DeviceReport
 
 pytestmark = pytest.mark.anyio
@@ -253,7 +253,7 @@ async def test_services_begin_after_the_engine_and_end_before_it(world: World) -
 
     class Service:
         @asynccontextmanager
-        async def serving(self, engine: GatewayEngine) -> AsyncIterator[None]:
+        async def serving(self, engine: GatewayEngine, told: Told) -> AsyncIterator[None]:
             assert engine is world.engine
             assert world.engine.whole == 1
             order.append("begun")

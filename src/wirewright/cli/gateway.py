@@ -73,6 +73,18 @@ def gateway(  # noqa: PLR0917 - Typer's way to say what the arguments are
             help="Serve metrics for Prometheus there; without ADDRESS, on the loopback.",
         ),
     ] = None,
+    lease_time: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="Let devices ask for addresses (ww lease), which they have for so long; else none is given "
+            "on lease.",
+        ),
+    ] = None,
+    register_keys: Annotated[
+        bool, typer.Option("--register-keys", help="Let a device that asks for leases take another key.")
+    ] = False,
     clear: Annotated[
         bool,
         typer.Option(
@@ -104,6 +116,8 @@ def gateway(  # noqa: PLR0917 - Typer's way to say what the arguments are
             masquerade,
             ca_file,
             metrics,
+            lease_time,
+            register_keys,
         )
         counters = asyncio.run(_serve(options, as_json=as_json))
     if as_json:
@@ -121,7 +135,11 @@ def _options(  # noqa: PLR0917 - the command's
     masquerade: bool,
     ca_file: Path | None,
     metrics: str | None,
+    lease_time: int | None,
+    register_keys: bool,
 ) -> "Options":
+    if register_keys and lease_time is None:
+        raise CommandError("--register-keys goes with --lease-time", status=2)
     if coordinator is None:
         raise CommandError("name the coordinator: --coordinator https://vpn.example", status=2)
     if engine not in WAYS:
@@ -149,6 +167,8 @@ def _options(  # noqa: PLR0917 - the command's
         masquerade,
         ca_file,
         None if metrics is None else _listening(metrics),
+        lease_time,
+        register_keys,
     )
 
 

@@ -85,6 +85,8 @@ class GatewayCore:
         self._whole = True
         self._expiries: list[tuple[int, str]] = []
         self._leased: frozenset[IPAddress] | None = None
+        self._waiting = 0
+        """How many keys wait to take the place of others."""
 
     @property
     def members(self) -> Mapping[str, Member]:
@@ -94,7 +96,7 @@ class GatewayCore:
     @property
     def count(self) -> int:
         """How many devices it was told of."""
-        return len(self._told())
+        return len(self._devices) - self._waiting
 
     @property
     def pools(self) -> tuple[IPNetwork, ...]:
@@ -155,8 +157,9 @@ class GatewayCore:
             self._expect_all()
         self._now = now
         while (deadline := self.deadline()) is not None and deadline <= self._now:
-            self._due[heapq.heappop(self._expiries)[1]] = None
-            self.expired += 1
+            _, device_id = heapq.heappop(self._expiries)
+            self._due[device_id] = None
+            self.expired += not device_id.endswith(_NEXT)
         if self.revision is None:
             return None
         if self._whole:
@@ -187,6 +190,7 @@ class GatewayCore:
     def _replace(self, state: GatewayState) -> None:
         before = self._devices
         self._devices, self._key_owners, self._address_owners, self._expiries = {}, {}, {}, []
+        self._waiting = 0
         for device in state.devices:
             self._put(device)
         for device_id in before.keys() - self._devices.keys():
@@ -209,6 +213,7 @@ class GatewayCore:
         self._leased = None
         device = replace(device, addresses=_once(device.addresses))
         self._devices[device.id] = device
+        self._waiting += device.id.endswith(_NEXT)
         self._due[device.id] = None
         if device.enabled:
             if (other := self._key_owners.get(device.public_key)) is not None:
@@ -227,6 +232,7 @@ class GatewayCore:
         device = self._devices.pop(device_id, None)
         if device is None:
             return
+        self._waiting -= device_id.endswith(_NEXT)
         if device.enabled:
             del self._key_owners[device.public_key]
             for address in device.addresses:

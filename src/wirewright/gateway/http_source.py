@@ -71,7 +71,7 @@ class HttpSource:
         self, after: int | None = None, log: str | None = None
     ) -> AsyncGenerator[Instruction | None]:
         """Yield what is to be. Raises CoordinatorError, and OSError where a file cannot be read."""
-        async with self._client() as client:
+        async with self.client() as client:
             await self._introduce(client)
             parameters = {"after": after, "log": log}
             asked = {name: value for name, value in parameters.items() if value is not None}
@@ -94,7 +94,7 @@ class HttpSource:
             }
             for report in reports
         ]
-        async with self._client() as client:
+        async with self.client() as client:
             await self._ask(client, "POST", f"{API}/report", {"devices": devices})
 
     async def _introduce(self, client: httpx2.AsyncClient) -> None:
@@ -115,7 +115,8 @@ class HttpSource:
         return said
 
     @asynccontextmanager
-    async def _client(self) -> AsyncIterator[httpx2.AsyncClient]:
+    async def client(self) -> AsyncIterator[httpx2.AsyncClient]:
+        """Give a client that is trusted, for more than this. Raises OSError: a file cannot be read."""
         credential = await asyncio.to_thread(read_credential, self._credential_file)
         if self._trust is None:
             # It takes a while to read what is trusted.

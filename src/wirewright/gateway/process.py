@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from wirewright.gateway.engine import GatewayEngine
+    from wirewright.gateway.engine import GatewayEngine, Service
     from wirewright.gateway.running import RunningGateway
     from wirewright.host.service import ServiceManager
     from wirewright.keys import SecretKey
@@ -52,6 +52,10 @@ class Options:
     ca_file: Path | None = None
     metrics: tuple[str, int] | None = None
     """Where they are served: an address and a port."""
+    lease_time: int | None = None
+    """Seconds that leases last; without it none are served."""
+    register_keys: bool = False
+    """Whether a device may take another key for itself."""
 
     @property
     def way(self) -> Way:
@@ -87,6 +91,8 @@ async def serve(
                     state_file=options.state_directory / STATE,
                     report=source.report,
                     tell=tell,
+                    services=_services(options, source, tell),
+                    identities=options.lease_time is not None,
                 )
             )
             if options.metrics is not None:
@@ -96,6 +102,19 @@ async def serve(
                 tell(f"metrics are at http://{host_and_port(options.metrics[0], port)}/metrics")
             await _stay(gateway, stop, manager, began)
             return gateway.counters
+
+
+def _services(options: Options, source: HttpSource, tell: Callable[[str], None]) -> list[Service]:
+    if options.lease_time is None:
+        return []
+    from wirewright.dynamic import Settings, Terms  # noqa: PLC0415 - where it is wanted
+    from wirewright.dynamic.clocks import SystemClock  # noqa: PLC0415
+    from wirewright.gateway.lease_store import ApiLedger, LedgerStore  # noqa: PLC0415
+    from wirewright.gateway.leasing import Leases  # noqa: PLC0415
+
+    clock = SystemClock()
+    settings = Settings(Terms(lease_time=options.lease_time), registration=options.register_keys)
+    return [Leases(LedgerStore(ApiLedger(source.client, clock.wall)), settings, tell, clock)]
 
 
 async def _stay(
