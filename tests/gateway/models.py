@@ -57,6 +57,7 @@ class Engine:
 
     filtered: bool = True
     peers: dict[PublicKey, Peer] = field(default_factory=dict)
+    owners: dict[IPNetwork, Peer] = field(default_factory=dict)
     chains: dict[str, tuple[set[IPAddress], tuple[AllowRule, ...]]] = field(default_factory=dict)
     filter: PacketFilter | None = None
     told: int = 0
@@ -88,9 +89,10 @@ class Engine:
             if told.replace_allowed_ips:
                 peer.networks.clear()
             for network in told.allowed_ips:
-                for other in self.peers.values():
-                    other.networks.discard(network)
+                if (owner := self.owners.get(network)) is not None:
+                    owner.networks.discard(network)
                 peer.networks.add(network)
+                self.owners[network] = peer
             if told.preshared_key is not None:
                 secret = told.preshared_key
                 peer.preshared_key = None if isinstance(secret, Nothing) else secret
