@@ -57,6 +57,8 @@ def say(what: object) -> None:
 def engine(options: dict[str, Any], key: SecretKey) -> GatewayEngine:
     if options["way"] == "rootless":
         return engines.rootless(key)
+    if options["way"] == "kernel":
+        return engines.system("wg0", key, engine="kernel", tell=tell)
     if options["way"] == "nftables":
         # As behind the kernel's WireGuard, which judges nothing itself.
         interface._is_filtered = lambda _: False  # type: ignore[assignment]
