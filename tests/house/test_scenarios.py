@@ -20,9 +20,7 @@ def test_every_scenario_names_tests_that_exist(root: Path) -> None:
     absent = [
         (file, test)
         for file, test in named
-        if not re.search(
-            rf"^(async )?def {test}\(", (root / "tests" / "lab" / file).read_text(), re.MULTILINE
-        )
+        if not re.search(rf"^(?:async )?def {test}\(", (root / "tests" / "lab" / file).read_text(), re.M)
     ]
     assert absent == []
 

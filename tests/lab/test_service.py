@@ -18,7 +18,8 @@ from tests.lab.nodes import INNER, Node, cable, peer_section, until
 from wirewright.lab import Lab, Machine
 
 ROOT = Path(__file__).resolve().parents[2]
-UNIT = ROOT / "contrib" / "systemd" / "wirewright@.service"
+UNITS = ROOT / "contrib" / "systemd"
+UNIT = UNITS / "wirewright@.service"
 WW = (sys.executable, "-m", "wirewright")
 
 
@@ -35,12 +36,13 @@ def ask_to_end(machine: Machine) -> None:
     os.kill(main, signal.SIGTERM)
 
 
-def test_the_unit_is_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", sorted(path.name for path in UNITS.glob("*.service")))
+def test_the_unit_is_one(tmp_path: Path, name: str) -> None:
     if shutil.which("systemd-analyze") is None:
         missing("systemd-analyze", "install systemd")
     program = Path(sys.executable).with_name("ww")
-    unit = tmp_path / "wirewright@wg0.service"
-    unit.write_text(UNIT.read_text().replace("=ww ", f"={program} "))
+    unit = tmp_path / name.replace("@", "@wg0")
+    unit.write_text((UNITS / name).read_text().replace("=ww ", f"={program} "))
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False
     )
