@@ -108,6 +108,17 @@ async def test_who_cannot_be_told_changes_is_told_all(
         assert isinstance(await anext(told), PutDevice)
 
 
+async def test_a_gateway_knows_when_a_device_expires(storage: Storage, actors: Actors, clock: Clock) -> None:
+    device = await add(storage)
+    await storage.write(devices.update, SYSTEM, device, DeviceChange(expires_at=clock.now + 5))
+    (told,) = (await storage.read(changes.state, actors.gateway)).devices
+    assert told.expires == clock.now + 5
+    async with aclosing(StoredSource(storage, actors.gateway).follow(0)) as source:
+        while not (isinstance(change := await anext(source), PutDevice) and change.device.expires):
+            pass
+    assert change.device.expires == clock.now + 5
+
+
 async def test_many_at_once_leave_no_gap(storage: Storage, actors: Actors) -> None:
     before = (await storage.read(changes.state, actors.gateway)).revision
     await asyncio.gather(*(add(storage) for _ in range(20)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,6 +150,34 @@ def test_who_forwards_since_is_not_robbed_of_it(tmp_path: Path) -> None:
         assert forwarding(gate.machine) == ["1", "1"]
         assert "goes on forwarding" in gate.told
         assert is_clear(gate.machine)
+
+
+def test_forwarding_is_as_it_was_though_gateway_and_engine_were_killed(tmp_path: Path) -> None:
+    with alone() as lab:
+        gate = Gate(lab, tmp_path)
+        gate.start()
+        engine = process_of(gate.machine, "wirewright.tun")
+        gate.crash()
+        os.kill(engine, signal.SIGKILL)
+        until(lambda: ": wg0:" not in gate.machine.run("ip", "-o", "link").stdout, "it is gone", 40)
+        assert forwarding(gate.machine) == ["1", "1"]
+        gate.start(with_state=False)
+        gate.end()
+        assert forwarding(gate.machine) == ["0", "0"]
+        assert is_clear(gate.machine)
+
+
+def test_what_was_left_can_be_cleared_without_a_gateway(tmp_path: Path) -> None:
+    with alone() as lab:
+        gate = Gate(lab, tmp_path)
+        gate.start()
+        clear = (sys.executable, "-m", "wirewright", "gateway", "--clear", "--interface", "wg0")
+        assert "another gateway serves wg0" in gate.machine.run(*clear, check=False).stderr
+        gate.crash()
+        assert gate.machine.run(*clear).stderr == ""
+        assert is_clear(gate.machine)
+        assert forwarding(gate.machine) == ["0", "0"]
+        assert "no gateway left anything on wg0" in gate.machine.run(*clear).stderr
 
 
 def test_an_interface_of_others_is_left_alone(tmp_path: Path) -> None:

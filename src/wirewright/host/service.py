@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+_READY: Final = "READY=1"
 
 
 class ServiceManager:
@@ -30,26 +33,27 @@ class ServiceManager:
 
     def ready(self, status: str) -> None:
         """Tell that all is up."""
-        self._tell("READY=1", f"STATUS={status}")
+        self._tell(_READY, f"STATUS={status}")
 
     def alive(self) -> None:
         """Feed its watchdog. One that is gone, or that does not read, keeps nobody from working."""
         with suppress(OSError):
-            self._tell("WATCHDOG=1", patient=False)
+            self._tell("WATCHDOG=1")
 
     def stopping(self, status: str) -> None:
         """Tell that we end, if it hears."""
         with suppress(OSError):
-            self._tell("STOPPING=1", f"STATUS={status}", patient=False)
+            self._tell("STOPPING=1", f"STATUS={status}")
 
-    def _tell(self, *lines: str, patient: bool = True) -> None:
+    def _tell(self, *lines: str) -> None:
         if not self._address:
             return
         # An abstract name begins with a zero byte, which is written as "@".
         abstract = self._address.startswith("@")
         address = "\0" + self._address[1:] if abstract else self._address
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-            sender.setblocking(patient)
+            # Only that we are ready must not get lost.
+            sender.setblocking(lines[0] == _READY)
             sender.sendto("\n".join(lines).encode(), address)
 
 
