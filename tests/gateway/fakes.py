@@ -30,6 +30,7 @@ class FakeEngine:
     refusals: int = 0
     gone: bool = False
     whole: int = 0
+    looks: int = 0
     closed: bool = False
     observed: tuple[Observed, ...] = ()
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -53,6 +54,7 @@ class FakeEngine:
     async def observe(self) -> Sequence[Observed]:
         if self.gone:
             raise OSError(19, "there is no such interface")
+        self.looks += 1
         return self.observed
 
     async def counters(self) -> dict[str, int]:

@@ -195,6 +195,21 @@ def test_what_differs_is_all_that_is_told() -> None:
     assert engine.peers[key(1)].networks == {single(1), single(7)}
 
 
+def test_an_address_that_is_taken_away_is_the_engine_s_no_more() -> None:
+    core, engine = begun(device(1, addresses=(single(1), single(7))), device(2))
+    core.take(PutDevice(2, device(1)))
+    work(core, engine)
+    engine.assert_has([member(device(1)), member(device(2))])
+
+
+def test_a_new_preshared_key_is_no_business_of_the_firewall_s() -> None:
+    core, engine = begun(device(1), device(2))
+    core.take(PutDevice(2, device(1, preshared_key=PRESHARED)))
+    work(core, engine)
+    assert engine.told == 1
+    assert engine.peers[key(1)].preshared_key == PRESHARED
+
+
 def test_a_gap_is_noticed_and_what_is_old_is_passed_over() -> None:
     core, _ = begun(device(1))
     with pytest.raises(GapError):

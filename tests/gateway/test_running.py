@@ -227,6 +227,9 @@ async def test_only_what_changed_is_reported_and_again_what_was_not_taken(world:
         await until(lambda: bool(gateway.observed))
         world.takes_reports = True
         await until(lambda: bool(world.reports))
+        looks = world.engine.looks
+        await until(lambda: world.engine.looks > looks + 2)
+        assert len(world.reports) == 1
         world.engine.observed = (Observed(key(1), 11, 20, 30, "192.0.2.1:5000"),)
         await until(lambda: len(world.reports) == 2)
     assert [(each.device_id, each.received, each.sent) for each in world.reports] == [
@@ -241,9 +244,11 @@ async def test_what_cannot_be_kept_is_told_once_and_nothing_ends(world: World, t
     async with world.gateway(state_file=file) as gateway:
         world.source.put(device(1))
         await gateway.ready()
-        await until(lambda: gateway.counters["failed_writes"] > 0)
-        in_the_way.rmdir()
+        await until(lambda: gateway.counters["failed_writes"] == 1)
         world.source.put(device(2))
+        await until(lambda: gateway.counters["failed_writes"] == 2)
+        in_the_way.rmdir()
+        world.source.put(device(3))
         await until(file.exists)
     assert sum("could not be kept" in line for line in world.told) == 1
 

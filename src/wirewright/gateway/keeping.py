@@ -27,6 +27,8 @@ class Keeper:
     ) -> None:
         self._file, self._core, self._clock, self._tell = file, core, clock, tell
         self._waiting: list[Instruction] = []
+        self._anew = False
+        """Whether something that came before what waits was passed over."""
         self._work = asyncio.Event()
         self._closing = False
         self._failing = False
@@ -35,7 +37,7 @@ class Keeper:
     def add(self, told: Instruction) -> None:
         """Have an instruction kept that the core has taken."""
         if len(self._waiting) >= MOST_WAITING:
-            self._file.begin_anew()
+            self._anew = True
             self._waiting.clear()
         self._waiting.append(told)
         self._work.set()
@@ -56,11 +58,12 @@ class Keeper:
 
     async def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
+        anew, self._anew = self._anew, False
         if not waiting:
             return
         now = self._clock()
         try:
-            if self._file.takes(waiting, self._core.count):
+            if not anew and self._file.takes(waiting, self._core.count):
                 await asyncio.to_thread(self._file.add, waiting, now)
             elif (state := self._core.state()) is not None:
                 await asyncio.to_thread(self._file.write, state, now)

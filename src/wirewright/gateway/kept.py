@@ -70,10 +70,6 @@ class StateFile:
             return False
         return self._changes + len(changes) <= max(LEAST_CHANGES, devices)
 
-    def begin_anew(self) -> None:
-        """Have nothing be added before all is written: something that came before it was passed over."""
-        self._changes = None
-
     def add(self, changes: Sequence[Instruction], at: int) -> None:
         """Add changes, and return when they are on the disk."""
         assert self._changes is not None
