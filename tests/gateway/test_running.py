@@ -184,6 +184,20 @@ async def test_an_engine_that_refuses_a_change_is_given_all_again(world: World) 
     assert world.told[-1] == "the interface is as it should be again"
 
 
+async def test_a_mistake_of_ours_does_not_end_what_is_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.gateway() as gateway:
+        await gateway.ready()
+        with monkeypatch.context() as patch:
+            patch.setattr(world.engine.model, "apply", lambda _: 1 // 0)
+            world.source.put(device(1))
+            await until(lambda: gateway.counters["failed_changes"] > 1)
+        await until(lambda: gateway.applied == 1)
+        world.engine.model.assert_has([member(1)])
+    assert any("ZeroDivisionError" in line for line in world.told)
+
+
 async def test_an_engine_that_is_gone_is_set_up_again(world: World) -> None:
     world.source.put(device(1))
     async with world.gateway() as gateway:

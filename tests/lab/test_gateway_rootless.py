@@ -184,3 +184,13 @@ async def test_a_tunnel_that_ended_is_opened_again(world: World) -> None:
     await world.work()
     again, _ = await world.client(3)
     assert await world.reaches(again)
+
+
+async def test_a_gateway_that_has_no_pools_yet_waits_for_them(world: World) -> None:
+    await world.settle(Settings())
+    assert world.engine.tunnel is None
+    assert await world.engine.observe() == []
+    assert await world.engine.counters() == {}
+    await world.settle(SETTINGS)
+    tunnel, _ = await world.client(2)
+    assert await world.reaches(tunnel)

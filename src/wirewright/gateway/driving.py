@@ -53,7 +53,7 @@ class Driver:
         self._work.set()
 
     async def run(self, services: Sequence[Service]) -> None:
-        """Drive until cancelled. Raises OSError if the engine cannot begin."""
+        """Drive until cancelled. Raises OSError, or whatever it is, if the engine cannot begin."""
         async with AsyncExitStack() as serving:
             while True:
                 await self._wait()
@@ -63,7 +63,8 @@ class Driver:
                         for service in services:
                             await serving.enter_async_context(service.serving(self._engine, self._core))
                         self.began.set_result(None)
-                except OSError as error:
+                except Exception as error:
+                    # Whatever it is: to go on with what is there is better than to end.
                     if not self.began.done():
                         self.began.set_exception(error)
                         raise
@@ -85,7 +86,7 @@ class Driver:
             self._failing = False
             self._tell("the interface is as it should be again")
 
-    def _failed(self, error: OSError) -> None:
+    def _failed(self, error: Exception) -> None:
         self.failures += 1
         self._work.set()
         if not self._failing:

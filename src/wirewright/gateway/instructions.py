@@ -72,12 +72,12 @@ class Device:
             return cls(
                 _device_id(value["id"]),
                 PublicKey.from_base64(value["public_key"]),
-                tuple(ip_network(text) for text in value["addresses"]),
+                tuple(_single(text) for text in value["addresses"]),
                 Policy.from_json(value["policy"]),
                 enabled=bool(value["enabled"]),
                 # One who wrote before there was such a thing says nothing of it.
                 expires=None if (expires := value.get("expires")) is None else int(expires),
-                leased=tuple(ip_network(text) for text in value.get("leased", ())),
+                leased=tuple(_single(text) for text in value.get("leased", ())),
                 next_key=None if next_key is None else PublicKey.from_base64(next_key),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -225,3 +225,11 @@ def _device_id(value: object) -> str:
     if isinstance(value, str) and _DEVICE_ID.fullmatch(value):
         return value
     raise InstructionError("a device's id has 1 to 64 letters, digits and dashes")
+
+
+def _single(text: str) -> IPNetwork:
+    """Read an address that is written as a network of one: no device has more than that."""
+    network = ip_network(text)
+    if network.num_addresses != 1:
+        raise InstructionError(f"{network} is more than one address")
+    return network

@@ -47,7 +47,7 @@ class Watcher:
             began = loop.time()
             try:
                 self.observed = await self._engine.observe()
-            except OSError as error:
+            except Exception as error:
                 self._tell(f"the interface does not answer, and is set up again: {words(error)}")
                 self._driver.mend()
             else:

@@ -58,6 +58,8 @@ class RootlessEngine:
         self._make = make
         self._addresses: tuple[IPInterface, ...] = ()
         self._present: set[PublicKey] = set()
+        self._is_idle = False
+        """Whether there is nothing to be done before the gateway has an address."""
         self.tunnel: Tunnel | None = None
         """What carries the packets, once something was applied."""
 
@@ -70,6 +72,11 @@ class RootlessEngine:
     async def apply(self, change: EngineChange) -> None:
         """Be as a change says."""
         if change.whole:
+            self._is_idle = not change.addresses
+            if self._is_idle:
+                # A gateway that has no pools yet.
+                await self._close()
+                return
             # Where leases are served, the tunnel has the address that clients find the server at.
             served = (_SERVED,) if SERVER in change.filter.own else ()
             tunnel = await self._begun((*change.addresses, *served))
@@ -82,6 +89,8 @@ class RootlessEngine:
 
     async def observe(self) -> list[Observed]:
         """Tell of the peers."""
+        if self._is_idle:
+            return []
         return [
             Observed(
                 peer.public_key,
@@ -95,11 +104,16 @@ class RootlessEngine:
 
     async def counters(self) -> Mapping[str, int]:
         """Tell what was dropped, by its cause."""
+        if self._is_idle:
+            return {}
         stats = self._open().stats()
         return {**stats.counters, **stats.forwarding}
 
     async def close(self) -> None:
         """Close the tunnel."""
+        await self._close()
+
+    async def _close(self) -> None:
         tunnel, self.tunnel = self.tunnel, None
         self._present = set()
         if tunnel is not None:
@@ -107,7 +121,7 @@ class RootlessEngine:
 
     async def _begun(self, addresses: tuple[IPInterface, ...]) -> Tunnel:
         if self.tunnel is not None and (self.tunnel.closed or addresses != self._addresses):
-            await self.close()
+            await self._close()
         if self.tunnel is None:
             tunnel = self._make(addresses)
             await tunnel.open()
