@@ -202,6 +202,14 @@ def test_an_address_that_is_taken_away_is_the_engine_s_no_more() -> None:
     engine.assert_has([member(device(1)), member(device(2))])
 
 
+def test_a_successor_takes_from_peers_what_they_have_no_more() -> None:
+    _, engine = begun(device(1, addresses=(single(1), single(7)), preshared_key=PRESHARED), device(2))
+    successor = GatewayCore()
+    successor.take(GatewayState(5, SETTINGS[0], (device(1), device(3)), "log"))
+    work(successor, engine)
+    engine.assert_has([member(device(1)), member(device(3))])
+
+
 def test_a_new_preshared_key_is_no_business_of_the_firewall_s() -> None:
     core, engine = begun(device(1), device(2))
     core.take(PutDevice(2, device(1, preshared_key=PRESHARED)))

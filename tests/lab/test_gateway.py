@@ -167,6 +167,23 @@ def test_forwarding_is_as_it_was_though_gateway_and_engine_were_killed(tmp_path:
         assert is_clear(gate.machine)
 
 
+NEED = """
+import sys
+from wirewright.tunnel.system import shared
+verb, *words = sys.argv[1:]
+getattr(shared, verb)("net.ipv4.conf.all.forwarding", *words)
+"""
+
+
+def test_what_one_noted_that_went_without_a_word_is_what_it_was_for_the_next() -> None:
+    with alone() as lab:
+        machine = lab["gate"]
+        machine.python(NEED, "need", "1", "gone0")
+        machine.python(NEED, "need", "1", "lo")
+        machine.python(NEED, "release", "lo")
+        assert forwarding(machine) == ["0", "0"]
+
+
 def test_what_was_left_can_be_cleared_without_a_gateway(tmp_path: Path) -> None:
     with alone() as lab:
         gate = Gate(lab, tmp_path)
