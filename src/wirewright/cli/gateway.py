@@ -77,6 +77,8 @@ def gateway(  # noqa: PLR0917 - Typer's way to say what the arguments are
         int | None,
         typer.Option(
             min=1,
+            # The coordinator takes none that is longer than 30 days.
+            max=2_592_000,
             metavar="SECONDS",
             help="Let devices ask for addresses (ww lease), which they have for so long; else none is given "
             "on lease.",

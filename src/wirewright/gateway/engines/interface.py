@@ -14,15 +14,18 @@ from wirewright.gateway.engines.claim import Claim
 from wirewright.gateway.firewall import Firewall, Surroundings
 from wirewright.gateway.members import device_change, firewall_change
 from wirewright.host.addresses import delete_address
+from wirewright.host.device import DeviceChange
 from wirewright.host.filtering import PacketFilter
 from wirewright.host.kernel.engine import KernelEngine
 from wirewright.host.network import Network
 from wirewright.tunnel.system import Interface, InterfaceError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wirewright.config.values import IPInterface
     from wirewright.gateway.members import EngineChange
-    from wirewright.host.device import DeviceChange, DeviceState
+    from wirewright.host.device import DeviceState, PeerChange
     from wirewright.host.engine import Engine, EngineChoice
     from wirewright.keys import SecretKey
 
@@ -73,13 +76,13 @@ class GatewayInterface:
         put, removed = firewall_change(change)
         told = device_change(change, filtered=_is_filtered(self.engine))
         # The firewall first: where it knows a device not yet, nothing of it passes.
-        self._firewall.change(put, removed)
-        if not told.peers:
-            return
-        if isinstance(self.engine, KernelEngine):
-            self.engine.set_blindly(self._name, told)
-        else:
-            self.engine.set(self._name, told)
+        try:
+            self._firewall.change(put, removed)
+        except OSError:
+            # Who is to go, goes all the same; the rest is done again, as a whole.
+            self._set(self.engine, [peer for peer in told.peers if peer.remove])
+            raise
+        self._set(self.engine, told.peers)
 
     def state(self) -> DeviceState:
         """Tell of the peers."""
@@ -137,6 +140,15 @@ class GatewayInterface:
         if not found:
             engine.create(self._name)
         return engine
+
+    def _set(self, engine: Engine, peers: Sequence[PeerChange]) -> None:
+        if not peers:
+            return
+        change = DeviceChange(peers=tuple(peers))
+        if isinstance(engine, KernelEngine):
+            engine.set_blindly(self._name, change)
+        else:
+            engine.set(self._name, change)
 
     def _delete(self) -> None:
         try:
