@@ -62,6 +62,9 @@ async def update(
     user = await _locked(tx, user_id)
     if role is not None and role != user.role:
         caller.require_role(role)
+    if enabled and not user.enabled:
+        # Its tokens are worth something again, which is as much as to give it its role.
+        caller.require_role(role or Role(user.role))
     if user.role == Role.ADMIN and user.enabled and (role not in {None, Role.ADMIN} or enabled is False):
         await _refuse_last_admin(tx, user)
     if role is not None:
