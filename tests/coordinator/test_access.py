@@ -68,6 +68,8 @@ BY_CREDENTIAL = {
     "PUT /api/v1/gateways/self/key",
     "GET /api/v1/gateways/self/stream",
     "POST /api/v1/gateways/self/report",
+    "GET /api/v1/gateways/self/leases",
+    "POST /api/v1/gateways/self/leases",
 }
 BODIES: Mapping[str, dict[str, Any]] = {
     "POST /api/v1/devices": {"name": "x", "public_key": key()},
@@ -82,6 +84,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "POST /api/v1/reservations": {"gateway": NOBODY, "address": "10.88.0.9"},
     "PUT /api/v1/gateways/self/key": {"public_key": key()},
     "POST /api/v1/gateways/self/report": {"devices": []},
+    "POST /api/v1/gateways/self/leases": {"version": 0, "change": NOBODY},
 }
 
 
@@ -341,6 +344,81 @@ async def test_a_gateway_reports_of_its_own_devices_only(api: httpx2.AsyncClient
     headers = {"Authorization": f"Bearer {actors.credential}"}
     assert (await api.post("/gateways/self/report", json=report, headers=headers)).json() == {"known": 1}
     assert (await api.get(f"/devices/{device['id']}")).json()["activity"]["received"] == 7
+
+
+async def test_a_gateway_leases_to_its_own_devices_only_and_is_not_told_of_others(
+    api: httpx2.AsyncClient, actors: Actors
+) -> None:
+    other = (await api.post("/gateways", json={"name": "branch", "endpoint": "branch.example:1"})).json()
+    await api.post("/pools", json={"gateway": other["id"], "network": "10.99.0.0/16"})
+    body = {"name": "x", "public_key": key(), "gateway": actors.gateway, "on_lease": True}
+    device = (await api.post("/devices", json=body)).json()
+    mine = {"Authorization": f"Bearer {actors.credential}"}
+    theirs = {"Authorization": f"Bearer {other['credential']}"}
+    lease = {"public_key": device["public_key"], "ipv4": "10.88.0.9", "age": 0, "duration": 60}
+    change = {"version": 0, "change": NOBODY, "leases": [lease]}
+    assert (await api.post("/gateways/self/leases", json=change, headers=theirs)).status_code == 404
+    granted = await api.post("/gateways/self/leases", json=change, headers=mine)
+    assert granted.json() == {"version": 1}
+    key_of = {"public_key": device["public_key"]}
+    for wrong in (
+        {"ended": [device["public_key"]]},
+        {"quarantined": [{"address": "10.88.0.9", **key_of, "remaining": 60}]},
+        {"freed": ["10.88.0.9"]},
+        {"forgotten": [device["public_key"]]},
+    ):
+        version = (await api.get("/gateways/self/leases", headers=theirs)).json()["version"]
+        body = {"version": version, "change": NOBODY.replace("8", str(version)), **wrong}
+        await api.post("/gateways/self/leases", json=body, headers=theirs)
+        assert (await api.get(f"/devices/{device['id']}")).json()["addresses"] == ["10.88.0.9"], wrong
+    offer = {"old": device["public_key"], "new": key(), "remaining": 60}
+    body = {"version": 4, "change": actors.gateway, "successions": [offer]}
+    assert (await api.post("/gateways/self/leases", json=body, headers=theirs)).status_code == 404
+    told = (await api.get("/gateways/self/leases", headers=theirs)).json()
+    assert (told["version"], told["leases"]) == (4, [])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"version": -1},
+        {"version": 2**63},
+        {"change": "x" * 36},
+        {"ended": ["x"]},
+        {"ended": ["A" * 43 + "="] * 1001},
+        {"leases": [{"public_key": "A" * 43 + "=", "ipv4": "10.88.0.9", "age": 0, "duration": 60}]},
+        {"leases": [{"public_key": key(), "ipv4": "10.88.0.9", "age": 0, "duration": 0}]},
+        {"leases": [{"public_key": key(), "ipv4": "fd88::9", "age": 0, "duration": 60}]},
+        {"leases": [{"public_key": key(), "age": 0, "duration": 2**40}]},
+        {"leases": [{"public_key": key(), "ipv4": "10.88.0.9", "age": 0, "duration": 60}] * 17},
+        {"quarantined": [{"address": "10.88.0.9", "public_key": key(), "remaining": -1}]},
+        {"successions": [{"old": key(), "new": key()}]},
+        {"surprise": 1},
+    ],
+)
+async def test_what_is_no_change_of_leases_is_refused(
+    api: httpx2.AsyncClient, actors: Actors, more: dict[str, Any]
+) -> None:
+    headers = {"Authorization": f"Bearer {actors.credential}"}
+    body = {"version": 0, "change": NOBODY} | more
+    assert (await api.post("/gateways/self/leases", json=body, headers=headers)).status_code == 422
+    assert (await api.get("/gateways/self/leases", headers=headers)).json()["version"] == 0
+
+
+async def test_a_disabled_user_is_let_in_again_only_by_who_may_all_that_it_may(
+    api: httpx2.AsyncClient, actors: Actors
+) -> None:
+    """Its tokens are worth something again, as if its role were given anew."""
+    path = f"/users/{actors.users['operator']}"
+    await api.patch(path, json={"role": "admin"})
+    await api.patch(path, json={"enabled": False})
+    little = await narrow(api, "users:write", "users:read")
+    assert (await api.patch(path, json={"enabled": True}, headers=little)).status_code == 403
+    assert (await api.get("/devices", headers=actors.bearer("operator"))).status_code == 401
+    # Nor with less of a role at once, which the token does not have either.
+    both = {"enabled": True, "role": "operator"}
+    assert (await api.patch(path, json=both, headers=little)).status_code == 403
+    assert (await api.patch(path, json={"enabled": True})).json()["enabled"] is True
 
 
 def test_admin_stands_for_all_that_the_role_has_and_no_more() -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from wirewright.coordinator import proof
 from wirewright.coordinator.clock import DAY, HOUR
+from wirewright.coordinator.services import changes
 from wirewright.keys import SecretKey
 
 if TYPE_CHECKING:
@@ -223,3 +224,44 @@ async def test_a_device_that_an_invitation_limits_expires(api: httpx2.AsyncClien
     device = (await enrol(api, Client(), made["invitation"])).json()["device"]
     assert device["active"]
     assert device["expires_at"] > device["created_at"]
+
+
+async def test_a_device_that_somebody_made_of_anothers_key_does_not_keep_its_owner_out(
+    api: httpx2.AsyncClient, actors: Actors, storage: Storage
+) -> None:
+    """Whoever makes a device names any public key; the one who has the private one is let in."""
+    client, elsewhere = Client(), await a_gateway_elsewhere(api)
+    squatted = {"name": "mine", "public_key": client.public, "gateway": elsewhere}
+    squatter = await api.post("/devices", json=squatted, headers=actors.bearer("member"))
+    assert squatter.status_code == 201
+    made = await invite(api, gateway=actors.gateway)
+    answer = await enrol(api, client, made["invitation"])
+    assert answer.status_code == 201, answer.text
+    assert (await api.get(f"/devices/{squatter.json()['id']}")).status_code == 404
+    (entry,) = (await api.get("/audit", params={"action": "device.displace"})).json()["items"]
+    assert entry["subject"] == squatter.json()["id"]
+    told = await storage.read(changes.state, elsewhere)
+    assert told.devices == ()
+    # The other way round nobody is displaced, by a device nor by another's invitation.
+    again = await api.post("/devices", json=squatted, headers=actors.bearer("member"))
+    assert again.status_code == 409
+    other = await invite(api, gateway=actors.gateway)
+    assert (await enrol(api, client, other["invitation"])).status_code == 409
+
+
+async def test_an_invitation_that_is_used_up_displaces_nobody(
+    api: httpx2.AsyncClient, actors: Actors
+) -> None:
+    client = Client()
+    made = await invite(api)
+    await enrol(api, Client(), made["invitation"])
+    device = (await api.post("/devices", json={"name": "x", "public_key": client.public})).json()
+    assert (await enrol(api, client, made["invitation"])).status_code == 403
+    assert (await api.get(f"/devices/{device['id']}")).status_code == 200
+
+
+async def a_gateway_elsewhere(api: httpx2.AsyncClient) -> str:
+    made = (await api.post("/gateways", json={"name": "branch", "endpoint": "branch.example:1"})).json()
+    await api.post("/pools", json={"gateway": made["id"], "network": "10.99.0.0/16"})
+    identifier: str = made["id"]
+    return identifier

@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import pytest
 
 from wirewright.coordinator import app, keeping
-from wirewright.coordinator.clock import HOUR, MINUTE, SECOND, wall_clock
+from wirewright.coordinator.clock import HOUR, SECOND, wall_clock
 from wirewright.coordinator.context import Coordinator
-from wirewright.coordinator.errors import CoordinatorError, InvalidError, NotFoundError
-from wirewright.coordinator.services import addresses, audit, changes, devices, expiry, leases
+from wirewright.coordinator.errors import CoordinatorError, InvalidError
+from wirewright.coordinator.services import audit, changes, devices, expiry
 from wirewright.coordinator.services.access import SYSTEM
 from wirewright.coordinator.services.changes import StoredSource
 from wirewright.coordinator.services.devices import DeviceChange, NewDevice
 from wirewright.coordinator.storage import Storage
 from wirewright.gateway.instructions import PutDevice
-from wirewright.keys import PublicKey
 
 from .actors import Actors, Clock, key
 
@@ -142,78 +140,3 @@ async def test_what_expires_is_looked_at_again_after_the_database_was_away(
     task.cancel()
     text = await coordinator.metrics.text(storage)
     assert b"wirewright_keeping_failures_total" in text
-
-
-# --- leases, which are addresses that end by themselves
-
-
-def of(details: DeviceDetails) -> PublicKey:
-    return PublicKey.from_hex(details.device.public_key.hex())
-
-
-async def test_a_lease_is_given_prolonged_and_ends(storage: Storage, actors: Actors, clock: Clock) -> None:
-    device = await add(storage)
-    lease = await storage.write(leases.grant, actors.gateway, of(device), 4)
-    assert lease is not None
-    assert lease.address == ip_address("10.88.0.3")
-    clock.now += HOUR // 2
-    again = await storage.write(leases.grant, actors.gateway, of(device), 4)
-    assert again is not None
-    assert (again.address, again.until) == (lease.address, clock.now + HOUR)
-    held = (await storage.read(devices.get, SYSTEM, device.device.id)).addresses
-    assert held == (ip_address("10.88.0.2"), ip_address("10.88.0.3"), ip_address("fd88::2"))
-    assert await storage.read(leases.leases, actors.gateway) == [again]
-    clock.now += HOUR
-    await storage.write(expiry.expire)
-    # The administered ones stay.
-    held = (await storage.read(devices.get, SYSTEM, device.device.id)).addresses
-    assert held == (ip_address("10.88.0.2"), ip_address("fd88::2"))
-    state = await storage.read(changes.state, actors.gateway)
-    assert [str(network) for network in state.devices[0].addresses] == ["10.88.0.2/32", "fd88::2/128"]
-
-
-async def test_a_leased_address_rests_as_long_as_its_lease_was(
-    storage: Storage, actors: Actors, clock: Clock
-) -> None:
-    device, other = await add(storage), await add(storage)
-    lease = await storage.write(leases.grant, actors.gateway, of(device), 4, lifetime=3 * HOUR)
-    assert lease is not None
-    await storage.write(leases.release, actors.gateway, of(device), 4)
-    clock.now += 3 * HOUR - 1
-    assert await storage.write(leases.grant, actors.gateway, of(other), 4, wanted=lease.address) is None
-    clock.now += 1
-    taken = await storage.write(leases.grant, actors.gateway, of(other), 4, wanted=lease.address)
-    assert taken is not None
-    assert taken.address == lease.address
-
-
-async def test_another_address_is_leased_in_the_place_of_the_first(
-    storage: Storage, actors: Actors, clock: Clock
-) -> None:
-    device, other = await add(storage), await add(storage)
-    await storage.write(leases.grant, actors.gateway, of(other), 4)
-    busy = ip_address("10.88.0.2")
-    first = await storage.write(leases.grant, actors.gateway, of(device), 4)
-    assert await storage.write(leases.grant, actors.gateway, of(device), 4, wanted=busy) is None
-    assert await storage.read(leases.leases, actors.gateway) == [
-        *(lease for lease in await storage.read(leases.leases, actors.gateway) if lease != first),
-        first,
-    ]
-    free = ip_address("10.88.1.1")
-    second = await storage.write(leases.grant, actors.gateway, of(device), 4, wanted=free)
-    assert second is not None
-    kept = [lease.address for lease in await storage.read(leases.leases, actors.gateway)]
-    assert free in kept
-    assert first is not None
-    assert first.address not in kept
-    usage = await storage.read(addresses.usage)
-    assert sum(quarantined for _, quarantined in usage.values()) == 1
-
-
-async def test_an_unknown_or_disabled_device_gets_no_lease(storage: Storage, actors: Actors) -> None:
-    device = await add(storage)
-    await storage.write(devices.update, SYSTEM, device.device.id, DeviceChange(enabled=False))
-    with pytest.raises(NotFoundError):
-        await storage.write(leases.grant, actors.gateway, of(device), 4)
-    with pytest.raises(InvalidError):
-        await storage.write(leases.grant, actors.gateway, of(device), 4, lifetime=31 * 24 * 60 * MINUTE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
@@ -10,11 +11,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 
-from wirewright.coordinator.services import devices
+from wirewright.coordinator.clock import SECOND
+from wirewright.coordinator.services import devices, invitations, leases
 from wirewright.coordinator.services.access import SYSTEM
 from wirewright.coordinator.services.devices import NewDevice
 from wirewright.coordinator.storage import Storage, Transaction, schema
 from wirewright.coordinator.storage.tables import Base
+from wirewright.dynamic import Change, Lease, Succession
+from wirewright.keys import SecretKey
 
 from .actors import Actors, Clock, key
 
@@ -87,3 +91,53 @@ async def test_a_database_that_is_newer_than_the_program_is_left_alone(
     await storage.write(become_newer)
     with pytest.raises(schema.NewerDatabaseError, match="9999"):
         await storage.migrate()
+
+
+async def test_leases_and_keys_go_back_and_forth_without_a_device_or_an_address_lost(
+    storage: Storage, clock: Clock
+) -> None:
+    actors = await Actors.settle(storage)
+    old, new = (SecretKey.generate().public_key for _ in range(2))
+    made = NewDevice("a device", str(old), actors.gateway, on_lease=True)
+    await storage.write(devices.create, SYSTEM, made)
+    await storage.write(devices.create, SYSTEM, NewDevice("another", key(), actors.gateway))
+    now = clock.now // SECOND
+    for version, change in enumerate(
+        (
+            Change((Lease(old, IPv4Address("10.88.0.9"), None, now, 3600),)),
+            Change(successions=(Succession(old, new, now + 60),)),
+            Change(successions=(Succession(old, new),)),
+        )
+    ):
+        await storage.write(
+            leases.commit, actors.gateway, change, version=version, change_id=f"change {version}"
+        )
+    await storage.migrate("0004")
+    assert (await storage.read(counts))["device"] == 2
+    await storage.migrate()
+    version, records = await storage.read(leases.load, actors.gateway)
+    # What was in tables that were not there is forgotten; the device keeps its newest key and its lease.
+    assert (version, records.successions) == (0, {})
+    assert records.leases == {new: Lease(new, IPv4Address("10.88.0.9"), None, now, 3600)}
+    ended = Change(ended=(new,))
+    assert await storage.write(leases.commit, actors.gateway, ended, version=0, change_id="x") == 1
+
+
+async def test_who_came_by_an_invitation_has_proved_its_key(storage: Storage, clock: Clock) -> None:
+    actors = await Actors.settle(storage)
+    invited = await storage.write(devices.create, SYSTEM, NewDevice("invited", key(), actors.gateway))
+    await storage.write(devices.create, SYSTEM, NewDevice("made", key(), actors.gateway))
+    new = invitations.NewInvitation("for one", actors.gateway)
+    invitation, _ = await storage.write(invitations.create, SYSTEM, new)
+    await storage.migrate("0004")
+
+    async def link(tx: Transaction) -> None:
+        values = {"invitation": invitation.id, "device": invited.device.id}
+        update = text("UPDATE device SET invitation_id = :invitation WHERE id = :device")
+        await tx.session.execute(update, values)
+
+    await storage.write(link)
+    await storage.migrate()
+    listed = (await storage.read(devices.listed, SYSTEM, None, 9)).items
+    proved = {item.device.name: item.device.proved_at for item in listed}
+    assert proved == {"invited": clock.now, "made": None}

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Final
 from fastapi import FastAPI
 
 import wirewright
-from wirewright.coordinator.api import audit, devices, gateways, health, invitations, problems, stream, users
+from wirewright.coordinator.api import (
+    audit,
+    devices,
+    gateways,
+    health,
+    invitations,
+    leases,
+    problems,
+    stream,
+    users,
+)
 from wirewright.coordinator.api.bodies import BoundedBodies
 from wirewright.coordinator.context import Coordinator
 from wirewright.coordinator.keeping import keep
@@ -51,7 +61,7 @@ def create(storage: Storage, limiter: Limiter | None = None) -> FastAPI:
     )
     app.state.coordinator = coordinator
     # The stream first: `self` is no identifier of a gateway.
-    for room in (stream, devices, invitations, users, gateways, audit):
+    for room in (stream, leases, devices, invitations, users, gateways, audit):
         app.include_router(room.router, prefix=PREFIX)
     app.include_router(health.router)
     problems.install(app)

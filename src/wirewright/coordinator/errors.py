@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from wirewright.config.values import IPAddress
 
 
 class CoordinatorError(Exception):
@@ -60,6 +63,24 @@ class PoolFullError(ConflictError):
 
     kind = "pool-full"
     title = "The pool is full"
+
+
+class NotFreeError(ConflictError):
+    """Somebody else has an address; ``addresses`` are those that are not free, and others like them."""
+
+    kind = "address-taken"
+    title = "The address is not free"
+
+    def __init__(self, text: str, addresses: tuple[IPAddress, ...]) -> None:
+        super().__init__(text)
+        self.addresses = addresses
+
+
+class StaleError(ConflictError):
+    """It was decided on what is not so any more."""
+
+    kind = "stale"
+    title = "This was decided on something that has changed since"
 
 
 class TooManyError(CoordinatorError):

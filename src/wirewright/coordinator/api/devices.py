@@ -52,6 +52,7 @@ async def create_device(caller: Writer, once: Creating, body: DeviceRequest) -> 
         None if body.policy is None else [rule.model_dump(mode="json") for rule in body.policy],
         instant(body.expires_at),
         tuple(body.addresses),
+        body.on_lease,
     )
 
     async def work(tx: Transaction) -> DeviceAnswer:

@@ -65,6 +65,8 @@ class DeviceRequest(Asked):
     policy: PolicyRules | None = None
     expires_at: Moment | None = None
     addresses: Annotated[list[IPAddress], Field(max_length=8)] = []
+    on_lease: bool = False
+    """Whether it asks for its addresses itself, by wg-dynamic, so that none is chosen for it."""
 
 
 class DevicePatch(Asked):
@@ -351,6 +353,7 @@ class Problem(BaseModel):
     status: int
     detail: str
     errors: list[dict[str, Any]] | None = None
+    addresses: list[IPAddress] | None = None
 
 
 def _activity(report: tables.Report | None) -> Activity | None:

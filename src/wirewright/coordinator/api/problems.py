@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from wirewright.coordinator.api.models import Problem
-from wirewright.coordinator.errors import CoordinatorError
+from wirewright.coordinator.errors import CoordinatorError, NotFreeError
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +51,8 @@ async def _refused(_request: Request, error: Exception) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
-    return problem(error.status, error.kind, error.title, str(error), headers)
+    more = {"addresses": [str(each) for each in error.addresses]} if isinstance(error, NotFreeError) else {}
+    return problem(error.status, error.kind, error.title, str(error), headers, **more)
 
 
 async def _unreadable(_request: Request, error: Exception) -> JSONResponse:

@@ -161,6 +161,26 @@ async def held(tx: Transaction, kind: str, after: str | None, limit: int) -> Pag
     )
 
 
+async def in_use_after(tx: Transaction, pools: list[Pool], after: IPAddress, limit: int) -> list[IPAddress]:
+    """Return the next addresses of the same pool that nobody can have, in their order."""
+    pool = next((pool for pool in pools if _inside(pool, after.packed)), None)
+    if pool is None:
+        return []
+    query = (
+        select(Address.value)
+        .where(
+            _IN_USE,
+            Address.value > after.packed,
+            Address.value <= pool.last,
+            func.length(Address.value) == len(pool.first),
+            or_(Address.state == "held", Address.until > tx.now),
+        )
+        .order_by(Address.value)
+        .limit(limit)
+    )
+    return [networks.address(value) for value in await tx.session.scalars(query)]
+
+
 async def usage(tx: Transaction) -> dict[str, tuple[int, int]]:
     """Return, for each pool, how many addresses are held and how many are in quarantine."""
     counts: dict[str, list[int]] = {}

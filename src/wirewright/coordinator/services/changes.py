@@ -15,12 +15,14 @@ from sqlalchemy import delete, select
 
 from wirewright.coordinator.errors import NotFoundError, UnauthorizedError
 from wirewright.coordinator.services import networks
-from wirewright.coordinator.storage.tables import Address, Change, Device, Gateway, Pool
+from wirewright.coordinator.storage.tables import Address, Change, Device, Gateway, Pool, Succession
 from wirewright.gateway import instructions as said
 from wirewright.gateway.policy import Policy
 from wirewright.keys import PublicKey
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
     from wirewright.coordinator.storage import Storage, Transaction
 
 KEPT: Final = 10_000
@@ -54,14 +56,14 @@ async def found(tx: Transaction, gateway_id: str) -> Gateway:
 async def put_device(tx: Transaction, gateway: Gateway, device: Device) -> None:
     """Tell a gateway, whose lock is held, how a device is to be."""
     await tx.session.flush()
-    held = await held_addresses(tx, [device.id])
-    await _append(tx, gateway, "put", {"device": _device(device, held.get(device.id, [])).to_json()})
+    holdings = await _holdings(tx, Device.id == device.id)
+    await _append(tx, gateway, "put", {"device": holdings.of(device).to_json()})
 
 
 async def remove_device(tx: Transaction, gateway: Gateway, device: Device) -> None:
     """Tell a gateway, whose lock is held, that a device is no more."""
-    key = PublicKey.from_hex(device.public_key.hex())
-    await _append(tx, gateway, "remove", {"id": device.id, "public_key": str(key)})
+    key = str(_key(device.public_key))
+    await _append(tx, gateway, "remove", {"id": device.id, "public_key": key})
 
 
 async def put_settings(tx: Transaction, gateway: Gateway) -> None:
@@ -70,12 +72,10 @@ async def put_settings(tx: Transaction, gateway: Gateway) -> None:
     await _append(tx, gateway, "settings", {"settings": (await _settings(tx, gateway.id)).to_json()})
 
 
-async def all_held_addresses(tx: Transaction, gateway_id: str | None = None) -> dict[str, list[bytes]]:
-    """Return the addresses that all devices hold, or those of a gateway."""
-    query = select(Address.device_id, Address.value).join(Pool, Pool.id == Address.pool_id)
+async def all_held_addresses(tx: Transaction) -> dict[str, list[bytes]]:
+    """Return the addresses that all devices hold."""
+    query = select(Address.device_id, Address.value)
     query = query.where(Address.state == "held", Address.device_id.is_not(None))
-    if gateway_id is not None:
-        query = query.where(Pool.gateway_id == gateway_id)
     return _by_device((await tx.session.execute(query)).all())
 
 
@@ -97,14 +97,14 @@ async def state(tx: Transaction, gateway_id: str) -> said.GatewayState:
     revision = await tx.session.scalar(select(Gateway.revision).where(Gateway.id == gateway_id))
     if revision is None:
         raise NotFoundError(f"There is no gateway {gateway_id}.")
-    held = await all_held_addresses(tx, gateway_id)
+    holdings = await _holdings(tx, Device.gateway_id == gateway_id)
     devices = await tx.session.scalars(
         select(Device).where(Device.gateway_id == gateway_id, Device.active).order_by(Device.id)
     )
     return said.GatewayState(
         revision,
         await _settings(tx, gateway_id),
-        tuple(_device(device, held.get(device.id, [])) for device in devices),
+        tuple(holdings.of(device) for device in devices),
         gateway_id,
     )
 
@@ -176,15 +176,50 @@ def _by_device(rows: Sequence[tuple[str | None, bytes]]) -> dict[str, list[bytes
     return held
 
 
-def _device(device: Device, held: list[bytes]) -> said.Device:
-    return said.Device(
-        device.id,
-        PublicKey.from_hex(device.public_key.hex()),
-        tuple(networks.single(value) for value in held),
-        Policy.from_json(device.policy),
-        enabled=device.active,
-        expires=device.expires_at,
+@dataclass(frozen=True, slots=True)
+class _Holdings:
+    """What devices have besides what their own rows say."""
+
+    held: dict[str, list[bytes]]
+    leased: frozenset[bytes]
+    next_keys: dict[str, bytes]
+
+    def of(self, device: Device) -> said.Device:
+        values = self.held.get(device.id, [])
+        next_key = self.next_keys.get(device.id)
+        return said.Device(
+            device.id,
+            _key(device.public_key),
+            tuple(networks.single(value) for value in values),
+            Policy.from_json(device.policy),
+            enabled=device.active,
+            expires=device.expires_at,
+            leased=tuple(networks.single(value) for value in values if value in self.leased),
+            next_key=None if next_key is None else _key(next_key),
+        )
+
+
+async def _holdings(tx: Transaction, which: ColumnElement[bool]) -> _Holdings:
+    rows = await tx.session.execute(
+        select(Address.device_id, Address.value, Address.kind)
+        .join(Device, Device.id == Address.device_id)
+        .where(which, Address.state == "held")
     )
+    held = [(device_id, value, kind) for device_id, value, kind in rows]
+    keys = await tx.session.execute(
+        select(Succession.device_id, Succession.new_key)
+        .join(Device, Device.id == Succession.device_id)
+        .where(which, Succession.until.is_not(None))
+    )
+    return _Holdings(
+        _by_device([(device_id, value) for device_id, value, _ in held]),
+        frozenset(value for _, value, kind in held if kind == "leased"),
+        {row.device_id: row.new_key for row in keys},
+    )
+
+
+def _key(raw: bytes) -> PublicKey:
+    return PublicKey.from_hex(raw.hex())
 
 
 async def _settings(tx: Transaction, gateway_id: str) -> said.Settings:

@@ -9,7 +9,16 @@ from sqlalchemy import exists, func, select
 
 from wirewright.coordinator.errors import ConflictError, InvalidError, NotFoundError
 from wirewright.coordinator.identity import new_id
-from wirewright.coordinator.services import addresses, audit, changes, gateways, networks, reports, texts
+from wirewright.coordinator.services import (
+    addresses,
+    audit,
+    changes,
+    gateways,
+    networks,
+    reports,
+    successions,
+    texts,
+)
 from wirewright.coordinator.services.paging import Page, page
 from wirewright.coordinator.storage.bulletin import DEADLINES
 from wirewright.coordinator.storage.tables import Device, Gateway, Report, User
@@ -19,6 +28,7 @@ if TYPE_CHECKING:
     from wirewright.config.values import IPAddress
     from wirewright.coordinator.services.access import Caller
     from wirewright.coordinator.storage import Transaction
+    from wirewright.keys import PublicKey
 
 OWN: Final = 32
 """Devices that a member may have, at most."""
@@ -48,6 +58,8 @@ class NewDevice:
     expires_at: int | None = None
     addresses: tuple[IPAddress, ...] = ()
     """The ones it is to have; none means one of each family."""
+    on_lease: bool = False
+    """Whether it asks for its addresses itself, so that none is chosen for it."""
 
 
 async def create(tx: Transaction, caller: Caller, new: NewDevice) -> DeviceDetails:
@@ -86,17 +98,30 @@ async def create(tx: Transaction, caller: Caller, new: NewDevice) -> DeviceDetai
 
 
 async def add(
-    tx: Transaction, gateway: Gateway, new: NewDevice, user_id: str | None, invitation_id: str | None = None
+    tx: Transaction,
+    gateway: Gateway,
+    new: NewDevice,
+    user_id: str | None,
+    invitation_id: str | None = None,
+    *,
+    proved: bool = False,
 ) -> Device:
-    """Make a device of a gateway whose lock is held, with its addresses, and tell the gateway."""
+    """Make a device of a gateway whose lock is held, with its addresses, and tell the gateway.
+
+    ``proved`` says that somebody has shown to have the private key.
+    """
     key = bytes(texts.public_key(new.public_key))
     for table in (Device, Gateway):
         if await tx.session.scalar(select(exists().where(table.public_key == key))):
             raise ConflictError(
                 "A device or gateway with this public key exists already; a key is for one device."
             )
+    if await successions.is_spoken_for(tx, key):
+        raise ConflictError("A device has replaced this public key by another, or is about to use it.")
     if new.expires_at is not None and new.expires_at <= tx.now:
         raise InvalidError("The expiry lies in the past.")
+    if new.addresses and new.on_lease:
+        raise InvalidError("A device has addresses that are chosen for it, or asks for them itself.")
     device = Device(
         id=new_id(tx.now),
         name=texts.label(new.name, "The name of a device"),
@@ -110,6 +135,7 @@ async def add(
         active=True,
         created_at=tx.now,
         updated_at=tx.now,
+        proved_at=tx.now if proved else None,
     )
     tx.session.add(device)
     await tx.session.flush()
@@ -117,7 +143,7 @@ async def add(
         pools = await addresses.pools_of(tx, gateway.id)
         for wanted in new.addresses:
             await addresses.hold(tx, pools, wanted, "administered", device_id=device.id)
-    else:
+    elif not new.on_lease:
         await addresses.hold_one_of_each_family(tx, gateway.id, "administered", device.id)
     await changes.put_device(tx, gateway, device)
     if device.expires_at is not None:
@@ -194,11 +220,35 @@ async def update(tx: Transaction, caller: Caller, device_id: str, change: Device
 async def delete(tx: Transaction, caller: Caller, device_id: str) -> None:
     """Remove a device; its addresses go into quarantine."""
     gateway, device = await _locked(tx, caller, device_id)
+    await _remove(tx, gateway, device)
+    audit.record(tx, caller, "device.delete", device.id, name=device.name)
+
+
+async def displace(tx: Transaction, caller: Caller, public_key: PublicKey) -> None:
+    """Remove a device with a key that nobody has proved to have, for the sake of one who has.
+
+    Whoever makes a device names any public key. So a device that somebody made of another's key is not to
+    keep its owner out.
+    """
+    unproved = select(Device).where(Device.public_key == bytes(public_key), Device.proved_at.is_(None))
+    found = await tx.session.scalar(unproved)
+    if found is None:
+        return
+    # Perhaps the second gateway's lock of this transaction: should it stand against another's, the database
+    # says so, and all of it is done again.
+    gateway = await changes.lock(tx, found.gateway_id)
+    device = await tx.session.scalar(unproved.with_for_update().execution_options(populate_existing=True))
+    if device is not None and device.gateway_id == gateway.id:
+        await _remove(tx, gateway, device)
+        audit.record(tx, caller, "device.displace", device.id, name=device.name, public_key=str(public_key))
+
+
+async def _remove(tx: Transaction, gateway: Gateway, device: Device) -> None:
     await addresses.release_all(tx, device.id, device.user_id)
     await changes.remove_device(tx, gateway, device)
     await tx.session.flush()
     await tx.session.delete(device)
-    audit.record(tx, caller, "device.delete", device.id, name=device.name)
+    await tx.session.flush()
 
 
 async def details(tx: Transaction, device: Device) -> DeviceDetails:

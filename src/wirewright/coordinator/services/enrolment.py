@@ -63,6 +63,8 @@ async def enrol(tx: Transaction, origin: str, asked: Enrolment) -> tuple[DeviceD
             "The proof does not show that the client has the private key of this public key."
         )
 
+    # What is unproved is no actor: the invitation is.
+    actor = Caller(f"invitation {secret.public_id}", origin, Role.MEMBER, frozenset())
     gateway = await changes.lock(tx, found.gateway_id)
     query = select(Invitation).where(Invitation.id == found.id).with_for_update()
     invitation = await tx.session.scalar(query.execution_options(populate_existing=True))
@@ -75,6 +77,7 @@ async def enrol(tx: Transaction, origin: str, asked: Enrolment) -> tuple[DeviceD
         return await devices.details(tx, before), gateway, False
     if invitation.uses_left < 1 or invitation.expires_at <= tx.now:
         raise ForbiddenError(_REFUSED)
+    await devices.displace(tx, actor, key)
     invitation.uses_left -= 1
     lifetime = invitation.device_lifetime
     new = devices.NewDevice(
@@ -83,9 +86,7 @@ async def enrol(tx: Transaction, origin: str, asked: Enrolment) -> tuple[DeviceD
         policy=invitation.policy,
         expires_at=None if lifetime is None else tx.now + lifetime,
     )
-    device = await devices.add(tx, gateway, new, invitation.user_id, invitation.id)
-    # What is unproved is no actor: the invitation is.
-    actor = Caller(f"invitation {invitation.public_id}", origin, Role.MEMBER, frozenset())
+    device = await devices.add(tx, gateway, new, invitation.user_id, invitation.id, proved=True)
     audit.record(
         tx,
         actor,

@@ -1,4 +1,4 @@
-"""What ends by itself: devices that expire, leases that run out.
+"""What ends by itself: devices that expire, leases that run out, keys that did not come to take a place.
 
 Sans-IO: time is the transaction's, and the next deadline is the answer. The shell that waits is
 `wirewright.coordinator.keeping`. Any number of replicas may do it at once: the gateway's lock decides who
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, select
 
-from wirewright.coordinator.services import addresses, audit, changes
+from wirewright.coordinator.services import addresses, audit, changes, networks, successions
 from wirewright.coordinator.services.access import SYSTEM
-from wirewright.coordinator.storage.tables import Address, Device, Pool
+from wirewright.coordinator.storage.tables import Address, Device, Pool, Succession
 
 if TYPE_CHECKING:
     from wirewright.coordinator.storage import Transaction
@@ -39,17 +39,19 @@ async def expire(tx: Transaction) -> int | None:
         .limit(AT_ONCE)
     )
     await _end_leases(tx, [(address_id, gateway_id) for address_id, gateway_id in leases])
+    await successions.expire(tx)
     await tx.session.flush()
     return await next_deadline(tx)
 
 
 async def next_deadline(tx: Transaction) -> int | None:
-    """Return when the next device or lease ends; in the past if some are over."""
+    """Return when the next device, lease or offered key ends; in the past if some are over."""
     device = await tx.session.scalar(select(func.min(Device.expires_at)).where(Device.active))
     lease = await tx.session.scalar(
         select(func.min(Address.until)).where(Address.kind == "leased", Address.state == "held")
     )
-    return min((moment for moment in (device, lease) if moment is not None), default=None)
+    offer = await tx.session.scalar(select(func.min(Succession.until)))
+    return min((moment for moment in (device, lease, offer) if moment is not None), default=None)
 
 
 async def _end_devices(tx: Transaction, due: list[tuple[str, str]]) -> None:
@@ -78,4 +80,5 @@ async def _end_leases(tx: Transaction, due: list[tuple[str, str]]) -> None:
         device = await tx.session.get(Device, row.device_id) if row.device_id else None
         addresses.quarantine(tx, row, pool)
         if device is not None:
+            audit.record(tx, SYSTEM, "lease.end", device.id, addresses=[str(networks.address(row.value))])
             await changes.put_device(tx, gateway, device)

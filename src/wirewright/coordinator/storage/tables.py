@@ -154,6 +154,8 @@ class Device(Base):
     """What the gateway was told: enabled, and not expired."""
     created_at: Mapped[int]
     updated_at: Mapped[int]
+    proved_at: Mapped[int | None]
+    """When somebody proved to have the private key: by enrolling it, or by a handshake with it."""
 
 
 class Address(Base):
@@ -192,6 +194,30 @@ class Address(Base):
     note: Mapped[str] = mapped_column(String(256))
     left_by: Mapped[str | None] = mapped_column(_ID, index=True)
     """The user whose device had it when it went into quarantine; perhaps one who is gone."""
+
+
+class LeaseLog(Base):
+    """How far a gateway's leases have come: each change of them that its server commits is a version."""
+
+    __tablename__ = "lease_log"
+
+    gateway_id: Mapped[str] = mapped_column(ForeignKey("gateway.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[int]
+    change_id: Mapped[str] = mapped_column(_ID)
+    """The newest change's own name, by which it is known when it comes again."""
+
+
+class Succession(Base):
+    """A key that took, or may take, the place of a device's."""
+
+    __tablename__ = "succession"
+
+    old_key: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    new_key: Mapped[bytes] = mapped_column(LargeBinary(32), index=True)
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id", ondelete="CASCADE"), index=True)
+    until: Mapped[int | None] = mapped_column(index=True)
+    """When the right ends; absent once it was used, and the old key is no one's any more."""
+    created_at: Mapped[int]
 
 
 class Idempotency(Base):
