@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from wirewright.coordinator.clock import HOUR, SECOND
+from wirewright.coordinator.errors import ConflictError
 from wirewright.coordinator.services import (
     addresses,
     audit,
@@ -34,7 +35,7 @@ from .leasing import Site, Wall, api_ledger, stored_ledger
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from wirewright.coordinator.storage import Storage
+    from wirewright.coordinator.storage import Storage, Transaction
     from wirewright.gateway.lease_store import Ledger
 
 pytestmark = pytest.mark.anyio
@@ -140,7 +141,7 @@ async def test_quarantine_lasts_as_long_as_the_lease_and_does_not_keep_out_its_l
 async def test_a_pool_may_hold_addresses_back_for_longer_than_the_server_does(
     site: Site, clock: Clock
 ) -> None:
-    async def lengthen(tx: leases.Transaction) -> None:
+    async def lengthen(tx: Transaction) -> None:
         for pool in await addresses.pools_of(tx, site.actors.gateway):
             pool.quarantine = 5 * HOUR
 
@@ -224,7 +225,7 @@ async def test_a_server_that_was_overtaken_reads_anew_before_it_decides(site: Si
     second = site.another()
     await second.start()
     held = await site.ask(other, service=second)
-    answer = await site.ask(client, RequestIp(ipv4=ip_address("10.88.0.77"), ipv6=Wish.NONE))  # type: ignore[arg-type]
+    answer = await site.ask(client, RequestIp(ipv4=ip_address("10.88.0.77"), ipv6=Wish.NONE))
     assert answer["errno"] == "1"
     again = await site.ask(other)
     assert site.service.counters["read_again"] == 1
@@ -306,7 +307,7 @@ async def test_no_address_is_given_twice_however_many_ask_and_whoever_else_takes
             try:
                 new = NewDevice("x", key(), site.actors.gateway, addresses=wanted)
                 made = await site.storage.write(devices.create, SYSTEM, new)
-            except devices.ConflictError:
+            except ConflictError:
                 continue
             return f"{made.addresses[0]}/32"
         raise AssertionError("no address is free")
@@ -339,7 +340,7 @@ async def test_what_many_lose_at_once_is_committed_in_pieces(
 @pytest.mark.parametrize(
     "change",
     [
-        Change((Lease(PublicKey.from_hex("09" + "00" * 31), ip_address("10.88.0.9"), None, 0, 1),)),  # type: ignore[arg-type]
+        Change((Lease(PublicKey.from_hex("09" + "00" * 31), ip_address("10.88.0.9"), None, 0, 1),)),
         Change((lease_of(PublicKey.from_hex("09" + "00" * 31), start=0),)),
     ],
 )

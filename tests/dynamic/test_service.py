@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import pairwise
 
@@ -514,3 +515,45 @@ def test_the_link_local_address_is_that_of_the_published_derivation() -> None:
     # wg-lla has fe8b:5ea9:9e65:3bc2:b593:db41:30d1:0a4e for the key of zeros; ours is its lower half in
     # fe80::/64.
     assert str(link_local(key(-1))) == "fe80::b593:db41:30d1:a4e"
+
+
+async def test_an_allowed_ip_that_others_call_a_lease_was_given_by_no_administrator() -> None:
+    """As where a coordinator told the interface of a lease that the server does not know any more."""
+    world = World()
+    world.peers.add(0, "10.7.0.9/32")
+    await world.service.start()
+    administered = await world.ask(0, RequestIp(ipv6=Wish.NONE))
+    assert administered["ipv4"] == "10.7.0.9/32"
+    assert world.store.records.leases == {}
+    world.peers.leased = frozenset({ip_address("10.7.0.9")})
+    leased = await world.ask(0, RequestIp(ipv6=Wish.NONE))
+    [lease] = world.store.records.leases.values()
+    assert leased["ipv4"] == f"{lease.ipv4}/32"
+
+
+async def test_what_may_have_been_kept_is_read_again_before_anything_is_decided() -> None:
+    world = World()
+    world.peers.add(0)
+    await world.service.start()
+    world.store.unsure = True
+    assert (await world.ask(0, RequestIp()))["errno"] == "1"
+    [kept] = world.store.records.leases.values()
+    world.store.unsure = False
+    assert (await world.ask(0, RequestIp()))["ipv4"] == f"{kept.ipv4}/32"
+    assert world.service.counters["read_again"] == 1
+    assert (await world.ask(0, RequestIp()))["errno"] == "0"
+    assert world.service.counters["read_again"] == 1
+
+
+async def test_a_request_that_was_cancelled_while_it_was_kept_leaves_no_certainty() -> None:
+    world = World()
+    world.peers.add(0)
+    await world.service.start()
+    asking = asyncio.create_task(world.ask(0, RequestIp()))
+    await asyncio.sleep(0)
+    assert not asking.done()
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    assert world.store.records.leases == {}
+    assert (await world.ask(0, RequestIp()))["errno"] == "0"
+    assert world.service.counters["read_again"] == 1

@@ -56,6 +56,8 @@ class FakePeers:
     preshared: dict[PublicKey, str] = field(default_factory=dict)
     broken: bool = False
     """Whether it can be told nothing."""
+    leased: frozenset[IPAddress] = frozenset()
+    """Allowed IPs that others say are leases."""
     views: int = 0
     """How often it was looked at."""
 
@@ -69,7 +71,7 @@ class FakePeers:
     async def view(self) -> View:
         self.views += 1
         peers = {each: frozenset(allowed) for each, allowed in self.peers.items()}
-        return View(peers, self.own, self.pools, key(9999))
+        return View(peers, self.own, self.pools, key(9999), self.leased)
 
     async def change(
         self, key: PublicKey, added: Sequence[IPNetwork] = (), removed: Sequence[IPNetwork] = ()
@@ -108,6 +110,8 @@ class FakeStore:
     full: bool = False
     taken: set[IPAddress] = field(default_factory=set)
     """Addresses that others have taken in the same store."""
+    unsure: bool = False
+    """Whether it keeps what it is told, and says that it does not know."""
     commits: int = 0
 
     async def load(self) -> Records:
@@ -115,6 +119,7 @@ class FakeStore:
 
     async def commit(self, change: Change) -> None:
         from wirewright.dynamic import AddressTakenError, StoreError
+        from wirewright.dynamic.records import UnsureError
 
         await asyncio.sleep(0)
         if self.full:
@@ -124,6 +129,8 @@ class FakeStore:
             raise AddressTakenError(clash)
         self.commits += 1
         self.records.apply(change)
+        if self.unsure:
+            raise UnsureError(110, "no answer")
 
 
 @dataclass

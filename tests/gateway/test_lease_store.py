@@ -57,7 +57,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async def no_time(_seconds: float) -> None:
         pass
 
-    monkeypatch.setattr(lease_store.asyncio, "sleep", no_time)
+    monkeypatch.setattr("wirewright.gateway.lease_store.asyncio.sleep", no_time)
 
 
 async def test_an_answer_that_was_lost_is_cured_by_the_same_question() -> None:

@@ -112,9 +112,10 @@ def test_a_state_has_it_too_and_a_later_one_has_not() -> None:
 
 def test_what_is_on_lease_is_known_and_changes() -> None:
     core = told(DEVICE)
-    assert (core.leased, core.pools) == ({LEASED.network_address}, SETTINGS.pools)
+    assert core.leased == frozenset({LEASED.network_address})
+    assert core.pools == SETTINGS.pools
     changed(core, replace(DEVICE, addresses=(), leased=()))
-    assert core.leased == set()
+    assert core.leased == frozenset()
 
 
 def test_both_are_told_over_the_wire_and_an_older_coordinator_says_neither() -> None:
