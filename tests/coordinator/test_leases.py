@@ -340,7 +340,7 @@ async def test_what_many_lose_at_once_is_committed_in_pieces(
 @pytest.mark.parametrize(
     "change",
     [
-        Change((Lease(PublicKey.from_hex("09" + "00" * 31), ip_address("10.88.0.9"), None, 0, 1),)),
+        Change((Lease(PublicKey.from_hex("09" + "00" * 31), ip_address("10.88.0.9"), None, 0, 1),)),  # type: ignore[arg-type]
         Change((lease_of(PublicKey.from_hex("09" + "00" * 31), start=0),)),
     ],
 )
