@@ -24,9 +24,11 @@ from wirewright.coordinator.services import (
 )
 from wirewright.coordinator.services.access import SYSTEM
 from wirewright.coordinator.services.devices import DeviceChange, NewDevice
+from wirewright.coordinator.storage.bulletin import DEADLINES
 from wirewright.dynamic import AddressTakenError, Change, Lease, Quarantine, StoreError, link_local
 from wirewright.dynamic.messages import RequestIp, Wish
 from wirewright.dynamic.records import UnsureError
+from wirewright.gateway.instructions import PutDevice
 from wirewright.keys import PublicKey, SecretKey
 
 from .actors import Actors, Clock, key
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from wirewright.coordinator.storage import Storage, Transaction
+    from wirewright.gateway.instructions import Instruction
     from wirewright.gateway.lease_store import Ledger
 
 pytestmark = pytest.mark.anyio
@@ -102,6 +105,45 @@ async def test_a_lease_is_kept_told_prolonged_and_ended(site: Site, clock: Clock
     assert (await site.told())[client].addresses == ()
     assert await usage(site) == (0, 2)
     assert await actions(site, client) == ["device.create", "lease.end", "lease.grant"]
+
+
+async def news(site: Site, after: int) -> list[Instruction]:
+    """What the gateway is told after a revision, without waiting for more."""
+
+    async def work(tx: Transaction) -> list[Instruction]:
+        gateway = await changes.found(tx, site.actors.gateway)
+        return list(await changes.changes_after(tx, gateway, after) or [])
+
+    return await site.storage.read(work)
+
+
+async def test_the_gateway_is_told_of_what_comes_and_goes_and_nothing_else(site: Site, clock: Clock) -> None:
+    client = await site.client()
+    revision = (await site.storage.read(changes.state, site.actors.gateway)).revision
+    granted = await site.ask(client)
+    clock.now += HOUR // 2
+    await site.ask(client)
+    await site.ask(client, RequestIp(ipv6=Wish.NONE))
+    await site.ask(client, RequestIp(ipv4=Wish.NONE, ipv6=Wish.NONE))
+    told = await news(site, revision)
+    held = [[str(each) for each in put.device.leased] for put in told if isinstance(put, PutDevice)]
+    assert held == [[granted["ipv4"], granted["ipv6"]], [granted["ipv4"]], []]
+
+
+async def test_a_lease_takes_the_place_of_the_one_before_whatever_else_the_change_says(site: Site) -> None:
+    client, now = await site.client(), site.wall.wall()
+    await commit(site, Change((lease_of(client, "10.88.0.9", "fd88::9", start=now),)))
+    await commit(site, Change((lease_of(client, "10.88.0.10", start=now),)))
+    assert [str(each) for each in (await site.told())[client].leased] == ["10.88.0.10/32"]
+    assert await usage(site) == (1, 2)
+
+
+async def test_who_waits_for_what_ends_hears_of_a_new_end(site: Site) -> None:
+    client = await site.client()
+    with site.storage.bulletin.subscribe(DEADLINES) as heard:
+        await site.ask(client)
+        async with asyncio.timeout(60):
+            await heard.wait()
 
 
 async def test_a_lease_ends_at_the_coordinator_though_its_gateway_be_gone(site: Site, clock: Clock) -> None:

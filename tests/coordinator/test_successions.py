@@ -126,12 +126,16 @@ async def test_a_key_is_not_offered_that_others_have_or_by_one_who_is_no_device_
     for each in wrong:
         with pytest.raises(StoreError):
             await commit(site, Change(successions=(each,)))
+    # One that waits for another's place already.
+    await commit(site, Change(successions=(Succession(other, waiting := new_key(), now + 60),)))
+    with pytest.raises(StoreError):
+        await commit(site, Change(successions=(Succession(client, waiting, now + 60),)))
     await site.storage.write(
         devices.update, SYSTEM, await device_id(site, client), DeviceChange(enabled=False)
     )
     with pytest.raises(StoreError):
         await commit(site, Change(successions=(Succession(client, new_key(), now + 60),)))
-    assert (await site.ledger.load())[0] == 0
+    assert (await site.ledger.load())[0] == 1
 
 
 async def test_what_is_remembered_of_keys_goes_with_the_device(site: Site) -> None:
