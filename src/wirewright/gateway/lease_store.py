@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractAsyncContextManager
 
-PIECE: Final = 500
+PIECE: Final = 200
 """Clients, addresses and keys that one request is about, each."""
 ATTEMPTS: Final = 3
 """How often one change is sent."""

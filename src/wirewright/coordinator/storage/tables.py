@@ -193,7 +193,10 @@ class Address(Base):
     """When a lease or a quarantine ends; when a released one was released."""
     note: Mapped[str] = mapped_column(String(256))
     left_by: Mapped[str | None] = mapped_column(_ID, index=True)
-    """The user whose device had it when it went into quarantine; perhaps one who is gone."""
+    """The user whose device had it when it went into quarantine; perhaps one who is gone.
+
+    Absent if it was nobody's, and in rows from before this was kept, which go when their quarantine is over.
+    """
 
 
 class LeaseLog(Base):
