@@ -143,6 +143,15 @@ def test_a_large_change_is_divided_and_nothing_of_it_is_lost() -> None:
     assert list(pieces(Change(ended=(key(1),)))) == [Change(ended=(key(1),))]
 
 
+async def test_of_a_change_that_was_kept_in_part_it_is_not_said_that_nothing_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lease_store, "PIECE", 2)
+    store = LedgerStore(Coordinator([(200, {"version": 1}), (507, {"detail": "full"})]).ledger())
+    with pytest.raises(UnsureError, match="full"):
+        await store.commit(Change(ended=(key(1), key(2), key(3))))
+
+
 class Place:
     """A server of leases whose coordinator is away now and then."""
 

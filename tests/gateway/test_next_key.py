@@ -116,6 +116,10 @@ def test_what_is_on_lease_is_known_and_changes() -> None:
     assert core.pools == SETTINGS.pools
     changed(core, replace(DEVICE, addresses=(), leased=()))
     assert core.leased == frozenset()
+    changed(core, DEVICE)
+    assert core.leased == frozenset({LEASED.network_address})
+    core.take(RemoveDevice(4, "one", OLD))
+    assert core.leased == frozenset()
 
 
 def test_both_are_told_over_the_wire_and_an_older_coordinator_says_neither() -> None:
