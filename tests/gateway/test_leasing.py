@@ -21,7 +21,7 @@ from wirewright.gateway.leasing import Leases
 from wirewright.gateway.policy import NOTHING
 from wirewright.gateway.running import RunningGateway, running
 from wirewright.keys import SecretKey
-from wirewright.tunnel import Tunnel
+from wirewright.tunnel import Forwarding, Tunnel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -66,7 +66,9 @@ class Site:
         self.coming.put_nowait(GatewayState(1, SETTINGS, (device,)))
 
     def tunnel(self, addresses: tuple[IPInterface, ...]) -> Tunnel:
-        return Tunnel(Config(Interface(self.key, addresses)), listen_address="127.0.0.1")
+        return Tunnel(
+            Config(Interface(self.key, addresses)), listen_address="127.0.0.1", forwarding=Forwarding()
+        )
 
     async def follow(self, after: int | None = None, log: str | None = None) -> AsyncGenerator[Instruction]:
         while True:
