@@ -12,8 +12,11 @@ import pytest
 
 from tests.dynamic.worlds import FakeStore
 from wirewright.config import Config, Endpoint, Interface, Peer
+from wirewright.coordinator.clock import SECOND
+from wirewright.coordinator.services import leases
 from wirewright.dynamic import Settings, StoreError, Terms, link_local
 from wirewright.dynamic.identity import PORT
+from wirewright.gateway import leasing
 from wirewright.gateway.engines.rootless import RootlessEngine
 from wirewright.gateway.instructions import Device, GatewayState, Instruction, PutSettings
 from wirewright.gateway.instructions import Settings as Told
@@ -169,3 +172,26 @@ async def test_addresses_come_from_the_pools_that_the_coordinator_names_now() ->
                 await asyncio.sleep(0.01)
         answer = await site.ask()
         assert b"ipv4=10.99.0." in answer
+
+
+def test_longer_leases_than_a_coordinator_keeps_are_not_promised() -> None:
+    assert leasing.LONGEST * SECOND == leases.LONGEST
+    Leases(FakeStore(), Settings(Terms(lease_time=leasing.LONGEST)))
+    with pytest.raises(ValueError, match="at most"):
+        Leases(FakeStore(), Settings(Terms(lease_time=leasing.LONGEST + 1)))
+
+
+async def test_what_goes_wrong_unexpectedly_is_told_and_tried_again() -> None:
+    site = Site()
+    load, site.store.load = site.store.load, broken  # type: ignore[method-assign]
+    async with site.running():
+        async with asyncio.timeout(60):
+            while not site.said:  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.01)
+        site.store.load = load  # type: ignore[method-assign]
+        await site.serves()
+    assert site.said == ["leases are not served yet: unexpected RuntimeError: a mistake of ours"]
+
+
+async def broken() -> Records:
+    raise RuntimeError("a mistake of ours")

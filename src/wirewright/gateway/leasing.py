@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
     _IsSame = Callable[[], Awaitable[bool]]
 
+LONGEST: Final = 30 * 86_400
+"""Seconds of a lease; a coordinator refuses longer ones."""
 LOOK: Final = 1.0
 """Seconds after which it is looked whether the interface is the same still."""
 QUIET: Final = 60.0
@@ -97,9 +99,15 @@ class Leases:
     _trouble: str = ""
     _trouble_at: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.settings.terms.lease_time > LONGEST:
+            raise ValueError(f"a coordinator keeps leases of {LONGEST} seconds at most")
+
     @asynccontextmanager
     async def serving(self, engine: GatewayEngine, told: Told) -> AsyncIterator[None]:
         """Serve while the block runs, as far as that can be."""
+        if not isinstance(engine, SystemEngine | RootlessEngine):
+            raise TypeError(f"leases are not served on {engine.description}")
         task = asyncio.create_task(self._keep_serving(engine, told))
         try:
             yield
@@ -107,7 +115,7 @@ class Leases:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _keep_serving(self, engine: GatewayEngine, told: Told) -> None:
+    async def _keep_serving(self, engine: SystemEngine | RootlessEngine, told: Told) -> None:
         back_off = BackOff(random.random)
         while True:
             try:
@@ -115,19 +123,18 @@ class Leases:
                     back_off.succeeded()
                     while await is_same():  # noqa: ASYNC110 - no event tells
                         await asyncio.sleep(LOOK)
-            except OSError as error:
+            except Exception as error:
+                # Whatever it is, such as a mistake of ours, is told, and does not end it for good.
                 self._tell_once(f"leases are not served yet: {words(error)}")
                 await asyncio.sleep(back_off.next())
 
     @asynccontextmanager
-    async def _served(self, engine: GatewayEngine, told: Told) -> AsyncIterator[_IsSame]:
+    async def _served(self, engine: SystemEngine | RootlessEngine, told: Told) -> AsyncIterator[_IsSame]:
         """Serve on what the engine has now, and give what tells whether it has the same still."""
         if isinstance(engine, SystemEngine):
             serving = self._on_interface(engine, told)
-        elif isinstance(engine, RootlessEngine):
-            serving = self._in_tunnel(engine, told)
         else:
-            raise TypeError(f"leases are not served on {engine.description}")
+            serving = self._in_tunnel(engine, told)
         async with serving as is_same:
             try:
                 yield is_same
