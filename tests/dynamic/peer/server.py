@@ -45,7 +45,7 @@ class Server:
                 request = stream.receive()
                 self.requests.append(request)
                 connection.sendall(text(self.answer(client, request)))
-        except EndedError:
+        except (EndedError, ConnectionResetError):
             return
         except MalformedError as error:
             connection.sendall(text([("errno", "1"), ("errmsg", str(error)[:255])]))
