@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import httpx2
 
-from wirewright.coordinator import proof
+from wirewright.client import proof
 from wirewright.coordinator.limits import Limiter
 from wirewright.dynamic.churn import Rate
 from wirewright.keys import PublicKey, SecretKey

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from sqlalchemy import text
 
-from wirewright.coordinator import proof
+from wirewright.client import proof
 from wirewright.coordinator.clock import DAY, HOUR
 from wirewright.coordinator.services import changes
 from wirewright.keys import SecretKey

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from wirewright.coordinator import proof
+from wirewright.client import proof
 from wirewright.coordinator.errors import ForbiddenError, InvalidError
 from wirewright.coordinator.services import audit, changes, devices, texts
 from wirewright.coordinator.services.access import Caller, Role
