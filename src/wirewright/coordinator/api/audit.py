@@ -21,7 +21,15 @@ async def list_audit(
     pages: Pages,
     action: Annotated[str | None, Query(pattern=r"^[a-z.]{1,64}$")] = None,
     subject: Id | None = None,
+    newest_first: bool = False,
 ) -> Listed[AuditAnswer]:
-    """List what was done, in the order in which it was done."""
-    found = await store.read(audit.entries, pages.after, pages.limit, action=action, subject=subject)
+    """List what was done, in the order in which it was done, or the other way round."""
+    found = await store.read(
+        audit.entries,
+        pages.after,
+        pages.limit,
+        action=action,
+        subject=subject,
+        newest_first=newest_first,
+    )
     return Listed(items=[AuditAnswer.of(row) for row in found.items], next=found.next)

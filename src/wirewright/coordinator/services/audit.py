@@ -31,7 +31,13 @@ def record(tx: Transaction, caller: Caller, action: str, subject: str, **detail:
 
 
 async def entries(
-    tx: Transaction, after: str | None, limit: int, *, action: str | None = None, subject: str | None = None
+    tx: Transaction,
+    after: str | None,
+    limit: int,
+    *,
+    action: str | None = None,
+    subject: str | None = None,
+    newest_first: bool = False,
 ) -> Page[Audit]:
     """Return lines in the order in which they were written, perhaps only those of an action or a subject."""
     query = select(Audit)
@@ -39,7 +45,7 @@ async def entries(
         query = query.where(Audit.action == action)
     if subject is not None:
         query = query.where(Audit.subject == subject)
-    return await page(tx, query, Audit.id, after, limit)
+    return await page(tx, query, Audit.id, after, limit, backwards=newest_first)
 
 
 def detail_of(**values: Any) -> dict[str, object]:  # noqa: ANN401 (any JSON)

@@ -31,10 +31,13 @@ async def page(
     column: InstrumentedAttribute[str],
     after: str | None,
     limit: int,
+    *,
+    backwards: bool = False,
 ) -> Page[T]:
-    """Return at most ``limit`` rows of ``query`` whose ``column`` comes after ``after``."""
+    """Return at most ``limit`` rows of ``query`` whose ``column`` comes after ``after``, in this order."""
     if after is not None:
-        query = query.where(column > after)
-    rows: list[Any] = list(await tx.session.scalars(query.order_by(column).limit(limit + 1)))
+        query = query.where(column < after if backwards else column > after)
+    order = column.desc() if backwards else column
+    rows: list[Any] = list(await tx.session.scalars(query.order_by(order).limit(limit + 1)))
     items = rows[:limit]
     return Page(items, getattr(items[-1], column.key) if len(rows) > limit else None)
