@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 
 from wirewright.coordinator.connections import KEEP_ALIVE, Sources, bounded
+from wirewright.host.exposure import is_exposed
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -42,6 +44,10 @@ class OpenToOthersError(ValueError):
     """Plain HTTP would be offered to other machines."""
 
 
+class CertificateError(ValueError):
+    """The certificate or its key cannot be used."""
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """A server that runs; ``url`` is its root, without a slash at the end."""
@@ -53,11 +59,14 @@ class Served:
 
 @asynccontextmanager
 async def serving(app: FastAPI, listening: Listening) -> AsyncIterator[Served]:
-    """Serve until the block is left; raise `OpenToOthersError`, or `OSError` if the port is taken.
+    """Serve until the block is left.
+
+    Raises `OpenToOthersError`, `CertificateError`, or `OSError` if the port is taken.
 
     The lifespan of ``app`` runs inside; what breaks there (a database that is newer) is raised here.
     """
     refuse_open(listening)
+    _check_certificate(listening)
     bound = _bind(listening)
     host, port = bound.getsockname()[:2]
     config = uvicorn.Config(
@@ -110,6 +119,25 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _check_certificate(listening: Listening) -> None:
+    """Read the certificate and its key before anything is opened."""
+    if listening.certificate is None or listening.key is None:
+        return
+    for path in (listening.certificate, listening.key):
+        with path.open("rb"):
+            pass
+    if is_exposed(listening.key):
+        raise CertificateError(
+            f"Other users may read or write {listening.key}, the key of TLS: chmod 600 it."
+        )
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(listening.certificate, listening.key)
+    except ssl.SSLError:
+        raise CertificateError(
+            f"{listening.certificate} and {listening.key} are no certificate in the form PEM and its key."
+        ) from None
 
 
 def _bind(listening: Listening) -> socket.socket:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from wirewright.coordinator.errors import NotFoundError
 from wirewright.coordinator.services import enrolment, gateways, pools, texts, users
 from wirewright.coordinator.services.access import SYSTEM, Caller, Role, Scope
-from wirewright.coordinator.storage.tables import Gateway, Setting, User
+from wirewright.coordinator.storage.tables import Gateway, Setting, Token, User
 from wirewright.keys import SecretKey
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ IPV4_POOL: Final = "10.88.0.0/16"
 EMBEDDED: Final = "embedded"
 """The name of the gateway that lives in the coordinator's process."""
 _POOLS: Final = "pools"
+_RECOVERED: Final = "recovered"
 
 
 async def prepare(tx: Transaction) -> None:
@@ -45,9 +47,17 @@ class FirstStart:
 
 
 async def first_start(
-    tx: Transaction, public_key: str, endpoint: str, *, networks: tuple[str, ...] | None = None
+    tx: Transaction,
+    public_key: str,
+    endpoint: str,
+    *,
+    networks: tuple[str, ...] | None = None,
+    keep_endpoint: bool = False,
 ) -> FirstStart:
-    """See to it that there is an embedded gateway with this key, pools, and an admin."""
+    """See to it that there is an embedded gateway with this key, pools, and an admin.
+
+    With ``keep_endpoint`` a gateway that is there keeps the endpoint that it has.
+    """
     await tx.session.scalar(select(Setting).where(Setting.name == _POOLS).with_for_update())
     gateway = await tx.session.scalar(select(Gateway).where(Gateway.name == EMBEDDED))
     if gateway is None:
@@ -55,10 +65,20 @@ async def first_start(
         gateway, _ = await gateways.create(tx, SYSTEM, new, embedded=True)
         for network in networks or (IPV4_POOL, _random_ula()):
             await pools.create(tx, SYSTEM, pools.NewPool(gateway.id, network))
-    elif (gateway.endpoint, gateway.public_key) != (endpoint, bytes(texts.public_key(public_key))):
-        change = gateways.GatewayChange(endpoint=endpoint, public_key=public_key)
-        await gateways.update(tx, SYSTEM, gateway.id, change)
+    else:
+        wanted = gateway.endpoint if keep_endpoint else endpoint
+        if (gateway.endpoint, gateway.public_key) != (wanted, bytes(texts.public_key(public_key))):
+            change = gateways.GatewayChange(endpoint=wanted, public_key=public_key)
+            await gateways.update(tx, SYSTEM, gateway.id, change)
     return FirstStart(gateway.id, await first_admin(tx))
+
+
+async def embedded(tx: Transaction) -> Gateway:
+    """Return the gateway that lives in the coordinator's process."""
+    gateway = await tx.session.scalar(select(Gateway).where(Gateway.name == EMBEDDED))
+    if gateway is None:
+        raise NotFoundError("There is no embedded gateway.")
+    return gateway
 
 
 async def first_admin(tx: Transaction) -> Secret | None:
@@ -66,8 +86,26 @@ async def first_admin(tx: Transaction) -> Secret | None:
     if await tx.session.scalar(select(User.id).limit(1)) is not None:
         return None
     user = await users.create(tx, SYSTEM, "admin", Role.ADMIN)
+    return await _token(tx, user, "first start")
+
+
+async def another_token(tx: Transaction) -> Secret:
+    """Make a token of the oldest enabled admin: all were lost, and who asks may write the database."""
+    query = select(User).where(User.role == Role.ADMIN.value, User.enabled).order_by(User.id).limit(1)
+    user = await tx.session.scalar(query)
+    if user is None:
+        secret = await first_admin(tx)
+        if secret is None:
+            raise NotFoundError("There is no enabled admin.")
+        return secret
+    # There are at most so many of a user, and nobody is to be kept out by those of before.
+    await tx.session.execute(delete(Token).where(Token.user_id == user.id, Token.name == _RECOVERED))
+    return await _token(tx, user, _RECOVERED)
+
+
+async def _token(tx: Transaction, user: User, name: str) -> Secret:
     admin = Caller(SYSTEM.actor, "", Role.ADMIN, SYSTEM.scopes, user.id)
-    _, secret = await users.create_token(tx, admin, users.NewToken("first start", (Scope.ADMIN,)))
+    _, secret = await users.create_token(tx, admin, users.NewToken(name, (Scope.ADMIN,)))
     return secret
 
 

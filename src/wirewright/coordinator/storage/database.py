@@ -180,11 +180,16 @@ def _sqlite(url: DatabaseUrl) -> AsyncEngine:
     def prepare(connection: DBAPIConnection, _record: object) -> None:
         # The driver would begin transactions by itself, too late and never IMMEDIATE.
         connection.isolation_level = None
-        cursor = connection.cursor()
-        # FULL: what was acknowledged survives a loss of power.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+        try:
+            cursor = connection.cursor()
+            # FULL: what was acknowledged survives a loss of power.
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF"):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+        except BaseException:
+            # Nobody else knows of it yet.
+            connection.close()
+            raise
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Any) -> None:  # noqa: ANN401 (an event's argument)

@@ -57,7 +57,8 @@ class DatabaseUrl:
         return self.sqlalchemy.set(drivername="postgresql").render_as_string(hide_password=False)
 
     def __str__(self) -> str:
-        return self.sqlalchemy.render_as_string(hide_password=True)
+        driverless = self.sqlalchemy.set(drivername="sqlite" if self.is_sqlite else "postgresql")
+        return driverless.render_as_string(hide_password=True)
 
 
 _HELP = "Name it as sqlite:////absolute/path or postgresql://user@host/name."

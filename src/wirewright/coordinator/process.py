@@ -1,0 +1,204 @@
+"""The one process: state directory, database, first start, API, and the gateway in it.
+
+What begins later ends earlier: the API is offered once the first start is over, and the record that leads
+commands of this machine to it is there while it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import DatabaseError
+
+from wirewright.client.access import checked_url
+from wirewright.client.places import Record
+from wirewright.config.values import host_and_port
+from wirewright.coordinator import app
+from wirewright.coordinator.embedding import Carriage, SecondGatewayError, embedded
+from wirewright.coordinator.errors import CoordinatorError
+from wirewright.coordinator.services import bootstrap
+from wirewright.coordinator.serving import Listening, Served, serving
+from wirewright.coordinator.state import StateDirectory
+from wirewright.coordinator.storage import Storage
+from wirewright.coordinator.storage.schema import NewerDatabaseError, current_revision, revisions
+from wirewright.coordinator.storage.urls import DatabaseUrl
+
+if TYPE_CHECKING:
+    from wirewright.coordinator.storage import Transaction
+    from wirewright.gateway.running import RunningGateway
+
+
+class StartError(Exception):
+    """The process cannot start; the text says why, and what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one process is told."""
+
+    state: Path
+    listening: Listening = field(default_factory=Listening)
+    database: str | None = None
+    """The address of a database; ``None`` for the file in the state directory."""
+    public_url: str | None = None
+    """Where others find the API, for links."""
+    gateway: Carriage | None = field(default_factory=Carriage)
+    """What carries the packets of the gateway in this process; ``None`` for no gateway."""
+    endpoint: str | None = None
+    """Where devices find that gateway; ``None`` keeps what it is, and guesses at the first start."""
+    networks: tuple[str, ...] = ()
+    """Its pools at the first start; none for the usual ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process that runs."""
+
+    served: Served
+    storage: Storage
+    gateway: RunningGateway | None
+    gateway_id: str | None
+    endpoint: str | None
+    is_first: bool
+    """Whether the administrator's token was written just now."""
+
+    async def ended(self) -> None:
+        """Wait for an error that ends the gateway, and raise it; without one, wait for ever."""
+        if self.gateway is not None:
+            await self.gateway.ended()
+        await asyncio.Event().wait()
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+@asynccontextmanager
+async def running(settings: Settings, tell: Callable[[str], None] = _silent) -> AsyncIterator[Running]:
+    """Run until the block is left. ``tell`` hears, in words for a person, of what goes wrong meanwhile.
+
+    Raises `StartError`, `StateError`, what `serving` does, and `OSError` if the gateway cannot begin.
+    """
+    if settings.public_url is not None:
+        checked_url(settings.public_url)
+    state = StateDirectory(settings.state)
+    state.prepare()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(state.held())
+        storage = opened(settings.database, state)
+        stack.push_async_callback(storage.close)
+        first = await _first_start(storage, state, settings)
+        served = await stack.enter_async_context(serving(app.create(storage), settings.listening))
+        gateway = None
+        if settings.gateway is not None and first.gateway_id is not None:
+            run = embedded(storage, first.gateway_id, state.gateway_key(), settings.gateway, tell)
+            gateway = await _entered(stack, run)
+        _record(settings, served).write(state.path)
+        stack.callback(Record.remove, state.path)
+        yield Running(served, storage, gateway, first.gateway_id, first.endpoint, first.is_first)
+
+
+async def _entered(stack: AsyncExitStack, run: AbstractAsyncContextManager[RunningGateway]) -> RunningGateway:
+    try:
+        return await stack.enter_async_context(run)
+    except SecondGatewayError as error:
+        raise StartError(str(error)) from None
+
+
+def opened(database: str | None, state: StateDirectory) -> Storage:
+    """Return the storage at an address, or in the state directory; raises `DatabaseUrlError`."""
+    if database is not None:
+        return Storage.open(database)
+    state.prepare_database()
+    return Storage.open(f"{DatabaseUrl.file(state.database).sqlalchemy.render_as_string()}")
+
+
+async def renew_token(storage: Storage, state: StateDirectory) -> None:
+    """Write a new token of an administrator into the state directory; raises `StartError`."""
+
+    async def work(tx: Transaction) -> None:
+        state.keep_token(await bootstrap.another_token(tx))
+
+    try:
+        if await current_revision(storage.engine) != revisions()[-1]:
+            raise StartError(
+                f"{storage.url} has no tables of this version: start the coordinator (ww serve)."
+            )
+        await storage.write(work)
+    except CoordinatorError as error:
+        raise StartError(str(error)) from None
+    except DatabaseError as error:
+        raise StartError(f"{storage.url} is no database of a coordinator: {error.orig}") from None
+    finally:
+        await storage.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    gateway_id: str | None = None
+    endpoint: str | None = None
+    is_first: bool = False
+
+
+async def _first_start(storage: Storage, state: StateDirectory, settings: Settings) -> _First:
+    carriage = settings.gateway
+    key = None if carriage is None else state.gateway_key().public_key
+
+    async def work(tx: Transaction) -> _First:
+        gateway_id = endpoint = None
+        if key is None or carriage is None:
+            token = await bootstrap.first_admin(tx)
+        else:
+            found = await bootstrap.first_start(
+                tx,
+                str(key),
+                settings.endpoint or host_and_port(own_address(), carriage.listen_port),
+                networks=settings.networks or None,
+                keep_endpoint=settings.endpoint is None,
+            )
+            gateway_id, token = found.gateway_id, found.token
+            endpoint = (await bootstrap.embedded(tx)).endpoint
+        if token is not None:
+            # Before the commit: a token in the file that nobody knows does no harm, as the reverse would.
+            state.keep_token(token)
+        return _First(gateway_id, endpoint, token is not None)
+
+    try:
+        await storage.migrate()
+        await storage.write(bootstrap.prepare)
+        return await storage.write(work)
+    except (CoordinatorError, NewerDatabaseError) as error:
+        raise StartError(f"{storage.url}: {error}") from None
+    except DatabaseError as error:
+        raise StartError(f"{storage.url} is no database of a coordinator: {error.orig}") from None
+
+
+def own_address() -> str:
+    """Return the address by which this machine reaches others, or the loopback's. Nothing is sent."""
+    for family, other in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect((other, 9))
+            except OSError:
+                continue
+            return str(probe.getsockname()[0])
+    return "127.0.0.1"
+
+
+def _record(settings: Settings, served: Served) -> Record:
+    public = settings.public_url
+    if public is not None and settings.listening.certificate is not None:
+        # The certificate is for that name.
+        return Record(public, public)
+    host = served.host
+    if ip_address(host).is_unspecified:
+        host = "127.0.0.1" if "." in host else "::1"
+    scheme = served.url.partition(":")[0]
+    return Record(f"{scheme}://{host_and_port(host, served.port)}", public)

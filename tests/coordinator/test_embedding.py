@@ -1,0 +1,82 @@
+"""The gateway in the coordinator's process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from wirewright.coordinator.embedding import ROOTLESS, Carriage, SecondGatewayError, embedded
+from wirewright.coordinator.services import bootstrap, devices
+from wirewright.coordinator.services.access import SYSTEM
+from wirewright.gateway.engine import Observed
+from wirewright.keys import SecretKey
+
+from .actors import key
+
+if TYPE_CHECKING:
+    from wirewright.coordinator.storage import Storage
+
+pytestmark = pytest.mark.anyio
+
+CARRIAGE = Carriage(ROOTLESS, listen_port=0, listen_address="127.0.0.1")
+
+
+async def becomes(condition: Callable[[], bool]) -> None:
+    """Wait until it is so; nothing tells."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def begun(storage: Storage, own: SecretKey) -> str:
+    first = await storage.write(bootstrap.first_start, str(own.public_key), "127.0.0.1:51820")
+    return first.gateway_id
+
+
+async def test_a_device_is_on_the_gateway_while_it_may_be(storage: Storage) -> None:
+    own = SecretKey.generate()
+    gateway_id = await begun(storage, own)
+    told: list[str] = []
+    async with embedded(storage, gateway_id, own, CARRIAGE, told.append) as gateway:
+        assert gateway.devices == 0
+        made = await storage.write(devices.create, SYSTEM, devices.NewDevice("laptop", key()))
+        await becomes(lambda: gateway.devices == 1)
+        change = devices.DeviceChange(enabled=False)
+        await storage.write(devices.update, SYSTEM, made.device.id, change)
+        await becomes(lambda: gateway.devices == 0)
+        assert gateway.revision is not None
+    assert told == []
+
+
+async def test_what_the_gateway_sees_is_in_the_database(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, device = SecretKey.generate(), SecretKey.generate().public_key
+    gateway_id = await begun(storage, own)
+    made = await storage.write(devices.create, SYSTEM, devices.NewDevice("laptop", str(device)))
+
+    async def observe(_: object) -> list[Observed]:
+        return [Observed(device, 7, 8, storage.clock(), "192.0.2.1:5")]
+
+    monkeypatch.setattr("wirewright.gateway.engines.RootlessEngine.observe", observe)
+    async with embedded(storage, gateway_id, own, CARRIAGE, lambda _: None), asyncio.timeout(20):
+        # Nothing tells when a report is committed.
+        while (found := await storage.read(devices.get, SYSTEM, made.device.id)).report is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert (found.report.received, found.report.sent, found.report.endpoint) == (7, 8, "192.0.2.1:5")
+
+
+async def test_one_process_has_the_gateway_of_a_database(storage: Storage) -> None:
+    if storage.url.is_sqlite:
+        pytest.skip("the lock of the state directory sees to it: see the commands' tests")
+    own = SecretKey.generate()
+    gateway_id = await begun(storage, own)
+    async with embedded(storage, gateway_id, own, CARRIAGE, lambda _: None):
+        with pytest.raises(SecondGatewayError, match="--without-gateway"):
+            async with embedded(storage, gateway_id, own, CARRIAGE, lambda _: None):
+                pass
+    async with embedded(storage, gateway_id, own, CARRIAGE, lambda _: None):
+        pass
