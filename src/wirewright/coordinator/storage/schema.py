@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 # Any number of ours: replicas that start together migrate one after the other.
@@ -37,6 +37,11 @@ async def migrate(engine: AsyncEngine, revision: str = "head") -> None:
         if connection.dialect.name == "sqlite":
             broken = (await connection.execute(text("PRAGMA foreign_key_check"))).first()
             assert broken is None, f"the migration broke {broken}"
+
+
+async def migrate_within(connection: AsyncConnection, revision: str) -> None:
+    """Bring the tables to ``revision`` within the transaction of a connection that migrates."""
+    await connection.run_sync(_migrate, revision)
 
 
 async def current_revision(engine: AsyncEngine) -> str | None:
