@@ -23,6 +23,25 @@ WHAT = (
 OF_INTERFACE = ("listen-port", "fwmark", "private-key", "peer")
 OF_PEER = ("remove", "preshared-key", "endpoint", "persistent-keepalive", "allowed-ips", "peer")
 """What `ww set` can be told, before the first peer and behind it."""
+ROLES = ("admin", "operator", "member")
+SCOPES = (
+    "admin",
+    "devices:read",
+    "devices:write",
+    "invitations:read",
+    "invitations:write",
+    "users:read",
+    "users:write",
+    "tokens:read",
+    "tokens:write",
+    "gateways:read",
+    "gateways:write",
+    "addresses:read",
+    "addresses:write",
+    "audit:read",
+    "metrics:read",
+)
+"""What the coordinator knows, for users and tokens."""
 
 
 def _beginning(found: list[str], incomplete: str) -> list[str]:
@@ -66,6 +85,16 @@ def words_of_set(ctx: typer.Context, incomplete: str) -> list[str]:
     if last in ("private-key", "preshared-key"):
         return []
     return _beginning(list(OF_PEER if "peer" in words else OF_INTERFACE), incomplete)
+
+
+def roles(incomplete: str) -> list[str]:
+    """Give the roles of users."""
+    return _beginning(list(ROLES), incomplete)
+
+
+def scopes(incomplete: str) -> list[str]:
+    """Give the scopes of tokens."""
+    return _beginning(list(SCOPES), incomplete)
 
 
 def _peers(interface: str) -> list[str]:

@@ -28,11 +28,14 @@ def write_json(data: Mapping[str, object]) -> None:
 
 @contextmanager
 def json_errors(wanted: bool) -> Iterator[None]:
-    """Where JSON is ``wanted``, turn an error that ends the command into JSON on the standard output."""
+    """Where JSON is ``wanted``, turn an error that ends the command into JSON on the standard output.
+
+    A mistake in the arguments stays one that is told in words.
+    """
     try:
         yield
     except Exception as error:
-        if not wanted or not explained(error):
+        if not wanted or not explained(error) or getattr(error, "status", 1) == 2:
             raise
         write_json({"error": explain_error(error).removeprefix("ww: ")})
         raise typer.Exit(1) from None
