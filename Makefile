@@ -38,8 +38,9 @@ RUST_TESTED := --workspace --exclude wirewright-python --exclude wirewright-benc
 help: ## Show these targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-demo: $(STAMPS)/runtime $(STAMPS)/core-fast ## Two rootless tunnels on this machine: handshake, ping, download
+demo: $(STAMPS)/runtime $(STAMPS)/serve $(STAMPS)/core-fast ## Rootless tunnels on this machine; then a coordinator, its gateway and two devices
 	$(BIN)/ww demo
+	$(BIN)/ww demo --coordinator
 
 test: rust-tests interop-peers $(STAMPS)/test $(STAMPS)/core-test ## Rust tests, replay of fuzz corpora, Python tests, interoperation
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow" $(PYTEST)

@@ -1,10 +1,13 @@
 """``ww demo``."""
 
 import asyncio
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wirewright.cli.app import CommandError
+from wirewright.cli.asking import explained
 from wirewright.cli.output import json_errors, write_json
 
 if TYPE_CHECKING:
@@ -15,19 +18,63 @@ def demo(
     megabytes: Annotated[
         int, typer.Option("--megabytes", "-m", min=1, max=10_000, help="Size of the download and the upload.")
     ] = 200,
+    coordinator: Annotated[
+        bool,
+        typer.Option(
+            "--coordinator",
+            help="Show a coordinator and its rootless gateway: two devices enrol, reach each other and a "
+            "service of this machine, are kept apart and cut off.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON when done, and nothing else.")] = False,
 ) -> None:
     """Show a tunnel at work: two processes on this machine, a handshake, pings and HTTP between them.
 
     Needs no root and leaves the loopback interface alone with it. The last line is "demo ok".
     """
-    with json_errors(as_json):
+    with json_errors(as_json), explained():
+        if coordinator:
+            _coordinator(megabytes, as_json=as_json)
+            return
         measurement = asyncio.run(_demo(megabytes, quiet=as_json))
     if as_json:
         write_json(vars(measurement))
         return
     _show(measurement)
     typer.echo("demo ok")
+
+
+def _coordinator(megabytes: int, *, as_json: bool) -> None:
+    from rich.console import Console  # noqa: PLC0415 - only this command draws
+
+    from wirewright.demo.coordinated import run_coordinator_demo  # noqa: PLC0415 - loads the core
+
+    console = Console(stderr=True, highlight=False)
+    # What takes long is told step by step, and turns a wheel on a terminal meanwhile.
+    with nullcontext() if as_json else console.status("working"):
+        tell = (lambda _: None) if as_json else (lambda text: console.print(text, markup=False))
+        found = asyncio.run(run_coordinator_demo(megabytes, tell))
+    if as_json:
+        write_json(vars(found))
+        return
+    size = f"{megabytes} MB"
+    from_host = found.from_host_bits_per_second
+    rows = {
+        "enrolment (mean)": f"{found.enrolment_seconds * 1000:.0f} ms",
+        "round trip between devices (median)": f"{found.round_trip_seconds * 1000:.2f} ms",
+        f"{size} from one device to the other": _rate(found.between_devices_bits_per_second),
+        f"{size} from a service of this machine": "-" if from_host is None else _rate(from_host),
+        "a device without a right to it reaches the other": "no" if found.kept_apart else "YES",
+        "disabled, and cut off after": f"{found.cut_off_seconds * 1000:.0f} ms",
+    }
+    _write(rows)
+    if not found.kept_apart:
+        raise CommandError("a device reached another one that it has no right to")
+    typer.echo("demo ok")
+
+
+def _rate(bits_per_second: float) -> str:
+    return f"{bits_per_second / 1e6:,.0f} Mbit/s"
 
 
 async def _demo(megabytes: int, *, quiet: bool) -> "Measurement":
@@ -61,9 +108,13 @@ def _show(measurement: "Measurement") -> None:
     rows = {
         "handshake": f"{measurement.handshake_seconds * 1000:.1f} ms",
         "round trip (median)": f"{measurement.round_trip_seconds * 1000:.2f} ms",
-        f"download, {size}": f"{measurement.download_bits_per_second / 1e6:,.0f} Mbit/s",
-        f"upload, {size}": f"{measurement.upload_bits_per_second / 1e6:,.0f} Mbit/s",
+        f"download, {size}": _rate(measurement.download_bits_per_second),
+        f"upload, {size}": _rate(measurement.upload_bits_per_second),
     }
+    _write(rows)
+
+
+def _write(rows: dict[str, str]) -> None:
     left, right = (max(map(len, column)) for column in (rows.keys(), rows.values()))
     typer.echo()
     for name, value in rows.items():

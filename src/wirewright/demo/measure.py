@@ -39,18 +39,27 @@ async def run_demo(megabytes: int, progress: Callable[[Step, int], None]) -> Mea
         handshake = time.perf_counter() - began
         round_trip = statistics.median([await tunnel.ping(layout.SERVER) for _ in range(PINGS)])
         length = megabytes * 1_000_000
-        download = await _transfer(tunnel, "GET", f"/{length}", 0, lambda count: progress("download", count))
-        upload = await _transfer(tunnel, "POST", "/", length, lambda count: progress("upload", count))
+        place = (layout.SERVER, layout.HTTP_PORT)
+        download = await transfer(tunnel, *place, length, lambda count: progress("download", count))
+        upload = await transfer(tunnel, *place, length, lambda count: progress("upload", count), upload=True)
     return Measurement(handshake, round_trip, megabytes, length * 8 / download, length * 8 / upload)
 
 
-async def _transfer(
-    tunnel: Tunnel, method: str, target: str, length: int, moved: Callable[[int], None]
+async def transfer(
+    tunnel: Tunnel,
+    host: str,
+    port: int,
+    length: int,
+    moved: Callable[[int], None] = lambda _: None,
+    *,
+    upload: bool = False,
 ) -> float:
+    """Download ``length`` bytes from an HTTP server behind the tunnel, or upload them; return the seconds."""
+    method, target = ("POST", "/") if upload else ("GET", f"/{length}")
     began = time.perf_counter()
-    reader, writer = await tunnel.open_connection(layout.SERVER, layout.HTTP_PORT)
+    reader, writer = await tunnel.open_connection(host, port)
     try:
-        async for count in http.request(reader, writer, method, target, length):
+        async for count in http.request(reader, writer, method, target, length if upload else 0):
             moved(count)
         return time.perf_counter() - began
     finally:
