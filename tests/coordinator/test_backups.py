@@ -148,11 +148,11 @@ async def test_a_backup_made_between_writes_is_of_one_moment(
     assert len([row for row in found["audit"] if "device.create" in row]) == count
 
 
+# The file of SQLite is replaced as a whole: see the commands' tests.
+@pytest.mark.parametrize("address", ["postgresql"], indirect=True)
 async def test_a_database_that_is_there_is_replaced_only_if_that_is_wanted(
     storage: Storage, address: str, state: StateDirectory, tmp_path: Path
 ) -> None:
-    if storage.url.is_sqlite:
-        pytest.skip("the file of SQLite is replaced as a whole: see the commands' tests")
     actors = await Actors.settle(storage)
     await back_up(storage, state, tmp_path / "backup", PASSPHRASE, quiet, cost=CHEAP)
     await storage.write(devices.create, SYSTEM, devices.NewDevice("later", key(), actors.gateway))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from wirewright.coordinator.embedding import ROOTLESS, Carriage, SecondGatewayError, embedded
+from wirewright.coordinator.metrics import Metrics
 from wirewright.coordinator.services import bootstrap, devices
 from wirewright.coordinator.services.access import SYSTEM
 from wirewright.gateway.engine import Observed
+from wirewright.gateway.engines import RootlessEngine
 from wirewright.keys import SecretKey
 
 from .actors import key
@@ -69,9 +73,33 @@ async def test_what_the_gateway_sees_is_in_the_database(
     assert (found.report.received, found.report.sent, found.report.endpoint) == (7, 8, "192.0.2.1:5")
 
 
+async def test_it_serves_leases_if_it_is_told_to(storage: Storage) -> None:
+    own = SecretKey.generate()
+    gateway_id = await begun(storage, own)
+    told: list[str] = []
+    carriage = replace(CARRIAGE, lease_time=60)
+    async with embedded(storage, gateway_id, own, carriage, told.append) as gateway:
+        assert isinstance(gateway.engine, RootlessEngine)
+        tunnel = gateway.engine.tunnel
+        assert tunnel is not None
+        assert "fe80::" in tunnel.addresses
+    assert told == []
+
+
+async def test_its_metrics_are_on_the_coordinators_page_each_once(storage: Storage) -> None:
+    own = SecretKey.generate()
+    gateway_id = await begun(storage, own)
+    async with embedded(storage, gateway_id, own, CARRIAGE, lambda _: None) as gateway:
+        text = (await Metrics().text(storage, gateway)).decode()
+    found = [family.name for family in text_string_to_metric_families(text)]
+    assert len(found) == len(set(found))
+    assert "wirewright_gateway_connected" in found
+    assert 'wirewright_gateway_revision{gateway="embedded"}' in text
+
+
+# With SQLite the lock of the state directory sees to it.
+@pytest.mark.parametrize("address", ["postgresql"], indirect=True)
 async def test_one_process_has_the_gateway_of_a_database(storage: Storage) -> None:
-    if storage.url.is_sqlite:
-        pytest.skip("the lock of the state directory sees to it: see the commands' tests")
     own = SecretKey.generate()
     gateway_id = await begun(storage, own)
     async with embedded(storage, gateway_id, own, CARRIAGE, lambda _: None):

@@ -12,6 +12,7 @@ from wirewright.coordinator.streams import Streams
 
 if TYPE_CHECKING:
     from wirewright.coordinator.storage import Storage
+    from wirewright.gateway.running import RunningGateway
 
 
 @dataclass(slots=True)
@@ -22,6 +23,8 @@ class Coordinator:
     limiter: Limiter = field(default_factory=Limiter)
     metrics: Metrics = field(default_factory=Metrics)
     streams: Streams = field(default_factory=Streams)
+    gateway: RunningGateway | None = None
+    """The one in this process, if there is one."""
 
     def admit(self, source: str) -> int | None:
         """Return ``None`` if ``source`` may try to enrol now, or else after how many seconds."""

@@ -21,11 +21,13 @@ from sqlalchemy import func, select
 from wirewright.coordinator.clock import SECOND
 from wirewright.coordinator.services import addresses, changes, networks
 from wirewright.coordinator.storage.tables import Device, Gateway, Pool, Report
+from wirewright.gateway.metrics import asked
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from wirewright.coordinator.storage import Storage, Transaction
+    from wirewright.gateway.running import RunningGateway
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _LABELS = ("interface", "public_key", "allowed_ips", "friendly_name")
@@ -71,11 +73,16 @@ class Metrics:
             "wirewright_keeping_failures", "Times that what expires could not be looked at", registry=registry
         )
 
-    async def text(self, storage: Storage) -> bytes:
-        """Return all of it, as Prometheus reads it."""
+    async def text(self, storage: Storage, gateway: RunningGateway | None = None) -> bytes:
+        """Return all of it, as Prometheus reads it; with what the gateway of this process tells."""
         self.repeated.set(storage.repeated)
+        found = await storage.read(_families)
+        if gateway is not None:
+            # Of series that both have, the coordinator's say which gateway they are of.
+            names = {family.name for family in found}
+            found += [family for family in await asked(gateway) if family.name not in names]
         stored = CollectorRegistry()
-        stored.register(_Read(await storage.read(_families)))
+        stored.register(_Read(found))
         return generate_latest(self.registry) + generate_latest(stored)
 
 

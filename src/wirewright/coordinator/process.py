@@ -95,11 +95,12 @@ async def running(settings: Settings, tell: Callable[[str], None] = _silent) -> 
         storage = opened(settings.database, state)
         stack.push_async_callback(storage.close)
         first = await _first_start(storage, state, settings)
-        served = await stack.enter_async_context(serving(app.create(storage), settings.listening))
+        application = app.create(storage)
+        served = await stack.enter_async_context(serving(application, settings.listening))
         gateway = None
         if settings.gateway is not None and first.gateway_id is not None:
             run = embedded(storage, first.gateway_id, state.gateway_key(), settings.gateway, tell)
-            gateway = await _entered(stack, run)
+            application.state.coordinator.gateway = gateway = await _entered(stack, run)
         _record(settings, served).write(state.path)
         stack.callback(Record.remove, state.path)
         yield Running(served, storage, gateway, first.gateway_id, first.endpoint, first.is_first)

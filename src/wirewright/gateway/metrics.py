@@ -55,6 +55,16 @@ def families(gateway: RunningGateway, dropped: Mapping[str, int]) -> Iterator[Me
     yield events
 
 
+async def asked(gateway: RunningGateway) -> list[Metric]:
+    """Ask a gateway for all its series."""
+    try:
+        dropped = await gateway.engine.counters()
+    except OSError:
+        # The engine is being set up anew.
+        dropped = {}
+    return list(families(gateway, dropped))
+
+
 @asynccontextmanager
 async def served(gateway: RunningGateway, address: str, port: int) -> AsyncIterator[int]:
     """Serve the page over HTTP while the block runs; give the port. Raises OSError: it is taken."""
@@ -76,16 +86,8 @@ class _Asking(Collector):
         self._gateway, self._loop = gateway, loop
 
     def collect(self) -> Iterator[Metric]:
-        found = asyncio.run_coroutine_threadsafe(self._ask(), self._loop)
+        found = asyncio.run_coroutine_threadsafe(asked(self._gateway), self._loop)
         yield from found.result(10)
 
     def describe(self) -> list[Metric]:
         return []
-
-    async def _ask(self) -> list[Metric]:
-        try:
-            dropped = await self._gateway.engine.counters()
-        except OSError:
-            # The engine is being set up anew.
-            dropped = {}
-        return list(families(self._gateway, dropped))

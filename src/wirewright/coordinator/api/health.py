@@ -34,7 +34,7 @@ async def show_metrics(request: Request, _caller: Reader) -> Response:
     """Tell Prometheus, whose token needs the scope metrics:read."""
     coordinator = the_coordinator(request)
     coordinator.metrics.streams.set(len(coordinator.streams))
-    text = await coordinator.metrics.text(coordinator.storage)
+    text = await coordinator.metrics.text(coordinator.storage, coordinator.gateway)
     return Response(text, media_type=metrics.MEDIA_TYPE)
 
 
