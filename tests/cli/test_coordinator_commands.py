@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.coordinating import Desk, coordinating, without_gateway
 from tests.coordinator.actors import key
+from wirewright.cli import completing
 from wirewright.cli.completing import ROLES, SCOPES
 from wirewright.config import Config
 from wirewright.coordinator.services.access import Role, Scope
@@ -141,6 +142,16 @@ def test_what_a_device_may_reach_is_said_in_words(desk: Desk, names: str) -> Non
     assert (changed["policy"], changed["expires_at"]) == ([], None)
 
 
+def test_a_device_on_lease_has_no_address_but_can_ask_for_one(desk: Desk, names: str) -> None:
+    file = desk.folder / "phone.conf"
+    made = desk.json("device", "add", names, "--on-lease", "--config", str(file), "--allowed-ips", "pools")
+    assert made["addresses"] == []
+    config = Config.from_file(file)
+    assert config.interface.addresses == ()
+    allowed = {str(network) for network in config.peers[0].allowed_ips}
+    assert allowed == {"fe80::/128", "10.88.0.0/24", "fd88::/64"}
+
+
 def test_several_of_a_name_are_told_apart_by_their_identifiers(desk: Desk, names: str) -> None:
     first, second = device(desk, names), device(desk, names)
     done = desk.ww("device", "disable", names)
@@ -171,6 +182,7 @@ def test_a_secret_goes_to_a_file_that_only_its_owner_reads(desk: Desk, names: st
     again = desk.ww("invite", "add", f"{names}-2", "-o", str(file), "--json")
     assert again.returncode == 1
     assert "there is such a file already" in again.json_error
+    assert f"{names}-2" not in desk.ww("invite", "list").stdout
 
 
 def test_users_and_their_tokens(desk: Desk, names: str) -> None:
@@ -335,6 +347,18 @@ def test_a_token_that_others_may_read_is_refused(desk: Desk, open_folder: Path) 
     done = desk.ww("device", "list", "--token-file", str(file))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"ww: Other users may read or write {file}, which holds a token: chmod 600 it.\n"
+
+
+def test_names_are_completed(
+    desk: Desk, names: str, state: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    device(desk, names)
+    monkeypatch.setenv("WIREWRIGHT_STATE", str(state))
+    assert completing.devices(names[:3]).count(names) == 1
+    assert completing.users("ad") == ["admin"]
+    assert "office" in completing.registered_gateways("")
+    monkeypatch.setenv("WIREWRIGHT_STATE", str(tmp_path))
+    assert completing.devices("") == []
 
 
 def test_what_is_completed_is_what_the_coordinator_takes() -> None:

@@ -70,6 +70,13 @@ class Call:
         else:
             show()
 
+    def check_output(self, output: Path | None) -> None:
+        """Refuse a file that is there already, before anything is made whose secret would go there."""
+        if output is not None:
+            from wirewright.client.secret_files import refuse_existing  # noqa: PLC0415
+
+            refuse_existing(output, replace=False)
+
     def hand_over(self, data: dict[str, Any], name: str, secret: str, output: Path | None, said: str) -> None:
         """Give a secret that is shown once, which ``data`` has as ``name``: to a file, or on the output."""
         if output is not None:

@@ -46,4 +46,6 @@ def _row(data: "Data") -> list[str]:
 
 
 def _value(value: Any) -> str:  # noqa: ANN401 (any JSON)
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return " ".join(value)
     return str(value) if isinstance(value, str | int) else f"({type(value).__name__})"

@@ -1,5 +1,6 @@
 """What can stand for an argument, as a shell completes it; where that is nothing, it completes files."""
 
+import os
 from pathlib import Path
 
 import typer
@@ -95,6 +96,37 @@ def roles(incomplete: str) -> list[str]:
 def scopes(incomplete: str) -> list[str]:
     """Give the scopes of tokens."""
     return _beginning(list(SCOPES), incomplete)
+
+
+def devices(incomplete: str) -> list[str]:
+    """Give the names of devices of the coordinator that the environment leads to."""
+    return _beginning(_names("/devices"), incomplete)
+
+
+def users(incomplete: str) -> list[str]:
+    """Give the names of its users."""
+    return _beginning(_names("/users"), incomplete)
+
+
+def registered_gateways(incomplete: str) -> list[str]:
+    """Give the names of its gateways."""
+    return _beginning(_names("/gateways"), incomplete)
+
+
+def invitations(incomplete: str) -> list[str]:
+    """Give the names of its invitations."""
+    return _beginning(_names("/invitations"), incomplete)
+
+
+def _names(path: str) -> list[str]:
+    """Ask for the first page of a list; nobody who completes a word is to wait for more."""
+    try:
+        from wirewright.client import Access, Client  # noqa: PLC0415 - loads the core
+
+        with Client(Access.find(None, None, None, None, os.environ), attempts=1, patience=2) as client:
+            return [each["name"] for each in client.get(path, limit=200)["items"]]
+    except (ImportError, OSError):
+        return []
 
 
 def _peers(interface: str) -> list[str]:

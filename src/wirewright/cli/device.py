@@ -8,6 +8,7 @@ import typer
 
 from wirewright.cli.app import CommandError
 from wirewright.cli.asking import Call, asks, checked, read_line
+from wirewright.cli.completing import devices
 from wirewright.cli.rules import Allow, AllowNothing, Expires, PolicyFile, policy_of
 from wirewright.cli.tables import ago, when, write_record, write_table
 
@@ -21,7 +22,10 @@ device = typer.Typer(
     help="Devices of a coordinator: who has a tunnel, and what it may reach.",
 )
 
-Which = Annotated[str, typer.Argument(metavar="DEVICE", help="Its name or identifier.")]
+Which = Annotated[
+    str,
+    typer.Argument(metavar="DEVICE", help="Its name or identifier.", autocompletion=devices),
+]
 
 
 @device.command()

@@ -6,6 +6,7 @@ import typer
 
 from wirewright.cli.app import CommandError
 from wirewright.cli.asking import Call, Output, asks
+from wirewright.cli.completing import registered_gateways
 from wirewright.cli.tables import ago, write_record, write_table
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ gateways = typer.Typer(
     help="Register gateways that run elsewhere, and their credentials.",
 )
 
-Which = Annotated[str, typer.Argument(metavar="GATEWAY", help="Its name or identifier.")]
+Which = Annotated[
+    str,
+    typer.Argument(metavar="GATEWAY", help="Its name or identifier.", autocompletion=registered_gateways),
+]
 Dns = Annotated[
     list[str] | None,
     typer.Option(metavar="ADDRESS", help="A name server for its devices; may be given again."),
@@ -40,6 +44,7 @@ def add(  # noqa: PLR0917 - Typer's way to say what the arguments are
 
     It needs a pool of addresses, too: see ww pool add.
     """
+    call.check_output(output)
     body: dict[str, Any] = {"name": name, "endpoint": endpoint, "dns": dns or [], "mtu": mtu}
     made = call.client.create("/gateways", body)
     said = f"The gateway {made['name']} is added"
@@ -108,6 +113,7 @@ def credential(call: Call, which: Which, output: Output = None) -> None:
     """Make a new credential; the one before is worth nothing from now on."""
     from wirewright.client import names  # noqa: PLC0415 - loads the core
 
+    call.check_output(output)
     found = names.gateway(call.client, which)
     made = call.client.create(f"/gateways/{found['id']}/credential", {})
     said = f"The gateway {made['name']} has a new credential"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wirewright.cli.asking import Call, Output, asks, checked
+from wirewright.cli.completing import invitations
 from wirewright.cli.rules import Allow, AllowNothing, Expires, PolicyFile, policy_of
 from wirewright.cli.tables import when, write_record, write_table
 
@@ -19,7 +20,10 @@ invite = typer.Typer(
     help="Invitations: rights to enrol devices, to be handed on.",
 )
 
-Which = Annotated[str, typer.Argument(metavar="INVITATION", help="Its name or identifier.")]
+Which = Annotated[
+    str,
+    typer.Argument(metavar="INVITATION", help="Its name or identifier.", autocompletion=invitations),
+]
 
 
 @invite.command()
@@ -50,6 +54,7 @@ def add(  # noqa: PLR0917 - Typer's way to say what the arguments are
     from wirewright.client import names, phrases  # noqa: PLC0415 - loads the core
     from wirewright.client.enrolling import Invitation  # noqa: PLC0415
 
+    call.check_output(output)
     body: dict[str, Any] = {"name": name, "uses": uses}
     rules = policy_of(allow, allow_nothing, policy)
     if rules is not None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wirewright.coordinator.embedding import Carriage
     from wirewright.coordinator.process import Running, Settings
     from wirewright.coordinator.state import StateDirectory
+    from wirewright.host.service import ServiceManager
 
 ENGINES = ("auto", "kernel", "wirewright", "rootless")
 
@@ -177,14 +178,26 @@ async def _serve(settings: "Settings", as_json: bool) -> None:
     async with running(settings, lambda text: typer.echo(f"ww: {text}", err=True)) as process:
         _say(settings, process, as_json)
         manager.ready(f"API at {process.served.url}")
-        waiting = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(process.ended())]
-        done, rest = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        await _stay(process, stop, manager)
+
+
+async def _stay(process: "Running", stop: asyncio.Event, manager: "ServiceManager") -> None:
+    """Stay until ``stop`` is set, and say that we live. Raises what ends the gateway, which ends all."""
+    waiting = {asyncio.ensure_future(stop.wait()), asyncio.ensure_future(process.ended())}
+    period = None if manager.watchdog is None else manager.watchdog / 3
+    try:
+        while True:
+            manager.alive()
+            done, _ = await asyncio.wait(waiting, timeout=period, return_when=asyncio.FIRST_COMPLETED)
+            if done:
+                break
         manager.stopping("ending")
-        for task in rest:
-            task.cancel()
         for task in done:
-            # What ended the gateway ends all.
             task.result()
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
 
 def _say(settings: "Settings", process: "Running", as_json: bool) -> None:

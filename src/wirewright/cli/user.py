@@ -7,7 +7,7 @@ import typer
 
 from wirewright.cli.app import CommandError
 from wirewright.cli.asking import Call, Output, asks, checked
-from wirewright.cli.completing import roles, scopes
+from wirewright.cli.completing import roles, scopes, users
 from wirewright.cli.rules import Expires
 from wirewright.cli.tables import when, write_record, write_table
 
@@ -21,7 +21,10 @@ user = typer.Typer(
     help="Users of a coordinator, and their tokens.",
 )
 
-Which = Annotated[str, typer.Argument(metavar="USER", help="Their name or identifier.")]
+Which = Annotated[
+    str,
+    typer.Argument(metavar="USER", help="Their name or identifier.", autocompletion=users),
+]
 ROLE = "admin|operator|member"
 
 
@@ -99,7 +102,7 @@ def token(  # noqa: PLR0917 - Typer's way to say what the arguments are
     which: Annotated[
         str | None, typer.Argument(metavar="USER", help="Whose it is; yours, if nobody is named.")
     ] = None,
-    name: Annotated[str, typer.Option(metavar="NAME", help="What people call it.")] = "token",
+    name: Annotated[str, typer.Option(metavar="NAME", help="What people call it.")] = "ww",
     scope: Annotated[
         list[str] | None,
         typer.Option(
@@ -115,6 +118,7 @@ def token(  # noqa: PLR0917 - Typer's way to say what the arguments are
     """Make a token, which is shown this once."""
     from wirewright.client import names, phrases  # noqa: PLC0415 - loads the core
 
+    call.check_output(output)
     body: dict[str, Any] = {"name": name, "scopes": scope or ["admin"]}
     if expires is not None:
         with checked("--expires"):
@@ -122,7 +126,7 @@ def token(  # noqa: PLR0917 - Typer's way to say what the arguments are
     if which is not None:
         body["user"] = names.user(call.client, which)["id"]
     made = call.client.create("/tokens", body)
-    call.hand_over(made, "token", made["token"], output, f"The token {made['name']} ({made['id']}) is made")
+    call.hand_over(made, "token", made["token"], output, f"The token {made['name']!r} ({made['id']}) is made")
 
 
 @user.command()

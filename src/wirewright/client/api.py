@@ -29,7 +29,7 @@ from wirewright.client.errors import (
 Data = dict[str, Any]
 ATTEMPTS: Final = 5
 PATIENCE: Final = 30.0
-"""Seconds that a request, and all pauses between its attempts, may take."""
+"""Seconds."""
 _PAUSE: Final = 0.2
 LARGEST: Final = 16 * 1024 * 1024
 """Bytes of an answer."""
@@ -46,16 +46,23 @@ class Client:
         *,
         transport: httpx2.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        attempts: int = ATTEMPTS,
+        patience: float = PATIENCE,
     ) -> None:
-        """Prepare; nothing is connected yet. ``transport`` takes the place of a connection, for tests."""
+        """Prepare; nothing is connected yet.
+
+        ``patience`` is how many seconds a request may take, with all pauses between its ``attempts``.
+        ``transport`` takes the place of a connection, for tests.
+        """
         self.access = access
+        self._attempts, self._patience = attempts, patience
         self._sleep = sleep
         headers = {"Authorization": f"Bearer {access.token}"} if access.token else {}
         host = urlsplit(access.url).hostname or ""
         self._http = httpx2.Client(
             base_url=access.url,
             headers=headers,
-            timeout=PATIENCE,
+            timeout=patience,
             verify=_trust(access),
             # Nobody is in the way to this machine, whatever the environment says.
             trust_env=not is_loopback(host),
@@ -79,28 +86,28 @@ class Client:
 
     def get(self, path: str, **query: object) -> Data:
         """Return what is at a path below ``/api/v1``."""
-        return self._ask("GET", path, query=query, repeat=True)
+        return self._ask("GET", path, query=query)
 
     def create(self, path: str, body: Mapping[str, object]) -> Data:
         """Make something, once."""
-        return self._ask("POST", path, body=body, repeat=True, headers={"Idempotency-Key": str(uuid.uuid4())})
+        return self._ask("POST", path, body=body, headers={"Idempotency-Key": str(uuid.uuid4())})
 
     def enrol(self, body: Mapping[str, object]) -> Data:
         """Use an invitation, which is idempotent by itself."""
-        return self._ask("POST", "/enrolment", body=body, repeat=True)
+        return self._ask("POST", "/enrolment", body=body)
 
     def act(self, path: str) -> Data:
         """Do what does no harm if it is done twice."""
-        return self._ask("POST", path, repeat=True)
+        return self._ask("POST", path)
 
     def change(self, path: str, body: Mapping[str, object]) -> Data:
         """Have something differ."""
-        return self._ask("PATCH", path, body=body, repeat=True)
+        return self._ask("PATCH", path, body=body)
 
     def remove(self, path: str) -> None:
         """Remove something; an attempt whose answer was lost may have done it."""
         try:
-            self._ask("DELETE", path, repeat=True)
+            self._ask("DELETE", path)
         except _GoneError:
             return
 
@@ -121,14 +128,13 @@ class Client:
         *,
         query: Mapping[str, object] | None = None,
         body: Mapping[str, object] | None = None,
-        repeat: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> Data:
         asked = {name: str(value) for name, value in (query or {}).items() if value is not None}
         began = time.monotonic()
         lost = False
-        for attempt in range(1, ATTEMPTS + 1):
-            last = not repeat or attempt == ATTEMPTS
+        for attempt in range(1, self._attempts + 1):
+            last = attempt == self._attempts
             pause = _PAUSE * 2 ** (attempt - 1)
             try:
                 return self._once(method, path, asked, body, headers or {})
@@ -136,13 +142,13 @@ class Client:
                 if (
                     last
                     or isinstance(error, NobodyListensError)
-                    or time.monotonic() + pause - began > PATIENCE
+                    or time.monotonic() + pause - began > self._patience
                 ):
                     raise
                 lost = True
             except _LaterError as error:
                 pause = max(pause, error.after)
-                if last or time.monotonic() + pause - began > PATIENCE:
+                if last or time.monotonic() + pause - began > self._patience:
                     raise RefusedError(error.http_status, error.kind, str(error)) from None
             except RefusedError as error:
                 if lost and method == "DELETE" and error.http_status == 404:
@@ -189,7 +195,7 @@ class Client:
     def _unreachable(self, error: httpx2.HTTPError) -> UnreachableError:
         where = self.access.url
         if isinstance(error, httpx2.TimeoutException):
-            return UnreachableError(f"{where} did not answer within {PATIENCE:g} s.")
+            return UnreachableError(f"{where} did not answer within {self._patience:g} s.")
         cause: BaseException = error
         while (deeper := cause.__cause__ or cause.__context__) is not None:
             cause = deeper
