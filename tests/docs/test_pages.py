@@ -24,7 +24,7 @@ PAGES = sorted({*ROOT.glob("*.md"), *DOCS.glob("**/*.md")})
 IN_A_LAB = {DOCS / "system.md", DOCS / "databases.md"}
 WITH_PYTHON = [page for page in PAGES if page not in IN_A_LAB and any(code_blocks(page, "python"))]
 # They show the help of every command: the page of the command line, and those of larger things.
-WITH_HELP = [DOCS / name for name in ("cli.md", "dynamic.md", "gateway.md", "server.md")]
+WITH_HELP = [DOCS / name for name in ("cli.md", "dynamic.md", "gateway.md", "server-cli.md")]
 # What goes on until it is interrupted.
 GOES_ON = re.compile(
     r"ww (?!.*--help)(?:proxy|dynamic serve|top|up .*--wait|ping(?!.* (?:-c|--count|--json)\b))"
