@@ -91,8 +91,9 @@ def main() -> None:
 def run(lab: Lab | None, world: World, task: dict[str, Any]) -> None:
     """Measure one gateway, in the lab's host if there is one."""
     (world.folder / "gateway.state").unlink(missing_ok=True)
-    told = json.dumps({"database": world.address, "folder": str(world.folder)} | world.facts | task)
-    words = [sys.executable, str(DRIVER), told]
+    file = world.folder / "task.json"
+    file.write_text(json.dumps({"database": world.address, "folder": str(world.folder)} | world.facts | task))
+    words = [sys.executable, str(DRIVER), str(file)]
     process = lab["gate"].popen(*words) if lab else subprocess.Popen(words)
     if process.wait() != 0:
         raise SystemExit(f"{task} failed")

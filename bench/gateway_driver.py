@@ -1,6 +1,6 @@
 """Measures one gateway in the host where it runs: starts its processes, changes devices, and looks on.
 
-Told a JSON object as its argument; prints one JSON object.
+Told of a file with a JSON object; prints one JSON object.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Role:
 
     def __init__(self, name: str, task: dict[str, Any]) -> None:
         began = time.monotonic()
-        words = [sys.executable, str(ROLES), name, json.dumps(task)]
+        told = {key: value for key, value in task.items() if key != "ids"}
+        words = [sys.executable, str(ROLES), name, json.dumps(told)]
         self._process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         self.pid = self._process.pid
         self._said: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -176,4 +177,4 @@ def rank(seconds: list[float], percent: int) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(json.loads(sys.argv[1]))), flush=True)
+    print(json.dumps(measure(json.loads(Path(sys.argv[1]).read_text()))), flush=True)

@@ -159,11 +159,13 @@ class Kernel:
         )
 
     def asks(self, kind: str, to: str, port: int, seconds: float) -> bool:
-        # What is sent stays open for as long, since nc ends with it.
-        flag = "-u" if kind == "udp" else ""
         wait = max(1, round(seconds))
-        line = f"(echo word; sleep {wait}) | timeout {wait} nc {flag} {to} {port} | head -n 1"
-        return "word" in self._run(line, seconds)
+        if kind == "tcp":
+            return "word" in self._run(f"echo word | timeout {wait} nc {to} {port}", seconds)
+        # There is no other program for datagrams: its question comes back as a poor answer, which it tells.
+        server = f"[{to}]:{port}" if ":" in to else f"{to}:{port}"
+        said = self._run(f"timeout {wait} nslookup word {server} 2>&1 || echo failed", seconds)
+        return "Non-authoritative answer" in said
 
     def pings(self, to: str, size: int, seconds: float) -> bool:
         program = "ping6" if ":" in to else "ping"
