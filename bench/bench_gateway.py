@@ -54,7 +54,9 @@ class World:
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--devices", type=int, action="append", help="how many; 100, 1000 and 5000 unless given")
+    parser.add_argument(
+        "--devices", type=int, action="append", help="how many; 100, 1000 and 5000 unless given"
+    )
     parser.add_argument("--changes", type=int, default=300)
     parser.add_argument("--engine", choices=WAYS, action="append")
     parser.add_argument("--postgresql", action="store_true", help="PostgreSQL too")

@@ -74,7 +74,10 @@ def processes(roles: list[Role]) -> dict[int, str]:
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             try:
-                if b"wirewright.tun" in (folder / "cmdline").read_bytes() and (folder / "ns/net").readlink() == here:
+                if (
+                    b"wirewright.tun" in (folder / "cmdline").read_bytes()
+                    and (folder / "ns/net").readlink() == here
+                ):
                     found[int(folder.name)] = "engine"
             except OSError:
                 continue
@@ -151,10 +154,16 @@ def changed(task: dict[str, Any], roles: list[Role]) -> tuple[list[float], list[
     answers, delays = [], []
     choice = random.Random()
     headers = {"Authorization": f"Bearer {task['token']}"}
-    with httpx2.Client(base_url=f"{roles[0].ready['url']}/api/v1", headers=headers, timeout=PATIENCE) as client:
+    with httpx2.Client(
+        base_url=f"{roles[0].ready['url']}/api/v1", headers=headers, timeout=PATIENCE
+    ) as client:
         for number in range(task["changes"] // 3):
             device = f"/devices/{choice.choice(task['ids'])}"
-            rule = {"destinations": ["0.0.0.0/0"], "protocol": "tcp", "ports": [str(task["first_port"] + number)]}
+            rule = {
+                "destinations": ["0.0.0.0/0"],
+                "protocol": "tcp",
+                "ports": [str(task["first_port"] + number)],
+            }
             for method, path, body in (
                 ("POST", f"{device}/disable", None),
                 ("POST", f"{device}/enable", None),

@@ -199,9 +199,7 @@ class Rootless:
         if self._asked is not None:
             self._asked.process.communicate(timeout=60)
         pipe = subprocess.PIPE
-        self._asked = Asked(
-            self._machine.popen(sys.executable, CLIENT, stdin=pipe, stdout=pipe, text=True)
-        )
+        self._asked = Asked(self._machine.popen(sys.executable, CLIENT, stdin=pipe, stdout=pipe, text=True))
         own = ", ".join(addresses(self.name))
         text = f"[Interface]\nPrivateKey = {self._key.expose()}\nAddress = {own}\n{peer(self.name, gate)}"
         assert self._asked.process.stdin is not None
