@@ -1,9 +1,9 @@
-"""A change of a device: from the coordinator's answer to where the gateway's engine has it, among many devices.
+"""A change of a device: from the coordinator's answer to where the gateway's engine has it, among many.
 
-A coordinator with its gateway in the same process, and one whose gateway is another process that follows it over
-HTTP; the gateway is rootless, or on a system interface with our engine, whose filter or nftables keeps devices
-apart. System interfaces take root: all then runs in a host of a lab. Prints one JSON object a measurement.
-With --postgresql a cluster of its own, as the tests have it, is a database beside SQLite.
+A coordinator with its gateway in the same process, and one whose gateway is another process that follows it
+over HTTP; the gateway is rootless, or on a system interface with our engine, whose filter or nftables keeps
+devices apart. System interfaces take root: all then runs in a host of a lab. Prints one JSON object a
+measurement. With --postgresql a cluster of its own, as the tests have it, takes the place of SQLite.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -59,7 +58,7 @@ def main() -> None:
     )
     parser.add_argument("--changes", type=int, default=300)
     parser.add_argument("--engine", choices=WAYS, action="append")
-    parser.add_argument("--postgresql", action="store_true", help="PostgreSQL too")
+    parser.add_argument("--postgresql", action="store_true", help="in the place of SQLite")
     options = parser.parse_args()
     is_root = os.geteuid() == 0
     if not is_root:
@@ -79,15 +78,17 @@ def main() -> None:
         for count in options.devices or (100, 1000, 5000):
             folder = base / str(count)
             folder.mkdir()
-            addresses = [f"sqlite:///{folder}/coordinator.sqlite"]
+            address = f"sqlite:///{folder}/coordinator.sqlite"
             if server is not None:
-                addresses.append(stack.enter_context(server.database()))
-            for address in addresses:
-                world = asyncio.run(prepared(address, folder / address.partition(":")[0], count))
-                for number, (way, apart) in enumerate(product(ways, (False, True))):
-                    # A policy that a device has already is no change.
-                    task = {"way": way, "apart": apart, "first_port": 1 + number * options.changes}
-                    run(lab, world, task | {"changes": options.changes})
+                address = stack.enter_context(server.database())
+            world = asyncio.run(prepared(address, folder, count))
+            credential = folder / "gateway.credential"
+            credential.touch(mode=0o600)
+            credential.write_text(world.facts.pop("credential"))
+            for number, (way, apart) in enumerate(product(ways, (False, True))):
+                # A policy that a device has already is no change.
+                task = {"way": way, "apart": apart, "first_port": 1 + number * options.changes}
+                run(lab, world, task | {"changes": options.changes})
 
 
 def run(lab: Lab | None, world: World, task: dict[str, Any]) -> None:
@@ -103,8 +104,6 @@ def run(lab: Lab | None, world: World, task: dict[str, Any]) -> None:
 
 async def prepared(address: str, folder: Path, count: int) -> World:
     """Make a database with a gateway and its devices."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
     key = read_or_make_key(folder / "gateway.key")
     storage = Storage.open(address)
     await storage.migrate()
@@ -132,9 +131,6 @@ async def prepared(address: str, folder: Path, count: int) -> World:
     for first in range(0, count, AT_ONCE):
         ids += await storage.write(add, first, min(first + AT_ONCE, count))
     await storage.close()
-    file = folder / "gateway.credential"
-    file.touch(mode=0o600)
-    file.write_text(facts.pop("credential"))
     return World(address, folder, facts | {"devices": count, "ids": ids})
 
 

@@ -68,7 +68,7 @@ class Role:
 
 
 def processes(roles: list[Role]) -> dict[int, str]:
-    """Return the processes that belong to it, with what each is; the engine of an interface has one of its own."""
+    """Return the processes that belong to it, with what each is; an interface's engine has one of its own."""
     found = {role.pid: "python" for role in roles}
     here = Path("/proc/self/ns/net").readlink()
     for folder in Path("/proc").iterdir():
@@ -150,7 +150,7 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def changed(task: dict[str, Any], roles: list[Role]) -> tuple[list[float], list[float]]:
-    """Change devices one by one; return the seconds to each answer, and from there until the engine had it."""
+    """Change devices one by one; return the seconds to answers, and from there to the engine."""
     answers, delays = [], []
     choice = random.Random()
     headers = {"Authorization": f"Bearer {task['token']}"}

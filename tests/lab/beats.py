@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import select
 import socket
@@ -39,10 +40,8 @@ def send(host: str, port: str) -> None:
         print("ready", flush=True)
         count, last = 0, 0.0
         while True:
-            try:
+            with contextlib.suppress(OSError):
                 sock.sendto(b"beat", (host, int(port)))
-            except OSError:
-                pass
             ready, _, _ = select.select([sock, sys.stdin], [], [], PERIOD)
             if sock in ready:
                 try:

@@ -1,4 +1,4 @@
-"""Devices of a gateway in a lab, whatever their tunnel is: an interface of a program, the kernel's, or a rootless one.
+"""Devices of a gateway in a lab, whatever their tunnel is: a program's, the kernel's, or a rootless one.
 
 ::
 
@@ -14,14 +14,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tests.lab.gateways import PROBE
 from tests.lab.nodes import OURS, Node
 from wirewright.keys import PublicKey, SecretKey
 from wirewright.lab import Lab, Link, Topology, at
-from wirewright.lab.guest import Guest
 from wirewright.lab.initramfs import GuestError
+
+if TYPE_CHECKING:
+    from wirewright.lab.guest import Guest
 
 CLIENT = str(Path(__file__).with_name("tunnel_client.py"))
 NUMBERS = {"phone": 2, "laptop": 3, "guest": 4, "notebook": 5}

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.conftest import ROOT
 from wirewright.keys import PublicKey
-from wirewright.lab import Machine
+
+if TYPE_CHECKING:
+    from wirewright.lab import Machine
 
 PATIENCE = 60
 

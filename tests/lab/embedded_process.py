@@ -1,8 +1,8 @@
 """Runs in a host of a lab: a coordinator on the loopback with its gateway in the same process.
 
-It is told the way of the gateway's engine and the address of the database, and asks its own API as each line of
-its input says: ``[method, path, body]``, answered by ``[status, type, body, moment]``, where the moment is when the
-answer was there, by the monotonic clock. Before that it says the gateway's public key.
+It is told the way of the gateway's engine, ``none`` for no gateway, and the folder of the database. It says
+the gateway's public key, and then asks its own API as each line of its input says: ``[method, path, body]``,
+answered by ``[status, type, body, moment]``; the moment is when the answer was there, by the monotonic clock.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """From the coordinator's API to where no packet of a device passes, whoever carries the packets.
 
-A device sends to the shop every 5 ms, and the shop answers; both note when something came last, by the clock that
-all hosts share. What is demanded is a second. A machine that does much else may miss it once: of a few cuts one
-must keep it, which a gateway that is late by design does never.
+A device sends to the shop every 5 ms, and the shop answers; both note when something came last, by the clock
+that all hosts share. What is demanded is a second. A machine that does much else may miss it once: of a few
+cuts one must keep it, which a gateway that is late by design does never.
 """
 
 from __future__ import annotations

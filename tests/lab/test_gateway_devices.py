@@ -1,7 +1,7 @@
 """One set of scenarios for all gateways and all devices: each asks for the same, and must be given the same.
 
-The gateways: ours on a system interface with its own filter, the same with nftables in the place of that, and one
-without root. The devices are those of ``devices.py``; what they are asked they are asked at once.
+The gateways: ours on a system interface with its own filter, the same with nftables in the place of that, and
+one without root. The devices are those of ``devices.py``; what they are asked they are asked at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs in a host of a lab: a device whose tunnel needs no root, and which asks as each line of its input says.
+"""Runs in a host of a lab: a device with a rootless tunnel, which asks as each line of its input says.
 
 The first line is its configuration as a JSON string. Then ``["tcp" | "udp", HOST, PORT, SIZE, SECONDS]`` and
 ``["ping", HOST, SIZE, SECONDS]`` are answered by ``yes`` or ``no``.
@@ -50,7 +50,10 @@ async def answer(tunnel: Tunnel, kind: str, *words: Any) -> str:
     *arguments, seconds = words
     try:
         async with asyncio.timeout(seconds):
-            done = await {"tcp": tcp, "udp": udp, "ping": ping}[kind](tunnel, *arguments)
+            if kind == "ping":
+                done = await ping(tunnel, *arguments)
+            else:
+                done = await (tcp if kind == "tcp" else udp)(tunnel, *arguments)
     except OSError:
         return "no"
     return "yes" if done else "no"
