@@ -1,7 +1,7 @@
 """The processes of the benchmark of gateways: a coordinator, perhaps with a gateway, and one elsewhere.
 
 Each is told a JSON object as its argument and says JSON objects, one a line: that it is ready, each change
-that its engine has, and each look at its peers, with the moment by the monotonic clock, which all processes share.
+that its engine has, and each look at its peers, with the moment by the monotonic clock of all processes.
 """
 
 from __future__ import annotations
