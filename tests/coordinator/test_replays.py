@@ -31,7 +31,9 @@ async def test_one_enrolment_that_is_sent_many_times_at_once_is_one_device_and_o
     assert await names(api) == ["phone"]
 
 
-async def test_of_many_at_once_no_more_are_enrolled_than_an_invitation_is_for(api: httpx2.AsyncClient) -> None:
+async def test_of_many_at_once_no_more_are_enrolled_than_an_invitation_is_for(
+    api: httpx2.AsyncClient,
+) -> None:
     made = await invite(api, uses=3)
     clients = [Client(f"phone {number}") for number in range(8)]
     answers = await asyncio.gather(*(enrol(api, client, made["invitation"]) for client in clients))
