@@ -43,10 +43,13 @@ class World:
     told: list[str] = field(default_factory=list)
     reports: list[DeviceReport] = field(default_factory=list)
     takes_reports: bool = True
+    heard: int = 0
+    """How often something was reported, if only that the gateway is there."""
 
     async def report(self, devices: Sequence[DeviceReport]) -> None:
         if not self.takes_reports:
             raise OSError(5, "not now")
+        self.heard += 1
         self.reports += devices
 
     @asynccontextmanager
@@ -250,6 +253,19 @@ async def test_only_what_changed_is_reported_and_again_what_was_not_taken(world:
         ("number-1", 10, 20),
         ("number-1", 11, 20),
     ]
+
+
+async def test_a_gateway_whose_devices_are_quiet_is_heard_of_at_first_and_now_and_then(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.gateway():
+        await until(lambda: world.heard == 1)
+        looks = world.engine.looks
+        await until(lambda: world.engine.looks > looks + 5)
+        assert (world.heard, world.reports) == (1, [])
+        monkeypatch.setattr(watching, "QUIET", 0.0)
+        await until(lambda: world.heard > 2)
+    assert world.reports == []
 
 
 async def test_what_cannot_be_kept_is_told_once_and_nothing_ends(world: World, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ PERIOD: Final = 5.0
 """Seconds between two looks."""
 SHARE: Final = 20
 """So many times as long as a look took, it is until the next, at least: thousands of peers take a while."""
+QUIET: Final = 30.0
+"""Seconds after which the coordinator hears of a gateway whose devices are quiet: that it is there."""
 
 
 class Watcher:
@@ -36,6 +38,8 @@ class Watcher:
         self.observed: Sequence[Observed] = ()
         """What was seen last."""
         self.reports = 0
+        self._heard_at: float | None = None
+        """When the coordinator last took a report."""
 
     async def run(self) -> None:
         """Watch until cancelled, once the engine has begun."""
@@ -57,11 +61,14 @@ class Watcher:
     async def _tell_coordinator(self) -> None:
         if self._report is None:
             return
-        for reports in self._reporter.reports(self.observed):
+        now = asyncio.get_running_loop().time()
+        is_due = self._heard_at is None or now >= self._heard_at + QUIET
+        for reports in self._reporter.reports(self.observed) or ([[]] if is_due else []):
             try:
                 await self._report(reports)
             except Exception:
                 # The coordinator is away, of which the follower tells: the same is reported next time.
                 return
+            self._heard_at = now
             self._reporter.reported(reports)
             self.reports += len(reports)
