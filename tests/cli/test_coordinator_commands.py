@@ -310,7 +310,8 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "stdin", "said"), REFUSED)
+# Workers must agree on the names of tests, and a key is another for each.
+@pytest.mark.parametrize(("arguments", "stdin", "said"), REFUSED, ids=[said for _, _, said in REFUSED])
 def test_what_the_coordinator_refuses_is_told_in_its_words(
     desk: Desk, arguments: list[str], stdin: str, said: str
 ) -> None:
