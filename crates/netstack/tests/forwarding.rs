@@ -180,6 +180,25 @@ fn a_half_that_breaks_breaks_the_other() {
 }
 
 #[test]
+fn a_host_that_breaks_off_before_the_peer_has_acknowledged_leaves_nothing_behind() {
+    let mut gateway = Gateway::new(Forwarding::default());
+    let mut syn = packet_v4(6, &segment(4_000, 80, 1_000, 0x02));
+    syn[16..20].copy_from_slice(&[198, 51, 100, 7]);
+    fix_v4(&mut syn);
+    gateway.pair.send(true, syn);
+    gateway.pass(SOON);
+    let (name, ..) = opened(&gateway.orders()).unwrap();
+    // Both in one round, so that no answer of the peer comes between them.
+    let mut reports = Reports::new(0);
+    reports.push(name, Report::Opened);
+    reports.push(name, Report::Failed(Failure::Reset));
+    gateway.pair.b.stack.reported(gateway.pair.now, &reports);
+    gateway.pass(Duration::from_secs(60));
+    assert_eq!(gateway.carried(), (0, 0));
+    assert_eq!(gateway.pair.b.stack.connection_count(), 0);
+}
+
+#[test]
 fn a_host_that_takes_nothing_stops_the_peer() {
     let mut gateway = Gateway::new(Forwarding::default());
     let (client, name, _) = gateway.joined(OUTSIDE);
