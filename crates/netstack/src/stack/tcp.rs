@@ -269,8 +269,8 @@ impl Netstack {
             Change::Failed => self.counters.connections_failed += 1,
             Change::Dropped => {
                 self.counters.half_open_dropped += 1;
-                // Who carries it lets it go.
-                connection.released = connection.carried.is_none();
+                // Who carries it lets it go, and may have done so.
+                connection.released |= connection.carried.is_none();
                 if let Some(listener) = listening.and_then(|handle| self.listeners.get_mut(handle)) {
                     listener.dropped(source, handle);
                 }
