@@ -1,5 +1,6 @@
 //! One TCP connection of the host.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -27,9 +28,8 @@ pub(super) struct Stream {
     credit: usize,
     /// The remote side has sent everything.
     ended: bool,
-    /// What the system did not take yet, and how much of the front it took since.
-    waiting: Vec<u8>,
-    taken: usize,
+    /// What the system did not take yet.
+    waiting: VecDeque<u8>,
     /// The sending side ends behind what waits, or has ended.
     finishing: bool,
 }
@@ -54,8 +54,7 @@ impl Stream {
             broken: false,
             credit: 0,
             ended: false,
-            waiting: Vec::new(),
-            taken: 0,
+            waiting: VecDeque::new(),
             finishing: false,
         })
     }
@@ -85,7 +84,7 @@ impl Stream {
                 Err(turn) => return turn,
             }
         }
-        self.waiting.extend_from_slice(rest);
+        self.waiting.extend(rest);
         Turn::Done
     }
 
@@ -133,18 +132,17 @@ impl Stream {
     }
 
     fn flush(&mut self, name: u64, reports: &mut Reports) -> Result<(), Turn> {
-        while self.writable && self.taken < self.waiting.len() {
-            let waiting = std::mem::take(&mut self.waiting);
-            let outcome = self.push(waiting.get(self.taken..).unwrap_or_default());
+        while self.writable && !self.waiting.is_empty() {
+            let mut waiting = std::mem::take(&mut self.waiting);
+            let sent = self.push(waiting.as_slices().0)?;
+            // Room in front is used again: a slow reader may never let it run empty.
+            waiting.drain(..sent);
             self.waiting = waiting;
-            let sent = outcome?;
-            self.taken += sent;
             told(sent, name, reports);
         }
-        if self.taken == self.waiting.len() {
+        if self.waiting.is_empty() {
             // What a slow reader held up is not held for the connection's life.
-            self.waiting = Vec::new();
-            self.taken = 0;
+            self.waiting = VecDeque::new();
             self.end_if_done();
         }
         Ok(())
@@ -197,7 +195,7 @@ impl Stream {
     }
 
     fn end_if_done(&mut self) {
-        if self.finishing && !self.connecting && self.taken == self.waiting.len() {
+        if self.finishing && !self.connecting && self.waiting.is_empty() {
             let _ = self.socket.shutdown(std::net::Shutdown::Write);
         }
     }
@@ -212,5 +210,50 @@ fn told(sent: usize, name: u64, reports: &mut Reports) {
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn a_slow_reader_makes_no_more_wait_than_what_is_unsent() {
+        const UNSENT: usize = 128 << 10;
+        const ALL: usize = 4 << 20;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut stream = Stream::open(listener.local_addr().unwrap()).unwrap();
+        // The system takes little at once, so that what waits never runs out.
+        stream.socket.set_send_buffer_size(4 << 10).unwrap();
+        let mut remote = listener.accept().unwrap().0;
+        remote.set_nonblocking(true).unwrap();
+        let mut reports = Reports::new(1 << 10);
+        let (mut ordered, mut sent, mut arrived) = (0, 0, Vec::new());
+        let pattern = |at: usize| (at % 251) as u8;
+        while arrived.len() < ALL {
+            let more = (UNSENT - (ordered - sent)).min(ALL - ordered);
+            let bytes: Vec<u8> = (ordered..ordered + more).map(pattern).collect();
+            assert_eq!(stream.send(&bytes, 1, &mut reports), Turn::Done);
+            ordered += more;
+            stream.became(EventFlags::OUT);
+            assert_eq!(stream.turn(1, &mut reports), Turn::Done);
+            for (_, report, _) in reports.iter() {
+                if let Report::Sent(len) = report {
+                    sent += len;
+                }
+            }
+            reports.clear();
+            let (waits, held) = (stream.waiting.len(), stream.waiting.capacity());
+            assert!(waits == ordered - sent && held <= 2 * UNSENT, "{waits} {held}");
+            let mut piece = [0; 4 << 10];
+            if let Ok(len) = remote.read(&mut piece) {
+                arrived.extend_from_slice(&piece[..len]);
+            }
+        }
+        assert!(arrived.iter().copied().eq((0..ALL).map(pattern)), "in order");
+        assert_eq!(stream.waiting.capacity(), 0, "nothing is held for later");
     }
 }
