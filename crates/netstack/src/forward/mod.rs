@@ -7,7 +7,7 @@
 //! in for every address outside; the host's kernel speaks with that address in its own name.
 //!
 //! ```text
-//!  SYN ──► Dialing ── connected ──► Joined ── both directions ended ──► gone
+//!  SYN ──► Dialing ── connected ──► Joined ── both directions ended ──► Leaving ── acknowledged ──► gone
 //!             │                        └── either side broke ──► the other is reset ──► gone
 //!             └── refused: RST · unreachable, forbidden, no answer: ICMP error ──► gone
 //!
@@ -20,7 +20,8 @@
 //!
 //! **Nothing grows.** What a peer sent and the host does not take stays in the connection's buffer and closes its window;
 //! the host's socket is read only as far as there is room for it on the way to the peer ([`streams`]). All that is carried has
-//! a place, of which there is a number for all and for each peer ([`places`]), and ends if it is idle.
+//! a place, of which there is a number for all and for each peer ([`places`]), until nothing of it is left, and ends if it is
+//! idle.
 //!
 //! Fragments are joined before they are carried on ([`reassembly`]), and answers longer than the tunnel's MTU are cut
 //! ([`cut`]).

@@ -8,7 +8,9 @@
 //! the transmit buffer has room for, so that whatever comes fits.
 //!
 //! Each direction ends by itself: the peer's end is passed on when all before it was sent ([`Order::Finish`]), the
-//! host's when it was read. Once both have ended, the connection is let go.
+//! host's when it was read. Once both have ended, the host's socket is let go. What the peer has not acknowledged by then
+//! still waits for it in the connection's buffer, so the place is given back when the connection leaves the stack, and not
+//! before: else a peer that opens no window would have more of them than places.
 //!
 //! [`Order::Finish`]: wirewright_runtime::outside::Order::Finish
 
@@ -42,6 +44,8 @@ pub(crate) enum Phase {
         quote: Quote,
     },
     Joined(Joined),
+    /// Both directions have ended, and the peer has not acknowledged all of it.
+    Leaving(ConnectionId),
 }
 
 pub(crate) struct Joined {
@@ -87,7 +91,7 @@ impl Stream {
     pub(crate) fn joined(&mut self) -> Option<&mut Joined> {
         match &mut self.phase {
             Phase::Joined(joined) => Some(joined),
-            Phase::Dialing { .. } => None,
+            Phase::Dialing { .. } | Phase::Leaving(_) => None,
         }
     }
 
@@ -95,7 +99,7 @@ impl Stream {
     pub(crate) fn until(&self, connect: Duration, idle: Duration) -> Instant {
         match self.phase {
             Phase::Dialing { .. } => self.last + connect,
-            Phase::Joined(_) => self.last + idle,
+            Phase::Joined(_) | Phase::Leaving(_) => self.last + idle,
         }
     }
 }

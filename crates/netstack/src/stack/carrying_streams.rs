@@ -99,7 +99,7 @@ impl Netstack {
         };
         if segment.rst && segment.sequence == syn.sequence.wrapping_add(1) {
             forward.counters.connections_abandoned += 1;
-            self.end_stream(handle, true);
+            self.end_stream(handle);
         }
         true
     }
@@ -142,7 +142,7 @@ impl Netstack {
         let made = Connection::carry(&setup, stream.tuple, handle, now).ok();
         let Some(connection) = made.and_then(|made| self.connections.insert(Box::new(made))) else {
             self.counters.connections_overflow += 1;
-            return self.end_stream(handle, true);
+            return self.end_stream(handle);
         };
         let key = stream.tuple.key();
         forward.dialing.remove(&key);
@@ -167,11 +167,16 @@ impl Netstack {
         let Some(Carried::Stream(stream)) = forward.carried.get(handle) else {
             return;
         };
-        let Phase::Dialing { syn, quote } = stream.phase else {
-            forward.counters.connections_broken += 1;
-            return self.end_stream(handle, true);
+        let (syn, quote) = match stream.phase {
+            Phase::Dialing { syn, quote } => (syn, quote),
+            Phase::Joined(_) => {
+                forward.counters.connections_broken += 1;
+                return self.end_stream(handle);
+            }
+            // Its socket is closed; this was said before.
+            Phase::Leaving(_) => return,
         };
-        self.end_stream(handle, true);
+        self.end_stream(handle);
         match failure {
             Failure::Refused | Failure::Reset => {
                 self.count(|counters| counters.connections_refused += 1);
@@ -185,7 +190,7 @@ impl Netstack {
     pub(super) fn stream_expired(&mut self, now: Instant, handle: Handle) {
         if self.joined(handle).is_some() {
             self.count(|counters| counters.connections_idle += 1);
-            self.end_stream(handle, true);
+            self.end_stream(handle);
         } else {
             self.stream_failed(now, handle, Failure::TimedOut);
         }
@@ -206,7 +211,7 @@ impl Netstack {
             Ok(taken) if taken < bytes.len() => {
                 // More than was asked for. A hole in a stream must not look like one.
                 self.count(|counters| counters.connections_broken += 1);
-                self.end_stream(handle, true);
+                self.end_stream(handle);
             }
             Ok(_) => self.grant(handle),
             // The peer's side is over; its event will say so.
@@ -222,7 +227,7 @@ impl Netstack {
         let (id, is_over) = (joined.connection, joined.is_over());
         self.shutdown(id);
         if is_over {
-            self.end_stream(handle, false);
+            self.finish_stream(handle);
         }
     }
 
@@ -240,7 +245,7 @@ impl Netstack {
         };
         if pending.failed.is_some() {
             self.count(|counters| counters.connections_abandoned += 1);
-            return self.end_stream(handle, true);
+            return self.end_stream(handle);
         }
         if pending.connected || pending.writable {
             self.grant(handle);
@@ -254,7 +259,7 @@ impl Netstack {
             && self.carried_mut(handle).is_some()
         {
             self.count(|counters| counters.connections_broken += 1);
-            self.end_stream(handle, true);
+            self.end_stream(handle);
         }
     }
 
@@ -338,14 +343,46 @@ impl Netstack {
         let is_over = joined.is_over();
         if broke {
             forward.counters.connections_broken += 1;
-            self.end_stream(handle, true);
+            self.end_stream(handle);
         } else if is_over {
-            self.end_stream(handle, false);
+            self.finish_stream(handle);
         }
     }
 
-    /// Lets go of both halves; `abort` resets those that are not over.
-    pub(super) fn end_stream(&mut self, handle: Handle, abort: bool) {
+    /// Both directions have ended: lets go of the host's socket at once, and of the rest with [`Self::stream_left`].
+    fn finish_stream(&mut self, handle: Handle) {
+        let Some(forward) = &mut self.forward else {
+            return;
+        };
+        let Some(Carried::Stream(stream)) = forward.carried.get_mut(handle) else {
+            return;
+        };
+        let Phase::Joined(joined) = &stream.phase else {
+            return;
+        };
+        let connection = joined.connection;
+        stream.phase = Phase::Leaving(connection);
+        forward.deadlines.set(handle, &mut stream.deadline, None);
+        if core::mem::take(&mut stream.pumped) {
+            forward.pumps.retain(|pumped| *pumped != handle);
+        }
+        let name = name_of(handle);
+        forward.orders.push(Order::Close { name, abort: false });
+        self.release(connection);
+    }
+
+    /// The peer's connection has left the stack, after [`Self::finish_stream`] if `handle` still means something.
+    pub(super) fn stream_left(&mut self, handle: Handle) {
+        let Some(forward) = &mut self.forward else {
+            return;
+        };
+        if let Some(Carried::Stream(stream)) = forward.carried.remove(handle) {
+            forward.stream_places.give_back(stream.peer);
+        }
+    }
+
+    /// Lets go of both halves, and resets those that are not over.
+    pub(super) fn end_stream(&mut self, handle: Handle) {
         let Some(forward) = &mut self.forward else {
             return;
         };
@@ -358,16 +395,14 @@ impl Netstack {
             forward.pumps.retain(|pumped| *pumped != handle);
         }
         let name = name_of(handle);
-        forward.orders.push(Order::Close { name, abort });
+        forward.orders.push(Order::Close { name, abort: true });
         match stream.phase {
             Phase::Dialing { .. } => {
                 forward.dialing.remove(&stream.tuple.key());
             }
-            Phase::Joined(joined) => {
-                if abort {
-                    self.abort(joined.connection);
-                }
-                self.release(joined.connection);
+            Phase::Joined(Joined { connection, .. }) | Phase::Leaving(connection) => {
+                self.abort(connection);
+                self.release(connection);
             }
         }
     }

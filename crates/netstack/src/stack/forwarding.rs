@@ -250,7 +250,7 @@ impl Netstack {
         for (handle, is_stream) in doomed {
             self.count(|counters| counters.cut += 1);
             if is_stream {
-                self.end_stream(handle, true);
+                self.end_stream(handle);
             } else {
                 self.end_flow(handle);
             }

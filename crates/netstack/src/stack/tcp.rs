@@ -237,7 +237,7 @@ impl Netstack {
             let key = connection.tuple().key();
             self.by_tuple.remove(&key);
             self.deadlines.set(handle, &mut connection.deadline, None);
-            self.connections.remove(handle);
+            self.free(handle);
             self.counters.time_wait_evicted += u64::from(self.time_wait.insert(key, rest));
             return;
         }
@@ -246,7 +246,17 @@ impl Netstack {
         self.deadlines
             .set(handle, &mut connection.deadline, wanted.filter(|_| !spent));
         if spent && !ready {
-            self.connections.remove(handle);
+            self.free(handle);
+        }
+    }
+
+    fn free(&mut self, handle: Handle) {
+        let carried = self
+            .connections
+            .remove(handle)
+            .and_then(|connection| connection.carried);
+        if let Some(carried) = carried {
+            self.stream_left(carried);
         }
     }
 

@@ -1,0 +1,76 @@
+//! That a peer which takes what it can leaves other peers theirs.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::gateway::{Gateway, OUTSIDE, SOON, closed, read};
+use wirewright_netstack::{Forwarding, Read};
+use wirewright_runtime::outside::Report;
+
+/// Has the peer end a connection and read nothing, and the host send what the gateway takes, then end it too.
+fn left_unread(gateway: &mut Gateway) -> (wirewright_netstack::ConnectionId, usize) {
+    let (client, name, granted) = gateway.joined(OUTSIDE);
+    gateway.pair.a.stack.shutdown(client);
+    gateway.pass(SOON);
+    let (mut told, mut more) = (0, granted);
+    while more > 0 {
+        gateway.tell_bytes(name, &vec![7; more]);
+        told += more;
+        more = gateway.granted(name);
+    }
+    gateway.orders();
+    gateway.tell(name, Report::Ended);
+    assert_eq!(
+        closed(&gateway.orders()),
+        Some(false),
+        "the host's socket is let go"
+    );
+    (client, told)
+}
+
+#[test]
+fn what_a_peer_leaves_unread_keeps_its_place_until_it_is_gone_from_the_stack() {
+    let mut gateway = Gateway::new(Forwarding {
+        connections_per_peer: 2,
+        ..Forwarding::default()
+    });
+    let (client, told) = left_unread(&mut gateway);
+    left_unread(&mut gateway);
+    assert_eq!(gateway.carried(), (2, 0));
+    assert_eq!(gateway.pair.b.stack.connection_count(), 2);
+    let third = gateway
+        .pair
+        .a
+        .stack
+        .connect(gateway.pair.now, common::at(OUTSIDE, 81), None);
+    gateway.pass(SOON);
+    assert_eq!(gateway.count("connections_full_of_peer"), 1);
+    gateway.pair.a.stack.abort(third.unwrap());
+    // Who reads gets all of it, and the place back.
+    let (mut all, mut end) = (0, Read::Nothing);
+    while end == Read::Nothing {
+        let (bytes, next) = read(&mut gateway, client);
+        (all, end) = (all + bytes.len(), next);
+        gateway.pass(SOON);
+    }
+    assert_eq!((all, end), (told, Read::End));
+    gateway.pass(Duration::from_secs(1));
+    assert_eq!(gateway.carried(), (1, 0));
+    // Who does not loses it.
+    gateway.pass(Duration::from_secs(100));
+    assert_eq!(gateway.carried(), (0, 0));
+    assert_eq!(gateway.pair.b.stack.connection_count(), 0);
+}
+
+#[test]
+fn what_is_left_unread_by_a_peer_that_is_removed_goes_at_once() {
+    let mut gateway = Gateway::new(Forwarding::default());
+    let (client, _) = left_unread(&mut gateway);
+    gateway.pair.b.stack.recheck(&|_| None);
+    assert_eq!(gateway.carried(), (0, 0));
+    gateway.pass(SOON);
+    assert_eq!(gateway.pair.b.stack.connection_count(), 0);
+    assert!(matches!(read(&mut gateway, client).1, Read::Failed(_)));
+}
