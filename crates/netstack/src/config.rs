@@ -99,7 +99,8 @@ pub struct Limits {
     pub outbox: usize,
     /// Echo requests without a reply.
     pub pings: usize,
-    /// Resets and ICMP errors a second, and as many in one burst. The rest is dropped (RFC 4443 2.4f, RFC 5961 7).
+    /// Resets and ICMP errors a second for each peer, and as many in one burst. The rest is dropped (RFC 4443 2.4f,
+    /// RFC 5961 7).
     pub error_replies: u32,
     /// Local ports to choose from when the caller names none.
     pub ephemeral_ports: RangeInclusive<u16>,

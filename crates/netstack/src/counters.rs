@@ -48,7 +48,7 @@ pub struct Counters {
 
     /// Segments for which there was neither a connection nor a listener, answered with a reset.
     pub resets_sent: u64,
-    /// Resets and ICMP errors not sent because of the limit on their rate.
+    /// Resets and ICMP errors not sent because of the limit on their rate for each peer.
     pub error_replies_suppressed: u64,
     /// Replies dropped because the outbox was full.
     pub outbox_overflow: u64,

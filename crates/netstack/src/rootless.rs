@@ -56,7 +56,7 @@ impl Interface for Rootless {
         let mut last = None;
         for (_, packet) in packets.packets() {
             if netstack.forwards() && is_between(netstack, packet, owner, &mut last) {
-                netstack.pass_between(at.now, packet);
+                netstack.pass_between(at.now, packet, owner);
                 continue;
             }
             self.coalescer

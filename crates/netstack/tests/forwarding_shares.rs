@@ -5,12 +5,14 @@ mod common;
 
 use std::time::Duration;
 
-use common::gateway::{Gateway, OUTSIDE, SOON, closed, read};
-use wirewright_netstack::{Forwarding, Read};
-use wirewright_runtime::outside::Report;
+use common::gateway::{Gateway, OUTSIDE, SOON, closed, read, segment};
+use common::{B4, at, fix_v4, packet_v4};
+use wirewright_netstack::{ConnectFailure, ConnectionId, Event, Forwarding, Read};
+use wirewright_protocol::PublicKey;
+use wirewright_runtime::outside::{Failure, Report};
 
 /// Has the peer end a connection and read nothing, and the host send what the gateway takes, then end it too.
-fn left_unread(gateway: &mut Gateway) -> (wirewright_netstack::ConnectionId, usize) {
+fn left_unread(gateway: &mut Gateway) -> (ConnectionId, usize) {
     let (client, name, granted) = gateway.joined(OUTSIDE);
     gateway.pair.a.stack.shutdown(client);
     gateway.pass(SOON);
@@ -44,7 +46,7 @@ fn what_a_peer_leaves_unread_keeps_its_place_until_it_is_gone_from_the_stack() {
         .pair
         .a
         .stack
-        .connect(gateway.pair.now, common::at(OUTSIDE, 81), None);
+        .connect(gateway.pair.now, at(OUTSIDE, 81), None);
     gateway.pass(SOON);
     assert_eq!(gateway.count("connections_full_of_peer"), 1);
     gateway.pair.a.stack.abort(third.unwrap());
@@ -73,4 +75,38 @@ fn what_is_left_unread_by_a_peer_that_is_removed_goes_at_once() {
     gateway.pass(SOON);
     assert_eq!(gateway.pair.b.stack.connection_count(), 0);
     assert!(matches!(read(&mut gateway, client).1, Read::Failed(_)));
+}
+
+#[test]
+fn who_provokes_many_errors_silences_none_of_anothers() {
+    for to in [OUTSIDE, B4] {
+        let mut gateway = Gateway::new(Forwarding::default());
+        let dialed = (to == OUTSIDE).then(|| gateway.dial(to));
+        let greedy = PublicKey::from_bytes([2; 32]);
+        for port in 0..2_000 {
+            let mut packet = packet_v4(6, &segment(1_000 + port, 80, 1, 0x02));
+            packet[12..16].copy_from_slice(&[10, 9, 0, 66]);
+            if to == OUTSIDE {
+                packet[16..20].copy_from_slice(&[127, 0, 0, 1]);
+            }
+            fix_v4(&mut packet);
+            let now = gateway.pair.now;
+            gateway.pair.b.stack.receive_for(now, &packet, &|_| Some(greedy));
+        }
+        assert_eq!(
+            gateway.pair.b.stack.counters().error_replies_suppressed,
+            1_000,
+            "one peer has its share"
+        );
+        let client = if let Some((client, name)) = dialed {
+            gateway.tell(name, Report::Failed(Failure::Refused));
+            client
+        } else {
+            let now = gateway.pair.now;
+            gateway.pair.a.stack.connect(now, at(to, 81), None).unwrap()
+        };
+        gateway.pass(SOON);
+        let refused = Event::ConnectFailed(client, ConnectFailure::Refused);
+        assert!(gateway.pair.a.events.contains(&refused), "{to}");
+    }
 }

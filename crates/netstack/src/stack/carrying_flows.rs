@@ -135,6 +135,7 @@ impl Netstack {
             return;
         };
         let (quote, client, is_echo) = (flow.quote, flow.client().ip(), flow.is_echo);
+        let peer = Some(flow.peer);
         match report {
             Report::Received(_) => {
                 // It may stay for longer now, which is found out when the shorter time is over.
@@ -153,7 +154,7 @@ impl Netstack {
                 if is_echo && failure == Failure::Prohibited {
                     self.count(|counters| counters.echo_not_permitted += 1);
                 }
-                self.tell_failure(now, failure, &quote, client, false);
+                self.tell_failure(now, failure, &quote, (peer, client), false);
             }
             Report::Opened | Report::Ended | Report::Sent(_) => (),
         }
@@ -202,6 +203,7 @@ impl Netstack {
             return;
         };
         let (client, remote) = (flow.client().ip(), flow.ends.local.ip());
+        let peer = Some(flow.peer);
         let quote = match complaint.sequence {
             Some(sequence) if flow.is_echo => flow.quote.with_sequence(sequence),
             _ => flow.quote,
@@ -223,7 +225,7 @@ impl Netstack {
             .filter(|offender| is_host(*offender) && offender.is_ipv4() == client.is_ipv4());
         let from = if refused { Some(remote) } else { offender };
         if let Some(from) = from.or_else(|| self.own.source_for(client)) {
-            self.object_from(now, from, quote.bytes(), client, kind, code, [0; 4]);
+            self.object_from(now, from, quote.bytes(), (peer, client), (kind, code), [0; 4]);
         }
     }
 

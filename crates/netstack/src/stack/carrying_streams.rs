@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use wirewright_protocol::Instant;
+use wirewright_protocol::{Instant, PublicKey};
 use wirewright_runtime::Owner;
 use wirewright_runtime::outside::{Failure, Kind, Order, Report};
 
@@ -167,6 +167,7 @@ impl Netstack {
         let Some(Carried::Stream(stream)) = forward.carried.get(handle) else {
             return;
         };
+        let peer = Some(stream.peer);
         let (syn, quote) = match stream.phase {
             Phase::Dialing { syn, quote } => (syn, quote),
             Phase::Joined(_) => {
@@ -180,9 +181,9 @@ impl Netstack {
         match failure {
             Failure::Refused | Failure::Reset => {
                 self.count(|counters| counters.connections_refused += 1);
-                self.reset(now, &syn);
+                self.reset(now, &syn, peer);
             }
-            failure => self.tell_failure(now, failure, &quote, syn.tuple.remote.ip(), true),
+            failure => self.tell_failure(now, failure, &quote, (peer, syn.tuple.remote.ip()), true),
         }
     }
 
@@ -414,20 +415,22 @@ impl Netstack {
         now: Instant,
         packet: &IpPacket<'_>,
         owner: Owner<'_>,
-    ) -> Option<(wirewright_protocol::PublicKey, bool)> {
+    ) -> Option<(PublicKey, bool)> {
         let forward = self.forward.as_mut()?;
         if self.own.covers(packet.destination) {
             // A place for a peer, and nobody has it: to look for it outside would tell the outside who is where.
             forward.counters.nobody_inside += 1;
-            let (kind, code) = codes(Failure::HostUnreachable, packet.source);
-            self.object(now, packet.whole, packet.source, kind, code, [0; 4]);
+            let code = codes(Failure::HostUnreachable, packet.source);
+            let to = (owner(packet.source), packet.source);
+            self.object(now, packet.whole, to, code, [0; 4]);
             return None;
         }
         let permit = forward.reach.judge(packet.destination);
-        let Some((permit, peer)) = permit.zip(owner(packet.source)) else {
+        let peer = owner(packet.source);
+        let Some((permit, peer)) = permit.zip(peer) else {
             forward.counters.denied += 1;
-            let (kind, code) = codes(Failure::Prohibited, packet.source);
-            self.object(now, packet.whole, packet.source, kind, code, [0; 4]);
+            let code = codes(Failure::Prohibited, packet.source);
+            self.object(now, packet.whole, (peer, packet.source), code, [0; 4]);
             return None;
         };
         Some((peer, permit.own))
@@ -439,7 +442,7 @@ impl Netstack {
         now: Instant,
         failure: Failure,
         quote: &Quote,
-        to: IpAddr,
+        to: (Option<PublicKey>, IpAddr),
         is_stream: bool,
     ) {
         self.count(|counters| match failure {
@@ -450,8 +453,7 @@ impl Netstack {
         });
         // Who finds no room comes again.
         if failure != Failure::Exhausted {
-            let (kind, code) = codes(failure, to);
-            self.object(now, quote.bytes(), to, kind, code, [0; 4]);
+            self.object(now, quote.bytes(), to, codes(failure, to.1), [0; 4]);
         }
     }
 

@@ -4,6 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use smoltcp::wire::{IpProtocol, IpRepr, UDP_HEADER_LEN, UdpPacket};
 use wirewright_protocol::Instant;
+use wirewright_runtime::Owner;
 
 use super::{Netstack, events};
 use crate::address::is_host;
@@ -134,7 +135,12 @@ impl Netstack {
         }
     }
 
-    pub(super) fn receive_datagram(&mut self, now: Instant, packet: &IpPacket<'_>) -> Result<(), Discard> {
+    pub(super) fn receive_datagram(
+        &mut self,
+        now: Instant,
+        packet: &IpPacket<'_>,
+        owner: Owner<'_>,
+    ) -> Result<(), Discard> {
         let datagram = packet.udp()?;
         let found = self
             .datagrams
@@ -153,7 +159,7 @@ impl Netstack {
             return Ok(());
         }
         self.counters.datagrams_unclaimed += 1;
-        if !self.limiter.allow(now) {
+        if !self.limiters.allow(owner(packet.source), now) {
             self.counters.error_replies_suppressed += 1;
             return Ok(());
         }

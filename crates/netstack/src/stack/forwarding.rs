@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use wirewright_protocol::Instant;
+use wirewright_protocol::{Instant, PublicKey};
 use wirewright_runtime::Owner;
 use wirewright_runtime::outside::{Orders, Reports};
 
@@ -104,8 +104,9 @@ impl Netstack {
     ) -> Result<(), Discard> {
         if packet.hop_limit <= 1 {
             self.count(|counters| counters.hops_exceeded += 1);
-            let (kind, code) = if packet.source.is_ipv4() { (11, 0) } else { (3, 0) };
-            self.object(now, packet.whole, packet.source, kind, code, [0; 4]);
+            let code = if packet.source.is_ipv4() { (11, 0) } else { (3, 0) };
+            let to = (owner(packet.source), packet.source);
+            self.object(now, packet.whole, to, code, [0; 4]);
             return Ok(());
         }
         match packet.protocol {
@@ -141,7 +142,7 @@ impl Netstack {
     }
 
     /// A packet of one peer for another.
-    pub(crate) fn pass_between(&mut self, now: Instant, packet: &[u8]) {
+    pub(crate) fn pass_between(&mut self, now: Instant, packet: &[u8], owner: Owner<'_>) {
         let Some(forward) = &mut self.forward else {
             return;
         };
@@ -163,13 +164,14 @@ impl Netstack {
         let Some(from) = source_of(packet) else {
             return;
         };
-        let (kind, code) = match (from, source) {
+        let code = match (from, source) {
             (IpAddr::V4(_), None) => (11, 0),
             (IpAddr::V6(_), None) => (3, 0),
             (IpAddr::V4(_), Some(_)) => (3, 4),
             (IpAddr::V6(_), Some(_)) => (2, 0),
         };
-        self.object(now, packet, from, kind, code, source.unwrap_or_default());
+        let to = (owner(from), from);
+        self.object(now, packet, to, code, source.unwrap_or_default());
     }
 
     /// Work that waits: events of connections, bytes for the host, what is idle.
@@ -263,44 +265,42 @@ impl Netstack {
         }
     }
 
-    /// Answers a packet, or what is quoted of one, by an ICMP error of the tunnel's own, unless it was an error itself.
+    /// Answers a packet, or what is quoted of one, by an ICMP error of the tunnel's own, unless it was an error itself. `to` is a
+    /// peer's address, and whose it is; `code` has the error's type in front.
     pub(super) fn object(
         &mut self,
         now: Instant,
         packet: &[u8],
-        to: IpAddr,
-        kind: u8,
-        code: u8,
+        to: (Option<PublicKey>, IpAddr),
+        code: (u8, u8),
         rest: [u8; 4],
     ) {
-        let Some(own) = self.own.source_for(to) else {
+        let Some(own) = self.own.source_for(to.1) else {
             self.counters.error_replies_suppressed += 1;
             return;
         };
-        self.object_from(now, own, packet, to, kind, code, rest);
+        self.object_from(now, own, packet, to, code, rest);
     }
 
     /// The same in the name of somebody outside.
-    #[expect(clippy::too_many_arguments, reason = "they are the fields of a message")]
     pub(super) fn object_from(
         &mut self,
         now: Instant,
         from: IpAddr,
         packet: &[u8],
-        to: IpAddr,
-        kind: u8,
-        code: u8,
+        (peer, to): (Option<PublicKey>, IpAddr),
+        code: (u8, u8),
         rest: [u8; 4],
     ) {
         if from.is_ipv4() != to.is_ipv4() || is_icmp_error(packet) || is_for_many(packet) {
             return;
         }
-        if !self.limiter.allow(now) {
+        if !self.limiters.allow(peer, now) {
             self.counters.error_replies_suppressed += 1;
             return;
         }
         let quoted = packet.get(..packet.len().min(QUOTED)).unwrap_or_default();
-        let error = Outgoing::message((from, to), (kind, code), rest, quoted);
+        let error = Outgoing::message((from, to), code, rest, quoted);
         self.outbox.packet(error.len(), |buffer| error.emit(buffer));
     }
 }

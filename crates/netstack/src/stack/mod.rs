@@ -32,7 +32,7 @@ use crate::device::{PacketSink, Sent};
 use crate::forward::Forwarder;
 use crate::hash::KeyedHash;
 use crate::initial_sequence::InitialSequences;
-use crate::limiter::Limiter;
+use crate::limiter::Limiters;
 use crate::listener::Listeners;
 use crate::outbox::Outbox;
 use crate::ping::Pings;
@@ -73,7 +73,7 @@ pub struct Netstack {
     blocked_senders: Vec<Handle>,
     pings: Pings,
     outbox: Outbox,
-    limiter: Limiter,
+    limiters: Limiters,
     events: VecDeque<events::Source>,
 
     /// What it carries for others, if it does.
@@ -129,7 +129,7 @@ impl Netstack {
             blocked_senders: Vec::new(),
             pings: Pings::new(limits.pings, identifier),
             outbox: Outbox::new(limits.outbox, mtu),
-            limiter: Limiter::new(limits.error_replies),
+            limiters: Limiters::new(limits.error_replies, KeyedHash::new(&mut rng)),
             events: VecDeque::new(),
             forward: None,
             carried_events: VecDeque::new(),
@@ -162,7 +162,7 @@ impl Netstack {
         let outcome = IpPacket::parse(packet, &self.own, forwards).and_then(|packet| match packet.protocol {
             _ if packet.foreign => self.receive_foreign(now, &packet, owner),
             Protocol::Tcp => self.receive_segment(now, &packet, owner),
-            Protocol::Udp => self.receive_datagram(now, &packet),
+            Protocol::Udp => self.receive_datagram(now, &packet, owner),
             Protocol::Icmpv4 | Protocol::Icmpv6 => self.receive_message(now, &packet),
         });
         if let Err(discard) = outcome {

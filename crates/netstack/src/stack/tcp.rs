@@ -1,7 +1,7 @@
 //! Segments to connections, and connections' turns.
 
 use smoltcp::wire::{IpProtocol, IpRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
-use wirewright_protocol::Instant;
+use wirewright_protocol::{Instant, PublicKey};
 use wirewright_runtime::Owner;
 
 use super::{Netstack, make_ready};
@@ -34,6 +34,7 @@ impl Netstack {
                 self.answer(
                     now,
                     &segment,
+                    owner(packet.source),
                     TcpControl::None,
                     rest.send_next,
                     Some(rest.receive_next),
@@ -44,9 +45,9 @@ impl Netstack {
         if segment.is_first() && packet.foreign {
             self.carry_stream(now, packet, &segment, owner);
         } else if segment.is_first() {
-            self.offer(now, packet, &segment);
+            self.offer(now, packet, &segment, owner);
         } else if !self.stop_dialing(&segment) {
-            self.reset(now, &segment);
+            self.reset(now, &segment, owner(packet.source));
         }
         Ok(())
     }
@@ -87,10 +88,10 @@ impl Netstack {
     }
 
     /// A SYN: for a listener, or for nobody.
-    fn offer(&mut self, now: Instant, packet: &IpPacket<'_>, segment: &Segment) {
+    fn offer(&mut self, now: Instant, packet: &IpPacket<'_>, segment: &Segment, owner: Owner<'_>) {
         let local = segment.tuple.local;
         let Some(listening) = self.listeners.find(local.ip(), local.port()) else {
-            self.reset(now, segment);
+            self.reset(now, segment, owner(packet.source));
             return;
         };
         let source = segment.tuple.remote.ip();
@@ -140,7 +141,7 @@ impl Netstack {
     }
 
     /// Answers a segment that belongs to nothing (RFC 9293 3.10.7.1).
-    pub(super) fn reset(&mut self, now: Instant, segment: &Segment) {
+    pub(super) fn reset(&mut self, now: Instant, segment: &Segment, peer: Option<PublicKey>) {
         if segment.rst {
             return;
         }
@@ -150,21 +151,22 @@ impl Netstack {
         } else {
             (0, Some(segment.sequence.wrapping_add(taken)))
         };
-        if self.answer(now, segment, TcpControl::Rst, sequence, ack_number) {
+        if self.answer(now, segment, peer, TcpControl::Rst, sequence, ack_number) {
             self.counters.resets_sent += 1;
         }
     }
 
-    /// Answers a segment without a connection, unless too many were answered lately.
+    /// Answers a peer's segment without a connection, unless too many of its were answered lately.
     fn answer(
         &mut self,
         now: Instant,
         segment: &Segment,
+        peer: Option<PublicKey>,
         control: TcpControl,
         sequence: u32,
         ack_number: Option<u32>,
     ) -> bool {
-        if !self.limiter.allow(now) {
+        if !self.limiters.allow(peer, now) {
             self.counters.error_replies_suppressed += 1;
             return false;
         }
