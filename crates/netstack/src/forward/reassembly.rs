@@ -6,21 +6,22 @@
 //! belong until the last is known and none is missing. A piece that overlaps another one ends it, for such are made to pass
 //! filters (RFC 5722, RFC 8200 4.5); an exact repetition is ignored.
 //!
-//! **Bounds.** There are few datagrams at once, fewer of one source, and none for longer than [`PATIENCE`]: the oldest of the
-//! source makes room, or the oldest of all.
+//! **Bounds.** There are few datagrams at once, fewer of one peer whatever addresses it has, and none for longer than
+//! [`PATIENCE`]. The oldest of a peer that has all it may have makes room for its next one; where all places are taken, the oldest
+//! of the peer that has most.
 
 use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::VecDeque;
 
 use smoltcp::wire::{Ipv4Packet, Ipv6Packet};
-use wirewright_protocol::Instant;
+use wirewright_protocol::{Instant, PublicKey};
 
 /// Between the 15 s that RFC 791 begins with and the 60 s of RFC 8200.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Datagrams at once, and of one source.
+/// Datagrams at once, and of one peer.
 const MOST: usize = 64;
-const MOST_OF_SOURCE: usize = 16;
+const MOST_OF_PEER: usize = 16;
 /// Pieces of one: enough for the longest in packets of the least MTU of IPv6.
 const PIECES: usize = 64;
 /// What a packet can be.
@@ -50,6 +51,7 @@ struct Key {
 }
 
 struct Partial {
+    peer: Option<PublicKey>,
     key: Key,
     until: Instant,
     hop_limit: u8,
@@ -118,6 +120,10 @@ impl<'a> Fragment<'a> {
         }
     }
 
+    pub(crate) fn source(&self) -> IpAddr {
+        self.key.source
+    }
+
     pub(crate) fn destination(&self) -> IpAddr {
         self.key.destination
     }
@@ -135,8 +141,13 @@ impl<'a> Fragment<'a> {
 }
 
 impl Reassembly {
-    /// Takes a piece; gives the packet if that makes it whole.
-    pub(crate) fn take(&mut self, now: Instant, fragment: &Fragment<'_>) -> Option<&[u8]> {
+    /// Takes a piece of a peer; gives the packet if that makes it whole.
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        fragment: &Fragment<'_>,
+        peer: Option<PublicKey>,
+    ) -> Option<&[u8]> {
         self.expire(now);
         if !fragment.is_sound() {
             self.lost += 1;
@@ -145,10 +156,10 @@ impl Reassembly {
         let known = self
             .partial
             .iter()
-            .position(|partial| partial.key == fragment.key);
+            .position(|partial| partial.peer == peer && partial.key == fragment.key);
         let at = known.unwrap_or_else(|| {
-            self.make_room(fragment.key.source);
-            self.partial.push_back(Partial::new(fragment, now));
+            self.make_room(peer);
+            self.partial.push_back(Partial::new(fragment, peer, now));
             self.partial.len() - 1
         });
         let outcome = self.partial.get_mut(at)?.put(fragment);
@@ -173,21 +184,25 @@ impl Reassembly {
         }
     }
 
-    /// Lets go of the oldest of a source that has many, or of the oldest of all.
-    fn make_room(&mut self, source: IpAddr) {
-        let is_of_source = |partial: &Partial| partial.key.source == source;
-        if self
-            .partial
-            .iter()
-            .filter(|partial| is_of_source(partial))
-            .count()
-            >= MOST_OF_SOURCE
-        {
-            if let Some(oldest) = self.partial.iter().position(is_of_source) {
-                self.drop_at(oldest);
-            }
+    /// Lets go of the oldest of a peer that has as many as one may have, or of whoever has most.
+    fn make_room(&mut self, peer: Option<PublicKey>) {
+        let those_of = |peer: Option<PublicKey>| {
+            self.partial
+                .iter()
+                .filter(move |partial| partial.peer == peer)
+                .count()
+        };
+        let whose = if those_of(peer) >= MOST_OF_PEER {
+            Some(peer)
         } else if self.partial.len() >= MOST {
-            self.drop_at(0);
+            let peers = self.partial.iter().map(|partial| partial.peer);
+            peers.max_by_key(|peer| those_of(*peer))
+        } else {
+            None
+        };
+        let oldest = whose.and_then(|peer| self.partial.iter().position(|partial| partial.peer == peer));
+        if let Some(oldest) = oldest {
+            self.drop_at(oldest);
         }
     }
 
@@ -205,8 +220,9 @@ enum Put {
 }
 
 impl Partial {
-    fn new(fragment: &Fragment<'_>, now: Instant) -> Self {
+    fn new(fragment: &Fragment<'_>, peer: Option<PublicKey>, now: Instant) -> Self {
         Self {
+            peer,
             key: fragment.key,
             until: now + PATIENCE,
             hop_limit: fragment.hop_limit,
@@ -332,9 +348,14 @@ mod tests {
     }
 
     fn take(reassembly: &mut Reassembly, at: u64, packet: &[u8]) -> Option<Vec<u8>> {
+        take_of(reassembly, 1, at, packet)
+    }
+
+    fn take_of(reassembly: &mut Reassembly, peer: u8, at: u64, packet: &[u8]) -> Option<Vec<u8>> {
         let now = Instant::from_nanos(at * 1_000_000_000);
         let fragment = Fragment::parse(packet).unwrap();
-        reassembly.take(now, &fragment).map(<[u8]>::to_vec)
+        let peer = Some(PublicKey::from_bytes([peer; 32]));
+        reassembly.take(now, &fragment, peer).map(<[u8]>::to_vec)
     }
 
     #[test]
@@ -380,19 +401,31 @@ mod tests {
     }
 
     #[test]
-    fn one_source_drives_out_only_its_own() {
+    fn a_peer_drives_out_only_its_own_whatever_addresses_it_has() {
         let mut reassembly = Reassembly::default();
         let (whole, pieces) = cut(4, 2_000, 2, 1);
-        take(&mut reassembly, 1, &pieces[0]);
-        for number in 0..100 {
-            take(&mut reassembly, 1, &cut(4, 2_000, 1, number).1[0]);
-        }
-        assert_eq!(reassembly.partial.len(), 1 + MOST_OF_SOURCE);
-        assert_eq!(take(&mut reassembly, 1, &pieces[1]), Some(whole));
+        take_of(&mut reassembly, 2, 1, &pieces[0]);
         for host in 3..200 {
-            take(&mut reassembly, 1, &cut(4, 2_000, host, 1).1[0]);
+            take_of(&mut reassembly, 1, 1, &cut(4, 2_000, host, 1).1[0]);
+        }
+        assert_eq!(reassembly.partial.len(), 1 + MOST_OF_PEER);
+        // The same addresses and number are another datagram if another peer sends them.
+        assert_eq!(take_of(&mut reassembly, 1, 1, &pieces[1]), None);
+        assert!(take_of(&mut reassembly, 2, 1, &pieces[1]) == Some(whole));
+    }
+
+    #[test]
+    fn many_greedy_peers_take_from_each_other_and_not_from_one_that_has_little() {
+        let mut reassembly = Reassembly::default();
+        let (whole, pieces) = cut(4, 2_000, 2, 1);
+        take_of(&mut reassembly, 99, 1, &pieces[0]);
+        for host in 3..200 {
+            for peer in 1..9 {
+                take_of(&mut reassembly, peer, 1, &cut(4, 2_000, host, peer.into()).1[0]);
+            }
         }
         assert_eq!(reassembly.partial.len(), MOST);
+        assert!(take_of(&mut reassembly, 99, 1, &pieces[1]) == Some(whole));
     }
 
     #[test]

@@ -133,7 +133,8 @@ impl Netstack {
         let Some(mut forward) = self.forward.take() else {
             return false;
         };
-        let whole = forward.reassembly.take(now, &fragment).map(<[u8]>::to_vec);
+        let peer = owner(fragment.source());
+        let whole = forward.reassembly.take(now, &fragment, peer).map(<[u8]>::to_vec);
         self.forward = Some(forward);
         if let Some(whole) = whole {
             self.take(now, &whole, owner);
