@@ -19,7 +19,7 @@ const fn v6(parts: [u16; 8], length: u8) -> (IpAddr, u8) {
 }
 
 /// RFC 6890 as far as it names what is no host elsewhere, and where clouds serve metadata to their machines.
-const SPECIAL: [(IpAddr, u8); 18] = [
+const SPECIAL: [(IpAddr, u8); 19] = [
     v4(0, 0, 0, 0, 8),
     v4(127, 0, 0, 0, 8),
     // Link-local, and the metadata of most clouds.
@@ -41,8 +41,9 @@ const SPECIAL: [(IpAddr, u8); 18] = [
     v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),
     v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10),
     v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),
-    // Metadata of Amazon and Google.
-    v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128),
+    // Metadata, credentials, names and time of Amazon; metadata of Scaleway and Google.
+    v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0], 32),
+    v6([0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42], 128),
     v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128),
 ];
 
@@ -152,7 +153,7 @@ mod tests {
         reach.judge(address.parse().unwrap())
     }
 
-    const HIDDEN: [&str; 26] = [
+    const HIDDEN: [&str; 29] = [
         "0.0.0.0",
         "0.1.2.3",
         "127.0.0.1",
@@ -174,6 +175,9 @@ mod tests {
         "fec0::1",
         "ff02::1",
         "fd00:ec2::254",
+        "fd00:ec2::23",
+        "fd00:ec2:0:1::1",
+        "fd00:42::42",
         "fd20:ce::254",
         "64:ff9b::127.0.0.1",
         "64:ff9b::a9fe:a9fe",
