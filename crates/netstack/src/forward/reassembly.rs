@@ -55,9 +55,8 @@ struct Partial {
     key: Key,
     until: Instant,
     hop_limit: u8,
-    bytes: Vec<u8>,
-    /// What is there, in order, each with where it ends.
-    pieces: Vec<(usize, usize)>,
+    /// What is there, each with where it belongs: no more memory than what came, wherever that is.
+    pieces: Vec<(usize, Box<[u8]>)>,
     /// How long it is, once that is known.
     len: Option<usize>,
 }
@@ -226,7 +225,6 @@ impl Partial {
             key: fragment.key,
             until: now + PATIENCE,
             hop_limit: fragment.hop_limit,
-            bytes: Vec::new(),
             pieces: Vec::new(),
             len: None,
         }
@@ -234,28 +232,22 @@ impl Partial {
 
     fn put(&mut self, fragment: &Fragment<'_>) -> Put {
         let (start, end) = (fragment.start, fragment.end());
-        if self.pieces.contains(&(start, end)) {
+        if self.spans().any(|span| span == (start, end)) {
             return Put::Waits;
         }
-        let overlaps = self.pieces.iter().any(|&(from, to)| start < to && from < end);
+        let overlaps = self.spans().any(|(from, to)| start < to && from < end);
         let ends_twice = !fragment.more && self.len.is_some();
-        let is_beyond = self.len.is_some_and(|len| end > len)
-            || (!fragment.more && self.pieces.iter().any(|&(_, to)| to > end));
+        let is_beyond =
+            self.len.is_some_and(|len| end > len) || (!fragment.more && self.spans().any(|(_, to)| to > end));
         if overlaps || ends_twice || is_beyond || self.pieces.len() >= PIECES {
             return Put::Contradicts;
         }
         if !fragment.more {
             self.len = Some(end);
         }
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
-        }
-        if let Some(place) = self.bytes.get_mut(start..end) {
-            place.copy_from_slice(fragment.body);
-        }
-        self.pieces.push((start, end));
+        self.pieces.push((start, fragment.body.into()));
         self.hop_limit = self.hop_limit.min(fragment.hop_limit);
-        let there: usize = self.pieces.iter().map(|(from, to)| to - from).sum();
+        let there: usize = self.pieces.iter().map(|(_, bytes)| bytes.len()).sum();
         if self.len == Some(there) {
             Put::Whole
         } else {
@@ -263,13 +255,29 @@ impl Partial {
         }
     }
 
+    /// Where each piece begins and ends.
+    fn spans(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.pieces
+            .iter()
+            .map(|(start, bytes)| (*start, start + bytes.len()))
+    }
+
+    /// Writes what is whole behind `header` bytes for the rest to fill.
+    fn gather(&self, header: usize, whole: &mut Vec<u8>) {
+        whole.clear();
+        whole.resize(header + self.len.unwrap_or(0), 0);
+        for (start, bytes) in &self.pieces {
+            if let Some(place) = whole.get_mut(header + start..header + start + bytes.len()) {
+                place.copy_from_slice(bytes);
+            }
+        }
+    }
+
     /// Writes it as a packet that was never cut.
     fn write(&self, whole: &mut Vec<u8>) {
-        whole.clear();
         match (self.key.source, self.key.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                whole.resize(HEADER_V4, 0);
-                whole.extend_from_slice(&self.bytes);
+                self.gather(HEADER_V4, whole);
                 let len = u16::try_from(whole.len()).unwrap_or(0);
                 let mut head = Ipv4Packet::new_unchecked(whole);
                 head.set_version(4);
@@ -282,9 +290,8 @@ impl Partial {
                 head.fill_checksum();
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                whole.resize(HEADER_V6, 0);
-                whole.extend_from_slice(&self.bytes);
-                let len = u16::try_from(self.bytes.len()).unwrap_or(0);
+                self.gather(HEADER_V6, whole);
+                let len = u16::try_from(whole.len() - HEADER_V6).unwrap_or(0);
                 let mut head = Ipv6Packet::new_unchecked(whole);
                 head.set_version(6);
                 head.set_payload_len(len);
@@ -426,6 +433,21 @@ mod tests {
         }
         assert_eq!(reassembly.partial.len(), MOST);
         assert!(take_of(&mut reassembly, 99, 1, &pieces[1]) == Some(whole));
+    }
+
+    #[test]
+    fn a_piece_from_far_behind_takes_no_more_memory_than_it_has_bytes() {
+        let (_, mut pieces) = cut(6, 5_000, 1, 7);
+        let last = pieces.last_mut().unwrap();
+        last[HEADER_V6 + 2..HEADER_V6 + 4].copy_from_slice(&0xf000_u16.to_be_bytes());
+        let mut reassembly = Reassembly::default();
+        assert_eq!(take(&mut reassembly, 1, last), None);
+        let held = &reassembly.partial[0].pieces;
+        assert_eq!(held.len(), 1);
+        assert_eq!(
+            (held[0].0, held[0].1.len()),
+            (0xf000, last.len() - HEADER_V6 - FRAGMENT)
+        );
     }
 
     #[test]
