@@ -19,7 +19,7 @@ const fn v6(parts: [u16; 8], length: u8) -> (IpAddr, u8) {
 }
 
 /// RFC 6890 as far as it names what is no host elsewhere, and where clouds serve metadata to their machines.
-const SPECIAL: [(IpAddr, u8); 19] = [
+const SPECIAL: [(IpAddr, u8); 22] = [
     v4(0, 0, 0, 0, 8),
     v4(127, 0, 0, 0, 8),
     // Link-local, and the metadata of most clouds.
@@ -41,9 +41,12 @@ const SPECIAL: [(IpAddr, u8); 19] = [
     v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),
     v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10),
     v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),
-    // Metadata, credentials, names and time of Amazon; metadata of Scaleway and Google.
+    // Metadata, credentials, names and time of Amazon; metadata of Scaleway, Oracle, Alibaba, Akamai and Google.
     v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0], 32),
     v6([0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42], 128),
+    v6([0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe], 128),
+    v6([0xfd00, 0x100, 0, 0, 0, 0, 0x100, 0x200], 128),
+    v6([0xfd00, 0xa9fe, 0xa9fe, 0, 0, 0, 0, 1], 128),
     v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128),
 ];
 
@@ -153,7 +156,7 @@ mod tests {
         reach.judge(address.parse().unwrap())
     }
 
-    const HIDDEN: [&str; 29] = [
+    const HIDDEN: [&str; 32] = [
         "0.0.0.0",
         "0.1.2.3",
         "127.0.0.1",
@@ -178,6 +181,9 @@ mod tests {
         "fd00:ec2::23",
         "fd00:ec2:0:1::1",
         "fd00:42::42",
+        "fd00:c1::a9fe:a9fe",
+        "fd00:100::100:200",
+        "fd00:a9fe:a9fe::1",
         "fd20:ce::254",
         "64:ff9b::127.0.0.1",
         "64:ff9b::a9fe:a9fe",
