@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import socket
 import struct
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -316,6 +317,31 @@ async def test_no_peer_takes_all_places() -> None:
         others.append(await gate.peers[1].open_connection(HERE, port))
         for _, writer in mine + others:
             writer.transport.abort()
+
+
+@pytest.fixture
+def few_files() -> Iterator[None]:
+    """Let this process have few open files."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.usefixtures("few_files")
+async def test_where_few_files_may_be_open_one_peer_still_cannot_take_them_all() -> None:
+    async with gateway(peers=2) as gate, served() as port:
+        transport, _ = await gate.peers[0].create_datagram_endpoint(Answers)
+        async with asyncio.timeout(20):
+            while gate["flows_full_of_peer"] == 0:
+                for at in range(1, 201):
+                    transport.sendto(b"?", (HERE, at))
+                await asyncio.sleep(0.01)
+        # 512 files less 64 for other things, half of them for flows, of which one peer may have a quarter.
+        assert gate["flows"] == 56
+        _, writer = await gate.peers[1].open_connection(HERE, port)
+        writer.transport.abort()
+        transport.close()
 
 
 async def test_datagrams_go_out_and_answers_come_from_whom_was_asked() -> None:

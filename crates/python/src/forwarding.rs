@@ -37,7 +37,7 @@ pub(crate) fn settings(mapping: &Bound<'_, PyDict>) -> PyResult<Forwarding> {
 /// Has a stack forward, by sockets of the host.
 pub(crate) fn switched_on(netstack: &mut Netstack, settings: Forwarding) -> io::Result<Outside> {
     let outside = Outside::new(settings.connections.saturating_add(settings.flows))?;
-    netstack.forward(settings);
+    netstack.forward(settings.within(outside.places()));
     Ok(outside)
 }
 

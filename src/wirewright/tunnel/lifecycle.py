@@ -153,7 +153,8 @@ def _check_places(core: RootlessTunnel, forwarding: Forwarding) -> None:
     if places < wanted:
         _log.warning(
             "At most %d of %d connections and flows can be forwarded at once: the limit of open files "
-            "leaves no more. Raise it (ulimit -n, LimitNOFILE= of systemd), or ask for fewer.",
+            "leaves no more, and what one peer may have is less in proportion. Raise it (ulimit -n, "
+            "LimitNOFILE= of systemd), or ask for fewer.",
             places,
             wanted,
         )

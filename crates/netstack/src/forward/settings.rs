@@ -30,6 +30,27 @@ pub struct Forwarding {
     pub echo_idle: Duration,
 }
 
+impl Forwarding {
+    /// The same where the host has only so many sockets: all bounds shrink alike, so that one peer still cannot have more
+    /// than its share, nor flows what is there for connections.
+    #[must_use]
+    pub fn within(self, places: usize) -> Self {
+        let wanted = self.connections.saturating_add(self.flows);
+        if places >= wanted {
+            return self;
+        }
+        // At least one of what there was to be any of.
+        let share = |most: usize| (most.saturating_mul(places) / wanted).max(most.min(1));
+        Self {
+            connections: share(self.connections),
+            connections_per_peer: share(self.connections_per_peer.min(self.connections)),
+            flows: share(self.flows),
+            flows_per_peer: share(self.flows_per_peer.min(self.flows)),
+            ..self
+        }
+    }
+}
+
 impl Default for Forwarding {
     fn default() -> Self {
         Self {
@@ -50,5 +71,34 @@ impl Default for Forwarding {
             unanswered_idle: Duration::from_secs(30),
             echo_idle: Duration::from_secs(30),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bounds(forwarding: &Forwarding) -> [usize; 4] {
+        [
+            forwarding.connections,
+            forwarding.connections_per_peer,
+            forwarding.flows,
+            forwarding.flows_per_peer,
+        ]
+    }
+
+    #[test]
+    fn where_there_are_fewer_sockets_everybodys_share_gets_smaller_alike() {
+        let asked = Forwarding::default;
+        assert_eq!(bounds(&asked().within(8_192)), bounds(&asked()));
+        assert_eq!(bounds(&asked().within(960)), [480, 120, 480, 120]);
+        assert_eq!(bounds(&asked().within(0)), [1; 4]);
+        let uneven = Forwarding {
+            connections: 300,
+            connections_per_peer: 1_024,
+            flows: 0,
+            ..asked()
+        };
+        assert_eq!(bounds(&uneven.within(100)), [100, 100, 0, 0]);
     }
 }
