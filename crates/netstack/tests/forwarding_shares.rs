@@ -110,3 +110,32 @@ fn who_provokes_many_errors_silences_none_of_anothers() {
         assert!(gateway.pair.a.events.contains(&refused), "{to}");
     }
 }
+
+#[test]
+fn fragments_of_a_peer_with_many_addresses_leave_another_its_own() {
+    let mut gateway = Gateway::new(Forwarding::default());
+    let now = gateway.pair.now;
+    let [peer, greedy] = [1, 2].map(|key| PublicKey::from_bytes([key; 32]));
+    let mut datagram = vec![0, 99, 0, 53, 0, 32, 0, 0];
+    datagram.extend([1; 24]);
+    let piece = |source: [u8; 4], start: usize| {
+        // Not as UDP at first, whose checksum would be written into the piece.
+        let mut packet = packet_v4(0, &datagram[start..start + 16]);
+        packet[9] = 17;
+        packet[12..16].copy_from_slice(&source);
+        packet[16..20].copy_from_slice(&[198, 51, 100, 7]);
+        packet[6..8].copy_from_slice(if start == 0 { &[0x20, 0] } else { &[0, 2] });
+        packet[10..12].fill(0);
+        let sum = common::checksum(0, &packet[..20]);
+        packet[10..12].copy_from_slice(&sum);
+        packet
+    };
+    let stack = &mut gateway.pair.b.stack;
+    stack.receive_for(now, &piece([10, 9, 0, 1], 0), &|_| Some(peer));
+    for host in 0..200 {
+        stack.receive_for(now, &piece([10, 9, 1, host], 0), &|_| Some(greedy));
+    }
+    stack.receive_for(now, &piece([10, 9, 0, 1], 16), &|_| Some(peer));
+    gateway.pass(SOON);
+    assert_eq!(gateway.count("datagrams_out"), 1);
+}
