@@ -12,7 +12,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from wirewright.dynamic import link_local
 from wirewright.gateway.core import GapError, GatewayCore
-from wirewright.gateway.instructions import Device, GatewayState, Instruction, PutDevice, RemoveDevice
+from wirewright.gateway.instructions import (
+    Device,
+    GatewayState,
+    Instruction,
+    PutDevice,
+    PutSettings,
+    RemoveDevice,
+)
 from wirewright.gateway.members import Member
 from wirewright.gateway.policy import DEFAULT_POLICY, NOTHING
 from wirewright.keys import PresharedKey
@@ -285,3 +292,17 @@ def test_devices_of_a_server_of_leases_have_link_local_addresses_and_may_ask_it(
     assert [str(rule) for rule in placement.after.rules] == ["tcp fe80::/128 970"]
     assert IPv6Address("fe80::") in change.filter.own
     assert ip_network("fe80::/64") in change.filter.protected
+
+
+def test_an_address_outside_of_the_pools_or_of_the_gateway_itself_is_left_out_and_counted() -> None:
+    core = GatewayCore()
+    strange = ("203.0.113.9/32", "10.88.0.1/32", "fd88::2/128", "169.254.169.254/32")
+    networks = tuple(ip_network(text) for text in ("10.88.0.2/32", *strange))
+    core.take(GatewayState(1, SETTINGS[0], (device(1, addresses=networks),), "log"))
+    core.change(0)
+    assert core.members["number-1"].networks == networks[:1]
+    assert core.left_out == 4
+    # A pool that comes brings the address in.
+    core.take(PutSettings(2, SETTINGS[1]))
+    core.change(0)
+    assert core.members["number-1"].networks == (networks[0], networks[3])

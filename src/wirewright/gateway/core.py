@@ -15,6 +15,9 @@ A coordinator gives no key and no address to two devices. Should it, the device 
 and the other loses it: all orders of the same instructions lead to one gateway, with no address in two
 places.
 
+An address of a device that lies in no pool, or is the gateway's own, is left out: the host's way to it is not
+for a coordinator to change.
+
 A key that is to take the place of a device's (`Device.next_key`) is a member of its own until it does, with
 nothing but its link-local address.
 
@@ -39,6 +42,7 @@ from wirewright.gateway.instructions import (
 )
 from wirewright.gateway.members import EngineChange, Member, Placement
 from wirewright.gateway.policy import NOTHING
+from wirewright.gateway.special import is_special, lies_in
 from wirewright.host.filtering import AllowRule, PacketFilter, PortRange, Protocol
 
 if TYPE_CHECKING:
@@ -74,6 +78,8 @@ class GatewayCore:
         """The log that it counts in."""
         self.expired = 0
         """How many devices expired here."""
+        self.left_out = 0
+        """How many addresses were left out that no device can have."""
         self._identities = identities
         self._now = 0
         self._settings = Settings()
@@ -285,11 +291,21 @@ class GatewayCore:
             return None
         if device.expires is not None and device.expires <= self._now:
             return None
-        networks, rules = device.addresses, device.policy.allowed()
+        networks = tuple(network for network in device.addresses if self._is_for_devices(network))
+        self.left_out += len(device.addresses) - len(networks)
+        rules = device.policy.allowed()
         if self._identities:
             networks = (*networks, IPv6Network((link_local(device.public_key), 128)))
             rules = (*rules, _LEASES)
         return Member(device.id, device.public_key, _once(networks), rules, device.preshared_key)
+
+    def _is_for_devices(self, network: IPNetwork) -> bool:
+        address = network.network_address
+        return (
+            lies_in(network, self._settings.pools)
+            and not is_special(address)
+            and all(address != own.ip for own in self._settings.addresses)
+        )
 
     def _filter(self) -> PacketFilter:
         own = tuple(address.ip for address in self._settings.addresses)

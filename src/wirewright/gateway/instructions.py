@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_interface, ip_network
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
+from wirewright.gateway.bounds import check_count, check_settings, number
 from wirewright.gateway.policy import DEFAULT_POLICY, Policy
 from wirewright.keys import PublicKey
 
@@ -69,6 +70,8 @@ class Device:
         """Read a device; raise `InstructionError` for what is none."""
         try:
             next_key = value.get("next_key")
+            for name in ("addresses", "leased"):
+                check_count(value.get(name, ()))
             return cls(
                 _device_id(value["id"]),
                 PublicKey.from_base64(value["public_key"]),
@@ -76,7 +79,7 @@ class Device:
                 Policy.from_json(value["policy"]),
                 enabled=bool(value["enabled"]),
                 # One who wrote before there was such a thing says nothing of it.
-                expires=None if (expires := value.get("expires")) is None else int(expires),
+                expires=None if (expires := value.get("expires")) is None else number(expires),
                 leased=tuple(_single(text) for text in value.get("leased", ())),
                 next_key=None if next_key is None else PublicKey.from_base64(next_key),
             )
@@ -104,10 +107,12 @@ class Settings:
     def from_json(cls, value: Mapping[str, Any]) -> Settings:
         """Read settings; raise `InstructionError` for what are none."""
         try:
-            return cls(
+            told = cls(
                 tuple(ip_interface(text) for text in value["addresses"]),
                 tuple(ip_network(text) for text in value["pools"]),
             )
+            check_settings(told.addresses, told.pools)
+            return told
         except (KeyError, TypeError, ValueError) as error:
             raise InstructionError(f"no settings: {error}") from None
 
@@ -136,7 +141,7 @@ class GatewayState:
         """Read a state; raise `InstructionError` for what is none."""
         try:
             return cls(
-                int(value["revision"]),
+                number(value["revision"]),
                 Settings.from_json(value["settings"]),
                 tuple(Device.from_json(item) for item in value["devices"]),
                 str(value.get("log", "")),
@@ -208,12 +213,12 @@ def instruction_from_json(name: str, value: Mapping[str, Any]) -> Instruction:
             case "state":
                 return GatewayState.from_json(value)
             case "put":
-                return PutDevice(int(value["revision"]), Device.from_json(value["device"]))
+                return PutDevice(number(value["revision"]), Device.from_json(value["device"]))
             case "remove":
                 key = PublicKey.from_base64(value["public_key"])
-                return RemoveDevice(int(value["revision"]), str(value["id"]), key)
+                return RemoveDevice(number(value["revision"]), str(value["id"]), key)
             case "settings":
-                return PutSettings(int(value["revision"]), Settings.from_json(value["settings"]))
+                return PutSettings(number(value["revision"]), Settings.from_json(value["settings"]))
             case _:
                 raise InstructionError(f"no instruction is called {name[:40]!r}")
     except (KeyError, TypeError, ValueError) as error:

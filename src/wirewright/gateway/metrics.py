@@ -24,6 +24,7 @@ _COUNTERS = {
     "changes": "Changes of the engine",
     "failed_changes": "Changes that the engine could not do at first",
     "expired_devices": "Devices that expired by the gateway's own clock",
+    "left_out_addresses": "Addresses of devices that were left out, since they lie in no pool",
     "reported_devices": "Devices in reports that the coordinator took",
     "failed_writes": "Times that what was told could not be kept in the state file",
 }

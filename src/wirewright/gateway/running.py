@@ -148,6 +148,7 @@ class RunningGateway:
             self._floor = kept.at
             for told in kept.instructions:
                 self._core.take(told)
+            self._driver.is_kept = True
             self._driver.wake()
         tasks = (self._follower.run(), self._driver.run(services), self._watcher.run())
         self._tasks = [asyncio.create_task(task) for task in tasks]
