@@ -65,7 +65,8 @@ def test_a_gateway_whose_engine_judges_has_no_chains_of_devices(kernel: Kernel) 
     (asked,) = kernel.asked
     attributes = [request.attributes for request in asked]
     names = [dict(each).get("NFTA_CHAIN_NAME") for each in attributes if not isinstance(each, bytes)]
-    assert [name for name in names if name] == ["guard", "leaving"]
+    assert [name for name in names if name] == ["guard", "reach", "leaving"]
+    assert not any(b"device-number" in each for each in attributes if isinstance(each, bytes))
 
 
 def test_what_is_not_there_is_removed_without_a_word(kernel: Kernel) -> None:

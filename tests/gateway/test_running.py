@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from wirewright.gateway import driving, watching
-from wirewright.gateway.engine import Observed
+from wirewright.gateway.engine import Observed, UnfitError
 from wirewright.gateway.instructions import Device
-from wirewright.gateway.members import Member
+from wirewright.gateway.members import EngineChange, Member
 from wirewright.gateway.running import RunningGateway, running
 
 from .fakes import FakeEngine, FakeSource, until
@@ -218,6 +218,35 @@ async def test_an_engine_that_cannot_begin_ends_the_gateway(world: World) -> Non
         with pytest.raises(OSError, match="no"):
             await gateway.ended()
     assert world.engine.closed
+
+
+@pytest.mark.parametrize("error", [ValueError("no such thing"), UnfitError(98, "this pool is the host's")])
+async def test_what_was_kept_and_cannot_be_waits_for_the_coordinator_to_say_something_else(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    file = tmp_path / "gateway.state"
+    async with world.gateway(state_file=file) as gateway:
+        await gateway.ready()
+        world.source.put(device(1))
+        await until(lambda: gateway.applied == 1)
+    world.engine = FakeEngine()
+
+    def refuse(change: EngineChange) -> None:
+        if any(placement.after.id == "number-1" for placement in change.put):
+            raise error
+        applies(change)
+
+    applies = world.engine.model.apply
+    monkeypatch.setattr(world.engine.model, "apply", refuse)
+    world.source.away = True
+    async with world.gateway(state_file=file) as gateway:
+        await until(lambda: gateway.counters["failed_changes"] > 1)
+        assert any(error.args[-1] in line for line in world.told)
+        world.source.coordinator.remove("number-1")
+        world.source.coordinator.put(device(2))
+        world.source.away = False
+        await gateway.ready()
+        world.engine.model.assert_has([member(2)])
 
 
 async def test_what_is_told_while_the_engine_works_comes_after(world: World) -> None:

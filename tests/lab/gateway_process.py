@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,12 +58,15 @@ def say(what: object) -> None:
 def engine(options: dict[str, Any], key: SecretKey) -> GatewayEngine:
     if options["way"] == "rootless":
         return engines.rootless(key)
+    more = dict(options.get("more", {}))
+    for name in {"pools", "reach"} & more.keys():
+        more[name] = [ip_network(text) for text in more[name]]
     if options["way"] == "kernel":
-        return engines.system("wg0", key, engine="kernel", tell=tell)
+        return engines.system("wg0", key, engine="kernel", tell=tell, **more)
     if options["way"] == "nftables":
         # As behind the kernel's WireGuard, which judges nothing itself.
         interface._is_filtered = lambda _: False  # type: ignore[assignment]
-    return engines.system("wg0", key, engine="wirewright", tell=tell)
+    return engines.system("wg0", key, engine="wirewright", tell=tell, **more)
 
 
 async def main(options: dict[str, Any]) -> None:

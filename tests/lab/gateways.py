@@ -64,9 +64,10 @@ def topology() -> Topology:
 class Gate:
     """The gateway's process, as often as it is started, and what it is told."""
 
-    def __init__(self, lab: Lab, folder: Path, way: str = "wirewright") -> None:
+    def __init__(self, lab: Lab, folder: Path, way: str = "wirewright", **more: Any) -> None:
+        """``more`` is for `engines.system`: networks as text."""
         self.lab, self.machine = lab, lab["gate"]
-        self._options = {"way": way, "folder": str(folder)}
+        self._options = {"way": way, "folder": str(folder), "more": more}
         self._errors = folder / "told"
         self.process: subprocess.Popen[str] | None = None
         self.public_key: PublicKey | None = None
@@ -78,7 +79,7 @@ class Gate:
         """What a person was told so far."""
         return self._errors.read_text()
 
-    def start(self, *, with_state: bool = True) -> None:
+    def start(self, *, with_state: bool = True, settings: Settings = SETTINGS) -> None:
         """Start it, and wait until it serves; without a state it has what was kept."""
         pipe = subprocess.PIPE
         with self._errors.open("a") as errors:
@@ -86,7 +87,7 @@ class Gate:
             self.process = self.machine.popen(*words, stdin=pipe, stdout=pipe, stderr=errors, text=True)
         self.public_key = PublicKey.from_base64(self._line())
         if with_state:
-            self.send(GatewayState(self.revision, SETTINGS, tuple(self.devices.values()), "log"))
+            self.send(GatewayState(self.revision, settings, tuple(self.devices.values()), "log"))
         assert self._line() == "ready"
         assert self._line() == str(self.revision)
 

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
+from wirewright.gateway.engine import UnfitError
 from wirewright.host.errors import words
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Driver:
         """Done when the engine and all services have begun; it has the error if they could not."""
         self.applied: int | None = None
         """The newest revision that the engine has."""
+        self.is_kept = False
+        """Whether it begins with what was kept, which the coordinator may put right."""
         self.changes = 0
         self.failures = 0
 
@@ -53,7 +56,11 @@ class Driver:
         self._work.set()
 
     async def run(self, services: Sequence[Service]) -> None:
-        """Drive until cancelled. Raises OSError, or whatever it is, if the engine cannot begin."""
+        """Drive until cancelled. Raises OSError, or whatever it is, if the engine cannot begin.
+
+        Where only what was kept cannot be, it waits for the coordinator to say something else: the next start
+        would have the same.
+        """
         async with AsyncExitStack() as serving:
             while True:
                 await self._wait()
@@ -65,7 +72,7 @@ class Driver:
                         self.began.set_result(None)
                 except Exception as error:
                     # Whatever it is: to go on with what is there is better than to end.
-                    if not self.began.done():
+                    if not (self.began.done() or (self.is_kept and _is_of_what_was_told(error))):
                         self.began.set_exception(error)
                         raise
                     self._failed(error)
@@ -96,10 +103,15 @@ class Driver:
     async def _wait(self) -> None:
         """Wait until something was told or a device may expire."""
         deadline = self._core.deadline()
-        pause = None if deadline is None else min(max(deadline - self._clock(), 0) / _SECOND, LOOK)
+        pause = None if deadline is None else min(max(deadline - self._clock(), 0), LOOK * _SECOND) / _SECOND
         try:
             async with asyncio.timeout(pause):
                 await self._work.wait()
         except TimeoutError:
             return
         self._work.clear()
+
+
+def _is_of_what_was_told(error: Exception) -> bool:
+    """Whether an error would not be there had something else been told; an OSError is the host's."""
+    return isinstance(error, UnfitError) or not isinstance(error, OSError)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from wirewright.keys import PublicKey
 
 
+class UnfitError(OSError):
+    """What a coordinator says cannot be on this host; something else may be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
     """A peer as the engine sees it."""

@@ -6,14 +6,14 @@ the engine has. What follows of it for WireGuard and for the firewall is said he
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from wirewright.gateway.firewall import Device as FirewallDevice
 from wirewright.host.device import NO_KEY, DeviceChange, PeerChange
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from wirewright.config.values import IPAddress, IPInterface, IPNetwork
     from wirewright.host.filtering import AllowRule, PacketFilter
@@ -59,6 +59,27 @@ class EngineChange:
     """Whether ``put`` is all there shall be, whatever was there."""
 
 
+def without_key(change: EngineChange, key: PublicKey) -> EngineChange:
+    """Leave out a device with the gateway's own key, which can be no peer of its own.
+
+    One that takes this key is removed, and one that had it comes anew.
+    """
+    if all(key != member.public_key for member in _mentioned(change)):
+        return change
+    put = [
+        replace(each, before=None) if each.before and each.before.public_key == key else each
+        for each in change.put
+        if each.after.public_key != key
+    ]
+    lost = [
+        each.before
+        for each in change.put
+        if each.before and each.after.public_key == key and each.before.public_key != key
+    ]
+    removed = [*(member for member in change.removed if member.public_key != key), *lost]
+    return replace(change, put=tuple(put), removed=tuple(removed))
+
+
 def device_change(
     change: EngineChange, *, filtered: bool, present: Collection[PublicKey] = ()
 ) -> DeviceChange:
@@ -91,6 +112,14 @@ def firewall_change(change: EngineChange) -> tuple[list[FirewallDevice], list[st
         if each.before is None or _differs_to_firewall(each.after, each.before)
     ]
     return put, [member.id for member in change.removed]
+
+
+def _mentioned(change: EngineChange) -> Iterator[Member]:
+    yield from change.removed
+    for each in change.put:
+        yield each.after
+        if each.before:
+            yield each.before
 
 
 def _differs_to_firewall(after: Member, before: Member) -> bool:

@@ -129,6 +129,7 @@ class RunningGateway:
             "changes": self._driver.changes,
             "failed_changes": self._driver.failures,
             "expired_devices": self._core.expired,
+            "left_out_addresses": self._core.left_out,
             "reported_devices": self._watcher.reports,
             "failed_writes": self._keeper.failures if self._keeper else 0,
         }

@@ -13,6 +13,8 @@ from pyroute2.netlink.nfnetlink.nftsocket import Cmp, Meta, Regs
 from pyroute2.nftables.expressions import genex
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Network
+
     from wirewright.config.values import IPAddress, IPNetwork
 
 Expressions: TypeAlias = list[Any]
@@ -25,12 +27,14 @@ IFNAMSIZ: Final = 16
 NETWORK_HEADER, TRANSPORT_HEADER = 1, 2
 _SOURCE: Final = {4: (12, 4), 6: (8, 16)}
 """Where in a packet's header its source is: offset and length, in bytes."""
-_CT_STATE, _CT_PROTOCOL, _CT_PROTO_DST = 0, 10, 12
+_DESTINATION: Final = {4: (16, 4), 6: (24, 16)}
+_CT_STATE, _CT_DIRECTION, _CT_PROTOCOL, _CT_PROTO_DST = 0, 1, 10, 12
 _CT_SOURCE: Final = {4: 19, 6: 21}
 _CT_DESTINATION: Final = {4: 20, 6: 22}
-_CT_STATE_INVALID = 1
-_ORIGINAL = 0
-"""The direction of whoever began."""
+_CT_STATE_INVALID, _CT_STATE_ESTABLISHED, _CT_STATE_NEW = 1, 2, 8
+_ORIGINAL, _REPLY = 0, 1
+"""The direction of whoever began, and that of answers."""
+_FIB_ADDRESS_TYPE, _FIB_DESTINATION = 3, 2
 _OPTION_OF_IPV4 = 2
 _PRESENT = ("NFT_EXTHDR_F_PRESENT",)
 
@@ -65,9 +69,10 @@ def masquerade() -> Expressions:
     return [genex("masq", {})]
 
 
-def came_by(interface: str) -> Expressions:
-    """Match packets that came by an interface."""
-    return [load("meta", key=Meta.NFT_META_IIFNAME), compare(name_of(interface))]
+def came_by(interface: str, *, other: bool = False) -> Expressions:
+    """Match packets that came by an interface, or by any other."""
+    operation = Cmp.NFT_CMP_NEQ if other else Cmp.NFT_CMP_EQ
+    return [load("meta", key=Meta.NFT_META_IIFNAME), compare(name_of(interface), operation)]
 
 
 def leaves_by(interface: str, *, other: bool = False) -> Expressions:
@@ -86,6 +91,39 @@ def has_source(network: IPNetwork) -> Expressions:
     offset, length = _SOURCE[network.version]
     loaded = load("payload", base=NETWORK_HEADER, offset=offset, len=length)
     return [*is_version(network.version), loaded, *_within(network)]
+
+
+def has_destination(network: IPNetwork) -> Expressions:
+    """Match packets to a network."""
+    if network.prefixlen == 0:
+        return is_version(network.version)
+    offset, length = _DESTINATION[network.version]
+    loaded = load("payload", base=NETWORK_HEADER, offset=offset, len=length)
+    return [*is_version(network.version), loaded, *_within(network)]
+
+
+def embeds(network: IPv4Network, at: int, *, inverted: bool = False) -> Expressions:
+    """Match packets of IPv6 whose destination has an address of IPv4 at a byte; its bits may be inverted."""
+    loaded = load("payload", base=NETWORK_HEADER, offset=_DESTINATION[6][0] + at, len=4)
+    mask = network.netmask.packed
+    bits = _masked(mask, mask if inverted else bytes(4))
+    return [*is_version(6), loaded, bits, compare(network.network_address.packed)]
+
+
+def goes_to(kind: int) -> Expressions:
+    """Match packets whose destination is of a kind in the host's routes (``RTN_LOCAL`` …)."""
+    loaded = load("fib", result=_FIB_ADDRESS_TYPE, flags=_FIB_DESTINATION)
+    return [loaded, compare(kind.to_bytes(4, sys.byteorder))]
+
+
+def is_answer() -> Expressions:
+    """Match packets that go to whoever began the flow."""
+    return [load("ct", key=_CT_DIRECTION), compare(bytes([_REPLY]))]
+
+
+def is_established() -> Expressions:
+    """Match packets of flows that were answered."""
+    return _has_state(_CT_STATE_ESTABLISHED)
 
 
 def has_option(number: int) -> Expressions:
@@ -110,9 +148,12 @@ def has_icmp_type(number: int) -> Expressions:
 
 def is_invalid() -> Expressions:
     """Match packets that the kernel cannot make sense of."""
-    state = _CT_STATE_INVALID.to_bytes(4, sys.byteorder)
-    bits = genex("bitwise", {"sreg": 1, "dreg": 1, "len": 4, "mask": _value(state), "xor": _value(bytes(4))})
-    return [load("ct", key=_CT_STATE), bits, compare(bytes(4), Cmp.NFT_CMP_NEQ)]
+    return _has_state(_CT_STATE_INVALID)
+
+
+def is_new() -> Expressions:
+    """Match packets of flows that were not answered yet."""
+    return _has_state(_CT_STATE_NEW)
 
 
 def began_at(address: IPAddress) -> Expressions:
@@ -174,17 +215,18 @@ def _within(network: IPNetwork) -> Expressions:
     length = network.max_prefixlen // 8
     if network.prefixlen == network.max_prefixlen:
         return [compare(network.network_address.packed)]
-    mask = genex(
-        "bitwise",
-        {
-            "sreg": 1,
-            "dreg": 1,
-            "len": length,
-            "mask": _value(network.netmask.packed),
-            "xor": _value(bytes(length)),
-        },
+    return [_masked(network.netmask.packed, bytes(length)), compare(network.network_address.packed)]
+
+
+def _has_state(number: int) -> Expressions:
+    bits = _masked(number.to_bytes(4, sys.byteorder), bytes(4))
+    return [load("ct", key=_CT_STATE), bits, compare(bytes(4), Cmp.NFT_CMP_NEQ)]
+
+
+def _masked(mask: bytes, xor: bytes) -> Any:  # noqa: ANN401 - pyroute2's, untyped
+    return genex(
+        "bitwise", {"sreg": 1, "dreg": 1, "len": len(mask), "mask": _value(mask), "xor": _value(xor)}
     )
-    return [mask, compare(network.network_address.packed)]
 
 
 def _value(value: bytes) -> dict[str, Any]:

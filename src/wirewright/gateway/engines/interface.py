@@ -10,9 +10,10 @@ import errno
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from wirewright.gateway.engines import neighbours
 from wirewright.gateway.engines.claim import Claim
-from wirewright.gateway.firewall import Firewall, Surroundings
-from wirewright.gateway.members import device_change, firewall_change
+from wirewright.gateway.firewall import NOT_THE_HOST, Firewall, Reach, Surroundings
+from wirewright.gateway.members import device_change, firewall_change, without_key
 from wirewright.host.addresses import delete_address
 from wirewright.host.device import DeviceChange
 from wirewright.host.filtering import PacketFilter
@@ -23,7 +24,7 @@ from wirewright.tunnel.system import Interface, InterfaceError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wirewright.config.values import IPInterface
+    from wirewright.config.values import IPInterface, IPNetwork
     from wirewright.gateway.members import EngineChange
     from wirewright.host.device import DeviceState, PeerChange
     from wirewright.host.engine import Engine, EngineChoice
@@ -40,6 +41,10 @@ class Options:
     """Bytes."""
     masquerade: bool = True
     """Whether what devices send to the outside leaves from an address of the host."""
+    pools: tuple[IPNetwork, ...] = ()
+    """Networks that pools must lie in; without any, they may be no networks of the host's."""
+    reach: Reach = NOT_THE_HOST
+    """What devices may reach at most, whatever their policies."""
 
 
 class GatewayInterface:
@@ -57,9 +62,14 @@ class GatewayInterface:
     def be(self, change: EngineChange) -> None:
         """Make it, or take it over, and have all of it be as a whole change says."""
         self._claim.take()
+        change = self._fit(change)
         engine = self.engine = self._made()
+        pools = [pool for pool in change.filter.protected if not pool.is_link_local]
+        neighbours.check(self._name, change.addresses, pools, self._options.pools)
         filtered = _is_filtered(engine)
-        surroundings = Surroundings(keep_apart=not filtered, masquerade=self._options.masquerade)
+        surroundings = Surroundings(
+            keep_apart=not filtered, masquerade=self._options.masquerade, reach=self._options.reach
+        )
         self._firewall = Firewall(self._name, change.filter, surroundings)
         self._firewall.up(firewall_change(change)[0])
         state = engine.get(self._name)
@@ -73,6 +83,7 @@ class GatewayInterface:
         """Have what differs be so, at a cost that does not depend on what else there is."""
         if self.engine is None or self._firewall is None:
             raise InterfaceError(f"{self._name} is not set up")
+        change = self._fit(change)
         put, removed = firewall_change(change)
         told = device_change(change, filtered=_is_filtered(self.engine))
         # The firewall first: where it knows a device not yet, nothing of it passes.
@@ -122,6 +133,9 @@ class GatewayInterface:
             return True
         self._claim.release()
         return False
+
+    def _fit(self, change: EngineChange) -> EngineChange:
+        return change if self._key is None else without_key(change, self._key.public_key)
 
     def _made(self) -> Engine:
         """Make the interface, unless it is there and one of ours."""

@@ -10,7 +10,7 @@ from wirewright.config.model import Interface
 from wirewright.config.values import host_and_port
 from wirewright.dynamic.identity import LINK, SERVER
 from wirewright.gateway.engine import Observed
-from wirewright.gateway.members import device_change
+from wirewright.gateway.members import device_change, without_key
 from wirewright.host.device import Nothing
 from wirewright.tunnel import Forwarding, Tunnel
 
@@ -44,7 +44,7 @@ def rootless(
         interface = Interface(key, addresses, listen_port=listen_port, mtu=mtu)
         return Tunnel(Config(interface), listen_address=listen_address, forwarding=forwarding or Forwarding())
 
-    return RootlessEngine(opened)
+    return RootlessEngine(opened, key.public_key)
 
 
 class RootlessEngine:
@@ -53,9 +53,11 @@ class RootlessEngine:
     A :class:`~wirewright.gateway.engine.GatewayEngine`.
     """
 
-    def __init__(self, make: Callable[[tuple[IPInterface, ...]], Tunnel]) -> None:
-        """``make`` gives a tunnel with these addresses, which is not open yet."""
-        self._make = make
+    def __init__(
+        self, make: Callable[[tuple[IPInterface, ...]], Tunnel], own_key: PublicKey | None = None
+    ) -> None:
+        """``make`` gives a tunnel with these addresses, which is not open yet, and has ``own_key``."""
+        self._make, self._own_key = make, own_key
         self._addresses: tuple[IPInterface, ...] = ()
         self._present: set[PublicKey] = set()
         self._is_idle = False
@@ -71,6 +73,8 @@ class RootlessEngine:
 
     async def apply(self, change: EngineChange) -> None:
         """Be as a change says."""
+        if self._own_key is not None:
+            change = without_key(change, self._own_key)
         if change.whole:
             self._is_idle = not change.addresses
             if self._is_idle:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from wirewright.gateway.engine import Observed
 from wirewright.gateway.engines.interface import GatewayInterface, Options
+from wirewright.gateway.firewall import Reach
+from wirewright.gateway.special import EVERYWHERE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from wirewright.config.values import IPNetwork
     from wirewright.gateway.members import EngineChange
     from wirewright.host.device import PeerState
     from wirewright.host.engine import Engine, EngineChoice
@@ -38,16 +41,25 @@ def system(
     listen_port: int = 51820,
     mtu: int = 1420,
     masquerade: bool = True,
+    pools: Iterable[IPNetwork] = (),
+    reach: Iterable[IPNetwork] = EVERYWHERE,
+    reach_host: bool = False,
     tell: Callable[[str], None] = _silent,
 ) -> SystemEngine:
     """Make an engine on an interface of the system, which takes root.
 
     ``engine`` is as for :class:`~wirewright.tunnel.system.Interface`. Without ``masquerade`` what devices
     send to the outside keeps their addresses, and the networks there must have routes back. ``tell`` hears,
-    in words for a person, of what in the host keeps packets from passing. Raises InterfaceError: this is no
-    name of an interface.
+    in words for a person, of what in the host keeps packets from passing.
+
+    A coordinator may name pools that lie in one of ``pools``; without any, those that are no networks of the
+    host's. Devices reach what both their policies and ``reach`` contain. What is special
+    (:mod:`wirewright.gateway.special`) is reached only if a network of ``reach`` lies inside it, and the
+    host's addresses outside of the tunnel with ``reach_host``, or each that ``reach`` names alone. Raises
+    InterfaceError: this is no name of an interface.
     """
-    return SystemEngine(GatewayInterface(interface, key, Options(engine, listen_port, mtu, masquerade)), tell)
+    options = Options(engine, listen_port, mtu, masquerade, tuple(pools), Reach(tuple(reach), reach_host))
+    return SystemEngine(GatewayInterface(interface, key, options), tell)
 
 
 async def clear(interface: str) -> bool:

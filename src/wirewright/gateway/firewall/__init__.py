@@ -1,5 +1,6 @@
 """The firewall of a gateway behind the kernel's WireGuard: nftables, one table an interface."""
 
 from wirewright.gateway.firewall.firewall import Device, Firewall, Surroundings
+from wirewright.gateway.firewall.reach import NOT_THE_HOST, Reach
 
-__all__ = ["Device", "Firewall", "Surroundings"]
+__all__ = ["NOT_THE_HOST", "Device", "Firewall", "Reach", "Surroundings"]

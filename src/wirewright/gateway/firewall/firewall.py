@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wirewright.gateway.firewall import forwarding
+from wirewright.gateway.firewall.reach import NOT_THE_HOST, Reach
 from wirewright.gateway.firewall.table import NFPROTO_INET, Table
 from wirewright.host.nftables import RefusedError, closed_chains, transact
 
@@ -34,6 +35,8 @@ class Surroundings:
     """Have the kernel forward, in the families of the own addresses."""
     masquerade: bool = True
     """Have what devices send to the outside leave from the host's address."""
+    reach: Reach = NOT_THE_HOST
+    """What devices may reach at most, whoever judges them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,11 @@ class Firewall:
     ) -> None:
         self._interface = interface
         self._table = Table(
-            interface, settings, keep_apart=surroundings.keep_apart, masquerade=surroundings.masquerade
+            interface,
+            settings,
+            surroundings.reach,
+            keep_apart=surroundings.keep_apart,
+            masquerade=surroundings.masquerade,
         )
         self._keep_apart = surroundings.keep_apart
         self._forward = sorted({address.version for address in settings.own}) if surroundings.forward else []

@@ -3,6 +3,7 @@
 ::
 
     prerouting ─▶ guard        packets with an address of the tunnel's that come by another interface: dropped
+               ─▶ reach        what comes from the interface to where no device may go (reach.py): dropped
     input      ─┐
     forward    ─┼▶ decide      what comes from the interface, or leaves by it
     output     ─┘    │
@@ -49,11 +50,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from wirewright.config.values import IPAddress
+    from wirewright.gateway.firewall.reach import Reach
     from wirewright.host.filtering import AllowRule, PacketFilter
 
 NFPROTO_INET: Final = 1
 _PREROUTING, _INPUT, _FORWARD, _OUTPUT, _POSTROUTING = range(5)
-_RAW, _FILTER, _SOURCE_NAT = -300, 0, 100
+_RAW, _MANGLE, _FILTER, _SOURCE_NAT = -300, -150, 0, 100
 
 _MAPS: Final = {4: "devices4", 6: "devices6"}
 _ADDRESS_TYPE: Final = {4: 7, 6: 8}
@@ -88,9 +90,12 @@ def name_of(interface: str) -> str:
 class Table:
     """Writes requests; sends nothing."""
 
-    def __init__(self, interface: str, settings: PacketFilter, *, keep_apart: bool, masquerade: bool) -> None:
+    def __init__(
+        self, interface: str, settings: PacketFilter, reach: Reach, *, keep_apart: bool, masquerade: bool
+    ) -> None:
         self._interface = interface
         self._settings = settings
+        self._reach = reach
         self._keep_apart = keep_apart
         self._masquerade = masquerade
         self._name = name_of(interface)
@@ -103,6 +108,11 @@ class Table:
         yield self._table(NFT_MSG_NEWTABLE)
         yield self._base_chain("guard", "filter", _PREROUTING, _RAW)
         yield from self._rules("guard", self._guard())
+        for name, rules in self._reach.chains().items():
+            yield self._chain(name)
+            yield from self._rules(name, rules)
+        yield self._base_chain("reach", "filter", _PREROUTING, _MANGLE)
+        yield from self._rules("reach", self._reach.judge(self._interface, self._settings))
         if self._keep_apart:
             yield from (self._map(version) for version in _MAPS)
             yield from self._plain_chains()
