@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from wirewright.cli.app import CommandError
 from wirewright.cli.output import json_errors, write_json
 
 if TYPE_CHECKING:
+    from wirewright.config.values import IPNetwork
     from wirewright.gateway.process import Options, Way
     from wirewright.gateway.running import RunningGateway
 
@@ -62,6 +64,25 @@ def gateway(  # noqa: PLR0917 - Typer's way to say what the arguments are
             help="Whether what devices send to the outside leaves from an address of this host.",
         ),
     ] = True,
+    pool: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NETWORK",
+            help="Where the networks of devices must lie, also if this host has such networks; else the "
+            "coordinator may choose any that the host has not. May be given again.",
+        ),
+    ] = None,
+    reach: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NETWORK",
+            help="What devices reach at most, whatever their policies; else the world. May be given again.",
+        ),
+    ] = None,
+    reach_host: Annotated[
+        bool,
+        typer.Option("--reach-host", help="Also this machine's own addresses outside of the tunnel."),
+    ] = False,
     ca_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Trust the certificates in FILE, and not those of the system."),
@@ -116,6 +137,7 @@ def gateway(  # noqa: PLR0917 - Typer's way to say what the arguments are
             listen_port,
             mtu,
             masquerade,
+            _Networks(pool, reach, reach_host=reach_host),
             ca_file,
             metrics,
             lease_time,
@@ -135,6 +157,7 @@ def _options(  # noqa: PLR0917 - the command's
     listen_port: int,
     mtu: int,
     masquerade: bool,
+    networks: "_Networks",
     ca_file: Path | None,
     metrics: str | None,
     lease_time: int | None,
@@ -158,6 +181,8 @@ def _options(  # noqa: PLR0917 - the command's
     except ValueError as error:
         raise CommandError(f"--coordinator: {error}", status=2) from None
     way: Way = engine  # type: ignore[assignment]
+    if networks.pools and way == "rootless":
+        raise CommandError("--pool is for a system interface: a rootless gateway has no routes", status=2)
     return Options(
         url,
         credential_file or folder / "gateway.credential",
@@ -167,11 +192,32 @@ def _options(  # noqa: PLR0917 - the command's
         listen_port,
         mtu,
         masquerade,
+        networks.pools,
+        networks.reach,
+        networks.reach_host,
         ca_file,
         None if metrics is None else _listening(metrics),
         lease_time,
         register_keys,
     )
+
+
+class _Networks:
+    """What the operator says of networks."""
+
+    def __init__(self, pool: list[str] | None, reach: list[str] | None, *, reach_host: bool) -> None:
+        from wirewright.gateway.special import EVERYWHERE  # noqa: PLC0415 - loads the package
+
+        self.pools = tuple(_network(text, "--pool") for text in pool or ())
+        self.reach = tuple(_network(text, "--reach") for text in reach or ()) or EVERYWHERE
+        self.reach_host = reach_host
+
+
+def _network(text: str, option: str) -> "IPNetwork":
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise CommandError(f"{option}: {error}", status=2) from None
 
 
 def _state_directory() -> Path:

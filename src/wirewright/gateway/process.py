@@ -15,11 +15,14 @@ from wirewright.gateway import engines
 from wirewright.gateway.http_source import HttpSource, read_credential
 from wirewright.gateway.key import read_or_make_key
 from wirewright.gateway.running import running
+from wirewright.gateway.special import EVERYWHERE
+from wirewright.tunnel import Forwarding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from wirewright.config.values import IPNetwork
     from wirewright.gateway.engine import GatewayEngine, Service
     from wirewright.gateway.running import RunningGateway
     from wirewright.host.service import ServiceManager
@@ -49,6 +52,12 @@ class Options:
     listen_port: int = 51820
     mtu: int = 1420
     masquerade: bool = True
+    pools: tuple[IPNetwork, ...] = ()
+    """For a system interface: where pools must lie; without any, they may be no networks of the host's."""
+    reach: tuple[IPNetwork, ...] = EVERYWHERE
+    """What devices reach at most, whatever their policies."""
+    reach_host: bool = False
+    """Whether that means the host's addresses outside of the tunnel, too."""
     ca_file: Path | None = None
     metrics: tuple[str, int] | None = None
     """Where they are served: an address and a port."""
@@ -164,7 +173,8 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _engine(options: Options, key: SecretKey, tell: Callable[[str], None]) -> GatewayEngine:
     if (way := options.way) == "rootless":
-        return engines.rootless(key, listen_port=options.listen_port, mtu=options.mtu)
+        forwarding = Forwarding(options.reach, options.reach_host)
+        return engines.rootless(key, listen_port=options.listen_port, mtu=options.mtu, forwarding=forwarding)
     return engines.system(
         options.interface,
         key,
@@ -172,5 +182,8 @@ def _engine(options: Options, key: SecretKey, tell: Callable[[str], None]) -> Ga
         listen_port=options.listen_port,
         mtu=options.mtu,
         masquerade=options.masquerade,
+        pools=options.pools,
+        reach=options.reach,
+        reach_host=options.reach_host,
         tell=tell,
     )
