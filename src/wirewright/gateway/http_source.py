@@ -126,6 +126,8 @@ class HttpSource:
             headers={"Authorization": f"Bearer {credential}"},
             verify=self._trust,
             timeout=httpx2.Timeout(PATIENCE, read=SILENCE),
+            # A proxy of the environment's gets nothing that is not encrypted: that is for this machine alone.
+            trust_env=self._url.startswith("https:"),
         ) as client:
             yield client
 
