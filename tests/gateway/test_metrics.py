@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
+from contextlib import ExitStack
 from urllib.request import urlopen
 
 import pytest
 
+from wirewright.gateway import metrics_server
 from wirewright.gateway.engine import Observed
 from wirewright.gateway.instructions import Device
 from wirewright.gateway.metrics import served
@@ -61,3 +64,30 @@ async def test_a_port_that_is_taken_is_told() -> None:
             with pytest.raises(OSError, match="in use"):
                 async with served(gateway, "127.0.0.1", port):
                     pass
+
+
+async def test_who_only_connects_has_few_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_server, "PATIENCE", 600)
+    async with running(FakeSource(), FakeEngine()) as gateway, served(gateway, "127.0.0.1", 0) as port:
+        await gateway.ready()
+        before = threading.active_count()
+        with ExitStack() as stack:
+            idle = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), 40)) for _ in range(100)
+            ]
+            # A thread and a timer each.
+            assert threading.active_count() <= before + 2 * metrics_server.PLACES
+            closed = await asyncio.to_thread(lambda: [each.recv(1) for each in idle[metrics_server.PLACES :]])
+            assert closed == [b""] * (100 - metrics_server.PLACES)
+            with pytest.raises(OSError, match=r"reset|closed"):
+                await asyncio.to_thread(fetched, port)
+        await until(lambda: threading.active_count() < before + metrics_server.PLACES)
+        assert await asyncio.to_thread(fetched, port)
+
+
+async def test_who_asks_nothing_is_ended_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_server, "PATIENCE", 0.01)
+    async with running(FakeSource(), FakeEngine()) as gateway, served(gateway, "127.0.0.1", 0) as port:
+        with socket.create_connection(("127.0.0.1", port), 40) as idle:
+            idle.send(b"GET /metr")
+            assert await asyncio.to_thread(idle.recv, 1) == b""

@@ -6,13 +6,16 @@ Series of single devices are the coordinator's, which knows their names; here ar
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from wirewright.gateway.metrics_server import MetricsServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,9 +74,11 @@ async def served(gateway: RunningGateway, address: str, port: int) -> AsyncItera
     """Serve the page over HTTP while the block runs; give the port. Raises OSError: it is taken."""
     registry = CollectorRegistry()
     registry.register(_Asking(gateway, asyncio.get_running_loop()))
-    server, thread = await asyncio.to_thread(start_http_server, port, address, registry)
+    server = await asyncio.to_thread(MetricsServer, address, port, registry)
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
     try:
-        yield int(server.server_port)
+        yield server.server_port
     finally:
         await asyncio.to_thread(server.shutdown)
         await asyncio.to_thread(thread.join)
