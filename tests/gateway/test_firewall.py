@@ -55,7 +55,7 @@ def test_a_change_of_one_device_asks_for_as_much_among_a_thousand_as_alone(kerne
         firewall.change([device(5000)], ["number-2"])
         asked.append([[request.what for request in each] for each in kernel.asked[-2:]])
     assert asked[0] == asked[1]
-    assert max(map(len, asked[0])) < 12
+    assert max(map(len, asked[0])) < 14
 
 
 def test_a_gateway_whose_engine_judges_has_no_chains_of_devices(kernel: Kernel) -> None:
@@ -98,3 +98,23 @@ def test_a_refusal_is_told_in_words_and_nothing_is_taken_for_done(
     kernel.refusal = None
     firewall.change(removed=["number-2", "number-3"])
     assert len(kernel.asked[-1]) == 2, "one address and one chain"
+
+
+def test_a_kernel_that_cannot_bound_a_devices_flows_is_asked_without_and_it_is_known(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def transact(family: int, requests: Sequence[Request]) -> None:
+        if any(
+            b"connlimit" in request.attributes for request in requests if bytes is type(request.attributes)
+        ):
+            raise RefusedError(errno.ENOENT, "a rule of a device")
+        kernel.transact(family, requests)
+
+    firewall = Firewall("wg0", SETTINGS, QUIET)
+    firewall.up([device(2)])
+    assert firewall.is_bounded
+    monkeypatch.setattr(module, "transact", transact)
+    firewall.up([device(2)])
+    assert not firewall.is_bounded
+    firewall.change([device(3)])
+    assert len(kernel.asked) == 3

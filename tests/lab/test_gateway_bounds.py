@@ -129,3 +129,26 @@ def test_an_operator_bounds_what_devices_reach_whatever_their_policies(
             assert reaches(address), address
         for address in (SHOP[6], METADATA, "198.51.100.1", "192.0.2.5"):
             assert not reaches(address), address
+
+
+FLOOD = """
+import socket
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for number in range(1200):
+    try:
+        sender.sendto(b"", ("198.51.100.7", 10_000 + number))
+    except OSError:
+        pass
+"""
+
+
+def test_a_device_has_its_part_of_the_hosts_connections_and_no_more(
+    lab: Lab, clients: Clients, tmp_path: Path
+) -> None:
+    with gateway(lab, clients, tmp_path, "nftables", most_flows=100) as reaches:
+        lab["phone"].python(FLOOD)
+        count = int(lab["gate"].run("cat", "/proc/sys/net/netfilter/nf_conntrack_count").stdout)
+        assert count < 300
+        # The other device is not concerned.
+        assert clients.reaches("laptop", SHOP[4])
+        assert not reaches(SHOP[4])

@@ -177,6 +177,11 @@ def began_towards(network: IPNetwork) -> Expressions:
     return [loaded, *_within(network)]
 
 
+def are_over(count: int) -> Expressions:
+    """Match packets of flows beyond so many that came to this rule and are not over."""
+    return [genex("connlimit", {"count": count, "flags": ("NFT_LIMIT_F_INV",)})]
+
+
 def is_protocol(number: int) -> Expressions:
     """Match packets of flows of a protocol: ICMP errors are of the flow that they are about."""
     return [load("ct", key=_CT_PROTOCOL, direction=_ORIGINAL), compare(bytes([number]))]

@@ -109,6 +109,10 @@ class GatewayInterface:
         """Name the chains of others that drop what is forwarded unless they have a rule for it."""
         return self._firewall.closed_by() if self._firewall else []
 
+    def is_bounded(self) -> bool:
+        """Whether no device can have more than its part of the kernel's table of connections."""
+        return self._firewall is None or self._firewall.is_bounded
+
     def end(self) -> list[str]:
         """Take away what this gateway made, or one of before that was killed.
 

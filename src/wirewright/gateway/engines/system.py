@@ -78,6 +78,7 @@ class SystemEngine:
         self._held = interface
         self._tell = tell
         self._closed_by: list[str] = []
+        self._is_bounded = True
         # One thread: whoever gives up waiting leaves a call that goes on, and the next must wait for it.
         self._thread = ThreadPoolExecutor(1, "gateway")
 
@@ -108,6 +109,13 @@ class SystemEngine:
             await self._call(lambda: self._held.change(change))
             return
         await self._call(lambda: self._held.be(change))
+        is_bounded = await self._call(self._held.is_bounded)
+        if self._is_bounded and not is_bounded:
+            self._tell(
+                "this kernel's nf_tables cannot bound how many connections a device has (nft_connlimit), so "
+                "that one can fill the host's table of them"
+            )
+        self._is_bounded = is_bounded
         closed_by = await self._call(self._held.closed_by)
         if closed_by != self._closed_by:
             self._closed_by = closed_by

@@ -76,17 +76,25 @@ class Firewall:
     def up(self, devices: Iterable[Device] = ()) -> None:
         """Begin, in the place of what an interface of this name may have left; it is there already."""
         fresh = {device.name: device for device in devices} if self._keep_apart else {}
-        requests = list(self._table.create())
-        for device in fresh.values():
-            requests += self._table.put(_chain(device.name), device.allowed)
-            requests += self._table.lead(device.addresses, _chain(device.name))
-        self._transact(requests)
+        try:
+            transact(NFPROTO_INET, self._whole(fresh.values()))
+        except RefusedError as refused:
+            if refused.errno != errno.ENOENT or not self.is_bounded:
+                raise self._told(refused) from None
+            # So the kernel says of an expression that it has no module for.
+            self._table.unbound()
+            self._transact(self._whole(fresh.values()))
         self._devices = fresh
         try:
             forwarding.begin(self._interface, self._forward)
         except OSError:
             self.down()
             raise
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the kernel, or our engine, bounds how many flows a device has."""
+        return self._table.is_bounded or not self._keep_apart
 
     def change(self, put: Sequence[Device] = (), removed: Iterable[str] = ()) -> None:
         """Put devices, in the place of those with the same names, and remove others, all at once."""
@@ -130,6 +138,13 @@ class Firewall:
                 raise self._told(refused) from None
         self._devices = {}
         return forwarding.end(self._interface)
+
+    def _whole(self, devices: Iterable[Device]) -> list[Request]:
+        requests = list(self._table.create())
+        for device in devices:
+            requests += self._table.put(_chain(device.name), device.allowed)
+            requests += self._table.lead(device.addresses, _chain(device.name))
+        return requests
 
     def _addresses(self, name: str) -> tuple[IPAddress, ...]:
         known = self._devices.get(name)

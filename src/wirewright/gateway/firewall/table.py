@@ -72,6 +72,8 @@ NFTA_LIST_ELEM = 1
 NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_DATA = 1, 2
 NFTA_DATA_VALUE, NFTA_DATA_VERDICT = 1, 2
 NFTA_VERDICT_CODE, NFTA_VERDICT_CHAIN = 1, 2
+MOST_FLOWS: Final = 4096
+"""Of one device. The kernel's table of connections is the whole host's: who fills it cuts everybody off."""
 MOST_POLICIES: Final = 256
 """That are kept written."""
 
@@ -100,6 +102,8 @@ class Table:
         self._masquerade = masquerade
         self._name = name_of(interface)
         self._policies: dict[tuple[AllowRule, ...], list[bytes]] = {}
+        self.is_bounded = True
+        """Whether a device has no more than so many flows, which not every kernel can see to."""
 
     def create(self) -> Iterator[Request]:
         """Ask for the table without any device, in the place of one that is there."""
@@ -122,6 +126,11 @@ class Table:
         if self._masquerade:
             yield self._base_chain("leaving", "nat", _POSTROUTING, _SOURCE_NAT)
             yield from self._rules("leaving", self._leaving())
+
+    def unbound(self) -> None:
+        """Do without a bound on flows."""
+        self.is_bounded = False
+        self._policies.clear()
 
     def delete(self) -> Request:
         """Ask for the table to go, with all that is in it."""
@@ -194,6 +203,8 @@ class Table:
             yield [*e.leaves_by(self._interface, other=True), *e.has_source(pool), *e.masquerade()]
 
     def _device(self, allowed: tuple[AllowRule, ...]) -> Iterator[e.Expressions]:
+        if self.is_bounded:
+            yield [*e.is_new(), *e.are_over(MOST_FLOWS), *e.drop()]
         pools = self._settings.protected
         inside = [rule for rule in allowed if is_inside(rule.network, pools)]
         outside = [rule for rule in allowed if not is_inside(rule.network, pools)]
