@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 
-from tests.lab.gateways import SHOP, Clients, Gate, is_clear, topology, until
+from tests.lab.gateways import (
+    GATE,
+    SHOP,
+    Clients,
+    Gate,
+    forwarding,
+    is_clear,
+    ruleset,
+    topology,
+    until,
+)
+from tests.lab.test_gateway_firewall import OTHERS
 from wirewright.gateway.instructions import GatewayState, Settings
 from wirewright.lab import Lab
 
@@ -152,3 +163,43 @@ def test_a_device_has_its_part_of_the_hosts_connections_and_no_more(
         # The other device is not concerned.
         assert clients.reaches("laptop", SHOP[4])
         assert not reaches(SHOP[4])
+
+
+def test_neighbours_on_the_networks_of_the_host_stay_apart(tmp_path: Path) -> None:
+    with Lab(topology()) as lab:
+        lab["shop"].run("ip", "route", "add", "192.0.2.0/29", "via", "198.51.100.1")
+        for name, gate_address in GATE.items():
+            lab[name].run("ip", "route", "add", "198.51.100.0/24", "via", gate_address)
+        gate = Gate(lab, tmp_path)
+        gate.start()
+
+        def reaches(source: str, address: str) -> bool:
+            return not lab[source].run("ping", "-c1", "-W1", address, check=False).returncode
+
+        assert forwarding(gate.machine) == ["1", "1"]
+        assert reaches("shop", "192.0.2.1"), "the host itself"
+        assert not reaches("shop", "192.0.2.2")
+        assert not reaches("phone", SHOP[4])
+        gate.crash()
+        gate.start(with_state=False)
+        assert not reaches("phone", SHOP[4])
+        gate.end()
+        assert is_clear(gate.machine)
+        # Where the host forwards anyway, it goes on.
+        gate.machine.run("sysctl", "-q", "net.ipv4.conf.all.forwarding=1")
+        gate.start()
+        assert reaches("phone", SHOP[4])
+        gate.end()
+        assert forwarding(gate.machine) == ["1", "0"]
+
+
+def test_who_begins_to_forward_later_is_not_hindered(tmp_path: Path) -> None:
+    with Lab(topology()) as lab:
+        gate = Gate(lab, tmp_path)
+        gate.start()
+        assert "chain apart" in ruleset(gate.machine)
+        gate.machine.run("nft", "-f", "-", input=OTHERS)
+        gate.crash()
+        gate.start(with_state=False)
+        assert "chain apart" not in ruleset(gate.machine)
+        gate.end()

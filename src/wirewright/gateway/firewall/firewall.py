@@ -76,6 +76,7 @@ class Firewall:
     def up(self, devices: Iterable[Device] = ()) -> None:
         """Begin, in the place of what an interface of this name may have left; it is there already."""
         fresh = {device.name: device for device in devices} if self._keep_apart else {}
+        self._table.between = forwarding.apart(self._interface, self._forward)
         try:
             transact(NFPROTO_INET, self._whole(fresh.values()))
         except RefusedError as refused:

@@ -4,6 +4,7 @@
 
     prerouting ─▶ guard        packets with an address of the tunnel's that come by another interface: dropped
                ─▶ reach        what comes from the interface to where no device may go (reach.py): dropped
+    forward    ─▶ apart        from one other interface to another, where nobody forwarded before: dropped
     input      ─┐
     forward    ─┼▶ decide      what comes from the interface, or leaves by it
     output     ─┘    │
@@ -102,6 +103,8 @@ class Table:
         self._masquerade = masquerade
         self._name = name_of(interface)
         self._policies: dict[tuple[AllowRule, ...], list[bytes]] = {}
+        self.between: dict[int, list[str]] = {}
+        """Interfaces, by IP version, between which nothing is to pass that is not the gateway's."""
         self.is_bounded = True
         """Whether a device has no more than so many flows, which not every kernel can see to."""
 
@@ -117,6 +120,8 @@ class Table:
             yield from self._rules(name, rules)
         yield self._base_chain("reach", "filter", _PREROUTING, _MANGLE)
         yield from self._rules("reach", self._reach.judge(self._interface, self._settings))
+        if self.between:
+            yield from self._separation()
         if self._keep_apart:
             yield from (self._map(version) for version in _MAPS)
             yield from self._plain_chains()
@@ -201,6 +206,23 @@ class Table:
     def _leaving(self) -> Iterator[e.Expressions]:
         for pool in self._settings.protected:
             yield [*e.leaves_by(self._interface, other=True), *e.has_source(pool), *e.masquerade()]
+
+    def _separation(self) -> Iterator[Request]:
+        for version, names in self.between.items():
+            chain = f"between{version}"
+            yield self._chain(chain)
+            yield from self._rules(chain, ([*e.leaves_by(name), *e.drop()] for name in names))
+        yield self._base_chain("apart", "filter", _FORWARD, _FILTER)
+        for version, names in self.between.items():
+            for name in names:
+                # Within one network nobody is forwarded; a bridge asks nf_tables, too.
+                yield from self._rules("apart", [[*e.came_by(name), *e.leaves_by(name), *e.accept()]])
+                judged = [
+                    *e.is_version(version),
+                    *e.came_by(name),
+                    *e.verdict(e.NFT_JUMP, f"between{version}"),
+                ]
+                yield from self._rules("apart", [judged])
 
     def _device(self, allowed: tuple[AllowRule, ...]) -> Iterator[e.Expressions]:
         if self.is_bounded:
