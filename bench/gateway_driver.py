@@ -34,7 +34,7 @@ class Role:
 
     def __init__(self, name: str, task: dict[str, Any]) -> None:
         began = time.monotonic()
-        told = {key: value for key, value in task.items() if key != "ids"}
+        told = {key: value for key, value in task.items() if key not in {"ids", "token"}}
         words = [sys.executable, str(ROLES), name, json.dumps(told)]
         self._process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         self.pid = self._process.pid
