@@ -177,7 +177,7 @@ def test_plain_http_is_not_offered_to_others(desk: Desk) -> None:
         (["--database", "postgresql://a:secret@b/c"], "every user of this machine can read"),
         (["--listen-port", "0"], "--listen-port"),
         (["--engine", "steam"], "there is no engine 'steam'"),
-        (["--engine", "kernel", "--reach", "10.0.0.0/8"], "--reach is for a rootless gateway"),
+        (["--engine", "kernel", "--reach", "10.0.0.1/8"], "--reach: "),
         (["--engine", "rootless", "--reach", "10.0.0.1/8"], "--reach: "),
         (["--state-directory", "x", "backup", "y"], "--state-directory stands before backup: put it behind"),
         (["restore", "x"], "name its file with --passphrase-file"),

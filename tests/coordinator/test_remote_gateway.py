@@ -15,7 +15,7 @@ from wirewright.coordinator.services import devices, gateways
 from wirewright.coordinator.services.access import SYSTEM
 from wirewright.coordinator.services.changes import found
 from wirewright.coordinator.services.devices import DeviceChange, NewDevice
-from wirewright.gateway import watching
+from wirewright.gateway import http_source, watching
 from wirewright.gateway.engine import Observed
 from wirewright.gateway.http_source import CoordinatorError, HttpSource, checked, read_credential
 from wirewright.gateway.instructions import GatewayState
@@ -62,7 +62,11 @@ async def gateway(
         yield running_
 
 
-async def test_a_gateway_tells_its_key_and_is_told_what_to_be(
+async def key_told(storage: Storage, actors: Actors) -> bytes:
+    return bytes((await storage.read(found, actors.gateway)).public_key or b"")
+
+
+async def test_a_gateway_is_told_what_to_be_and_tells_its_key_once_it_serves(
     storage: Storage, actors: Actors, credential: Path
 ) -> None:
     added = await add(storage)
@@ -72,7 +76,25 @@ async def test_a_gateway_tells_its_key_and_is_told_what_to_be(
         assert isinstance(state, GatewayState)
         assert [device.id for device in state.devices] == [added.id]
         assert state.log == actors.gateway
-    assert bytes((await storage.read(found, actors.gateway)).public_key or b"") == bytes(OURS)
+        before = await key_told(storage, actors)
+        assert before != bytes(OURS), "who does not serve yet takes nothing from who may"
+        await ours.report([])
+        assert await key_told(storage, actors) == bytes(OURS)
+
+
+async def test_a_gateway_finds_out_that_another_has_its_place(
+    storage: Storage, actors: Actors, credential: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_source, "LOOK", 0.0)
+    other = SecretKey.generate().public_key
+    async with served(storage) as url:
+        where = url.removesuffix("/api/v1")
+        ours, theirs = (HttpSource(where, credential, key) for key in (OURS, other))
+        await ours.report([])
+        await theirs.report([])
+        with pytest.raises(OSError, match="another gateway has begun with this credential"):
+            await ours.report([])
+        assert await key_told(storage, actors) == bytes(other)
 
 
 async def test_who_followed_another_log_is_told_all(
@@ -149,9 +171,9 @@ async def test_a_key_that_another_has_is_told_in_words(
     storage: Storage, actors: Actors, credential: Path
 ) -> None:
     await storage.write(devices.create, SYSTEM, NewDevice("thief", str(OURS)))
-    async with source(storage, credential) as ours, aclosing(ours.follow()) as told:
+    async with source(storage, credential) as ours:
         with pytest.raises(CoordinatorError, match="409: Another gateway or device has this public key"):
-            await anext(told)
+            await ours.report([])
 
 
 async def test_what_goes_wrong_is_told_in_words(

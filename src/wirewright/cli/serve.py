@@ -107,13 +107,12 @@ def run(  # noqa: PLR0917 - Typer's way to say what the arguments are
         list[str] | None,
         typer.Option(
             metavar="NETWORK",
-            help="Of a rootless gateway: what devices may reach through it; else the world. May be given "
-            "again.",
+            help="What devices reach at most, whatever their policies; else the world. May be given again.",
         ),
     ] = None,
     reach_host: Annotated[
         bool,
-        typer.Option("--reach-host", help="Of a rootless gateway: also this machine's own addresses."),
+        typer.Option("--reach-host", help="Also this machine's own addresses outside of the tunnel."),
     ] = False,
     lease_time: Annotated[
         int | None,
@@ -351,14 +350,7 @@ def _carriage(
     with checked("--reach"):
         # Without any the usual ones, which are Forwarding's own.
         forwarding = Forwarding(tuple(reach), reach_host) if reach else Forwarding(host=reach_host)
-    carriage = Carriage(engine, interface, listen_port, forwarding=forwarding)
-    if (reach or reach_host) and not carriage.is_rootless:
-        raise CommandError(
-            "--reach is for a rootless gateway (--engine rootless): say with policies what devices may reach "
-            "through an interface",
-            status=2,
-        )
-    return carriage
+    return Carriage(engine, interface, listen_port, forwarding=forwarding)
 
 
 def _database(database: str | None, file: Path | None) -> str | None:

@@ -25,6 +25,7 @@ from wirewright.gateway import engines
 from wirewright.gateway.lease_store import LedgerStore
 from wirewright.gateway.leasing import Leases
 from wirewright.gateway.running import running
+from wirewright.tunnel import Forwarding
 
 if TYPE_CHECKING:
     from wirewright.coordinator.storage import Storage
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from wirewright.gateway.running import RunningGateway
     from wirewright.host.engine import EngineChoice
     from wirewright.keys import SecretKey
-    from wirewright.tunnel import Forwarding
 
 PORT: Final = 51820
 INTERFACE: Final = "ww0"
@@ -59,7 +59,8 @@ class Carriage:
     listen_address: str | None = None
     """For the rootless one: the outer address of its socket; ``None`` for all."""
     forwarding: Forwarding | None = None
-    """For the rootless one: what it carries, if it is not everything outside of the host."""
+    """What devices may reach through it, if it is not everything outside of the host; for the rootless one
+    also how much it carries."""
     lease_time: int | None = None
     """Seconds that leases last; without it none are served."""
     register_keys: bool = False
@@ -125,11 +126,14 @@ def _engine(key: SecretKey, carriage: Carriage, tell: Callable[[str], None]) -> 
             listen_address=carriage.listen_address,
             forwarding=carriage.forwarding,
         )
+    reached = carriage.forwarding or Forwarding()
     return engines.system(
         carriage.interface,
         key,
         engine=SYSTEM[carriage.engine],
         listen_port=carriage.listen_port,
+        reach=reached.reach,
+        reach_host=reached.host,
         tell=tell,
     )
 

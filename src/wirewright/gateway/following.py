@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 STEADY: Final = 5.0
 """Seconds after which a connection that ends was one: the next pause is short again."""
+REASONS: Final = 8
+"""Reasons of one absence that are told."""
 
 
 class Follower:
@@ -35,7 +37,8 @@ class Follower:
         self._source, self._core, self._heard, self._tell = source, core, heard, tell
         self._back_off = back_off
         self._wants_state = False
-        self._is_missed = False
+        self._told: set[str] = set()
+        """Why it is away, each reason once: a network that comes back may show that a credential is old."""
         self.connected = False
         self.was_heard = False
         """Whether the coordinator was there at all."""
@@ -55,8 +58,8 @@ class Follower:
             except Exception as error:
                 why = words(error)
             self.connected = False
-            if not self._is_missed:
-                self._is_missed = True
+            if why not in self._told and len(self._told) < REASONS:
+                self._told.add(why)
                 self._tell(f"the coordinator is away, and devices stay as they are: {why}")
             if loop.time() - began > STEADY:
                 self._back_off.succeeded()
@@ -75,6 +78,6 @@ class Follower:
         if not self.connected:
             self.connected = self.was_heard = True
             self.connections += 1
-        if self._is_missed:
-            self._is_missed = False
+        if self._told:
+            self._told.clear()
             self._tell("the coordinator is back")

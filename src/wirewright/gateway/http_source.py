@@ -2,6 +2,10 @@
 
 The gateway proves itself with a credential, which stands in a file and is read again for each connection: a
 new one takes effect without a restart. Such a secret goes over TLS, or stays on this machine.
+
+What devices are told to speak to is the key of whoever serves them. So it is told with the first report of a
+connection, which comes when the engine has begun: a second gateway that cannot begin takes nothing from the
+one that runs, and that one finds out if another took its place.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import asyncio
 import errno
 import json
 import ssl
+import time
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -34,6 +39,8 @@ SILENCE: Final = 30.0
 """Seconds without a byte after which a connection is dead: the coordinator is never silent for so long."""
 PATIENCE: Final = 10.0
 """Seconds for a connection, and for what is sent."""
+LOOK: Final = 60.0
+"""Seconds between two looks whether devices are still told the key of this gateway."""
 LONGEST_CREDENTIAL: Final = 4096
 LONGEST_EVENT: Final = 256 << 20
 """Bytes. A state has about 300 for each device."""
@@ -66,13 +73,15 @@ class HttpSource:
         self._public_key = public_key
         self._ca_file = ca_file
         self._trust: ssl.SSLContext | None = None
+        self._looked: float | None = None
+        """When the coordinator was last found to have the key; None since a connection began."""
 
     async def follow(
         self, after: int | None = None, log: str | None = None
     ) -> AsyncGenerator[Instruction | None]:
         """Yield what is to be. Raises CoordinatorError, and OSError where a file cannot be read."""
+        self._looked = None
         async with self.client() as client:
-            await self._introduce(client)
             parameters = {"after": after, "log": log}
             asked = {name: value for name, value in parameters.items() if value is not None}
             with _in_words(self._url):
@@ -83,7 +92,7 @@ class HttpSource:
                         yield await _understood(event)
 
     async def report(self, reports: Sequence[DeviceReport]) -> None:
-        """Report what changed. Raises CoordinatorError."""
+        """Report what changed, and at first which key serves. Raises CoordinatorError."""
         devices = [
             {
                 "id": report.device_id,
@@ -95,13 +104,21 @@ class HttpSource:
             for report in reports
         ]
         async with self.client() as client:
+            if self._looked is None or time.monotonic() >= self._looked + LOOK:
+                await self._introduce(client)
             await self._ask(client, "POST", f"{API}/report", {"devices": devices})
 
     async def _introduce(self, client: httpx2.AsyncClient) -> None:
         """See to it that devices are told the key that this gateway has."""
         key = str(self._public_key)
         if (await self._ask(client, "GET", API)).get("public_key") != key:
+            if self._looked is not None:
+                raise CoordinatorError(
+                    "another gateway has begun with this credential, and devices are told its key: end one "
+                    "of the two, and start the other again"
+                )
             await self._ask(client, "PUT", f"{API}/key", {"public_key": key})
+        self._looked = time.monotonic()
 
     async def _ask(
         self, client: httpx2.AsyncClient, method: str, path: str, body: object = None

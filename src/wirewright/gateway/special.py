@@ -45,6 +45,9 @@ SPECIAL: Final[tuple[IPNetwork, ...]] = tuple(
             "fd00:ec2::/32",
             "fd20:ce::254/128",
             "fd00:42::42/128",
+            "fd00:c1::a9fe:a9fe/128",
+            "fd00:100::100:200/128",
+            "fd00:a9fe:a9fe::1/128",
         ),
     )
 )

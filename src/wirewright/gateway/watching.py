@@ -40,6 +40,8 @@ class Watcher:
         self.reports = 0
         self._heard_at: float | None = None
         """When the coordinator last took a report."""
+        self._refused = ""
+        """Why it took none the last time."""
 
     async def run(self) -> None:
         """Watch until cancelled, once the engine has begun."""
@@ -66,9 +68,13 @@ class Watcher:
         for reports in self._reporter.reports(self.observed) or ([[]] if is_due else []):
             try:
                 await self._report(reports)
-            except Exception:
-                # The coordinator is away, of which the follower tells: the same is reported next time.
+            except Exception as error:
+                # The same is reported next time. That the coordinator is away, the follower tells as well.
+                if (why := words(error)) != self._refused:
+                    self._refused = why
+                    self._tell(f"what was reported did not reach the coordinator: {why}")
                 return
+            self._refused = ""
             self._heard_at = now
             self._reporter.reported(reports)
             self.reports += len(reports)
