@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.interop import uapi
+from tests.interop.relay import until
 from tests.interop.remote import TIED, Remote
 from tests.interop.uapi import to_hex
 from wirewright.keys import PresharedKey, PublicKey, SecretKey
@@ -82,6 +83,13 @@ class WireGuardGo:
         """Let it answer nothing any more."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        # All its threads, which on a busy machine takes a moment.
+        until(self._stands_still, "it stands still")
+
+    def _stands_still(self) -> bool:
+        assert self._process is not None
+        states = Path("/proc", str(self._process.pid), "task").glob("*/stat")
+        return all(state.read_text().rpartition(")")[2].split()[0] == "T" for state in states)
 
     def resume(self) -> None:
         """Let it go on."""

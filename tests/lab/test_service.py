@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import missing
-from tests.lab.nodes import INNER, Node, cable, peer_section, until
+from tests.lab.nodes import INNER, Node, cable, peer_section
 from wirewright.lab import Lab, Machine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,11 +100,15 @@ def test_a_service_whose_interface_is_deleted_fails(tmp_path: Path) -> None:
         file.write_text(here.interface_section())
         file.chmod(0o600)
         words = (*WW, "up", "--wait", "--engine", "wirewright", str(file))
-        environment = {"WATCHDOG_USEC": "600000"}
-        process = lab["a"].popen(*words, env=environment, stderr=subprocess.PIPE, text=True)
-        until(here.is_there, "the interface is there", 40)
-        until(lambda: "UP" in lab["a"].run("ip", "link", "show", "served").stdout, "it is up", 40)
-        lab["a"].run("ip", "link", "delete", "served")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(tmp_path / "notify"))
+            manager.settimeout(40)
+            environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "600000"}
+            process = lab["a"].popen(*words, env=environment, stderr=subprocess.PIPE, text=True)
+            while b"READY=1" not in manager.recv(4096):
+                pass
+            assert here.is_there()
+            lab["a"].run("ip", "link", "delete", "served")
         _, said = process.communicate(timeout=40)
         assert process.returncode == 1
         assert "served is gone" in said
