@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -132,7 +133,7 @@ def _engine(key: SecretKey, carriage: Carriage, tell: Callable[[str], None]) -> 
         key,
         engine=SYSTEM[carriage.engine],
         listen_port=carriage.listen_port,
-        reach=reached.reach,
+        reach=tuple(map(ip_network, reached.reach)),
         reach_host=reached.host,
         tell=tell,
     )
