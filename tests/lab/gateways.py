@@ -198,8 +198,7 @@ def is_clear(machine: Machine) -> bool:
     """Whether nothing of a gateway is left on a host."""
     links = machine.run("ip", "-o", "link").stdout
     notes = machine.python(
-        "import pathlib; ns = pathlib.Path('/proc/self/ns/net').stat().st_ino; "
-        "print(pathlib.Path(f'/run/wirewright/{ns}').exists())"
+        "from wirewright.tunnel.system import shared; print(shared.folder().exists())"
     ).stdout
     return ": wg0:" not in links and "inet wirewright_wg0 {" not in ruleset(machine) and notes == "False\n"
 

@@ -11,11 +11,13 @@ from typing import Any
 
 from wirewright.tunnel.system import Interface, InterfaceError, InterruptedPlanError, up
 
+NOTES = "from wirewright.tunnel.system import shared; print(*shared.folder().rglob(chr(42)), sep=chr(10))"
 LOOK = (
     "ip -o link | sed 's/state [A-Z]* //'; ip -o address;"
     "ip -4 route show table all; ip -6 route show table all;"
     "ip -4 rule; ip -6 rule; nft list ruleset; sysctl net.ipv4.conf.all.src_valid_mark;"
-    "ls /var/run/wireguard; ls /run/wirewright/$(stat -Lc %i /proc/self/ns/net);"
+    "ls /var/run/wireguard;"
+    f"{sys.executable} -c '{NOTES}';"
     "find /run/resolvconf -type f ! -name '*lock*' -print -exec cat {} +; cat /etc/resolv.conf"
 )
 

@@ -2,8 +2,9 @@
 
 One such thing is a number of the kernel's that several interfaces may need, and nobody when the last one is
 gone; beside the notes lies what it was before the first of them. Another is what the resolver was told. An
-interface may be set up by one process and taken down by another. The folder bears the number of the network
-namespace, which interfaces belong to.
+interface may be set up by one process and taken down by another. The folder bears the cookie of the network
+namespace, which interfaces belong to: unlike the number of its file it is given once, so that notes of a
+namespace that ended are nobody's.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
@@ -24,6 +26,8 @@ RUN: Final = Path("/run/wirewright")
 RESOLVER: Final = "resolver"
 """Stands for what the resolver was told."""
 _BEFORE: Final = "before"
+_SO_NETNS_COOKIE: Final = 71
+"""Of include/uapi/asm-generic/socket.h, since Linux 5.14."""
 
 
 def need(name: str, value: str, interface: str, said: str = "") -> None:
@@ -62,10 +66,14 @@ def said_of(name: str, interface: str) -> str | None:
         return None
 
 
+def folder() -> Path:
+    """Give where the notes are of interfaces in this network namespace; it is there as long as one is."""
+    return RUN / _namespace()
+
+
 def needs_of(interface: str) -> list[str]:
     """Give the names of all that an interface needs, or left."""
-    folders = _folder("any").parent
-    return sorted(unquote(note.parent.name) for note in folders.glob(f"*/for-{interface}"))
+    return sorted(unquote(note.parent.name) for note in folder().glob(f"*/for-{interface}"))
 
 
 def _release(name: str, interface: str, *, restore: bool = True) -> None:
@@ -142,7 +150,18 @@ def _needed(folder: Path) -> bool:
 
 def _folder(name: str) -> Path:
     # A dot in an interface's name is a slash in that of a setting.
-    return RUN / str(Path("/proc/self/ns/net").stat().st_ino) / quote(name, safe="")
+    return folder() / quote(name, safe="")
+
+
+def _namespace() -> str:
+    """Name the network namespace of this process."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as one:
+        try:
+            cookie = one.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+        except OSError:
+            # An older kernel.
+            return str(Path("/proc/self/ns/net").stat().st_ino)
+    return f"cookie-{int.from_bytes(cookie, sys.byteorder)}"
 
 
 def _note(folder: Path, interface: str) -> Path:
