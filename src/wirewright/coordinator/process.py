@@ -24,7 +24,7 @@ from wirewright.coordinator import app
 from wirewright.coordinator.embedding import Carriage, SecondGatewayError, embedded
 from wirewright.coordinator.errors import CoordinatorError
 from wirewright.coordinator.services import bootstrap
-from wirewright.coordinator.serving import Listening, Served, serving
+from wirewright.coordinator.serving import Listening, Served, refuse_open, serving
 from wirewright.coordinator.state import StateDirectory
 from wirewright.coordinator.storage import Storage
 from wirewright.coordinator.storage.schema import NewerDatabaseError, current_revision, revisions
@@ -67,7 +67,7 @@ class Running:
     gateway_id: str | None
     endpoint: str | None
     is_first: bool
-    """Whether the administrator's token was written just now."""
+    """Whether no process has served before, since there is an administrator."""
 
     async def ended(self) -> None:
         """Wait for an error that ends the gateway, and raise it; without one, wait for ever."""
@@ -88,6 +88,7 @@ async def running(settings: Settings, tell: Callable[[str], None] = _silent) -> 
     """
     if settings.public_url is not None:
         checked_url(settings.public_url)
+    refuse_open(settings.listening)
     state = StateDirectory(settings.state)
     state.prepare()
     async with AsyncExitStack() as stack:
@@ -101,6 +102,7 @@ async def running(settings: Settings, tell: Callable[[str], None] = _silent) -> 
         if settings.gateway is not None and first.gateway_id is not None:
             run = embedded(storage, first.gateway_id, state.gateway_key(), settings.gateway, tell)
             application.state.coordinator.gateway = gateway = await _entered(stack, run)
+        await storage.write(bootstrap.serves, gateway=gateway is not None)
         _record(settings, served).write(state.path)
         stack.callback(Record.remove, state.path)
         yield Running(served, storage, gateway, first.gateway_id, first.endpoint, first.is_first)
@@ -169,7 +171,9 @@ async def _first_start(storage: Storage, state: StateDirectory, settings: Settin
         if token is not None:
             # Before the commit: a token in the file that nobody knows does no harm, as the reverse would.
             state.keep_token(token)
-        return _First(gateway_id, endpoint, token is not None)
+        # Another machine's administrator is none that we could tell of.
+        is_first = await bootstrap.is_admin_new(tx) and state.token.exists()
+        return _First(gateway_id, endpoint, is_first)
 
     try:
         await storage.migrate()

@@ -1,4 +1,8 @@
-"""The first start: a gateway, its pools, an admin and a token. Later starts change nothing of it."""
+"""The first start: a gateway, its pools, an admin and a token. Later starts change nothing of it.
+
+The first start is over once the process serves. If it ends before (a port is taken), the next is the first
+in its place: a row of the settings says what is still to be said or done anew until then.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,13 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from wirewright.coordinator.errors import NotFoundError
 from wirewright.coordinator.services import enrolment, gateways, pools, texts, users
 from wirewright.coordinator.services.access import SYSTEM, Caller, Role, Scope
-from wirewright.coordinator.storage.tables import Gateway, Setting, Token, User
+from wirewright.coordinator.storage.tables import Device, Gateway, Pool, Setting, Token, User
 from wirewright.keys import SecretKey
 
 if TYPE_CHECKING:
@@ -26,6 +30,10 @@ EMBEDDED: Final = "embedded"
 """The name of the gateway that lives in the coordinator's process."""
 _POOLS: Final = "pools"
 _RECOVERED: Final = "recovered"
+_UNFINISHED: Final = "first-start"
+"""The row of a first start that is not over; its value has the names of what it made."""
+_ADMIN: Final = "admin"
+_GATEWAY: Final = "gateway"
 
 
 async def prepare(tx: Transaction) -> None:
@@ -59,18 +67,42 @@ async def first_start(
     With ``keep_endpoint`` a gateway that is there keeps the endpoint that it has.
     """
     await tx.session.scalar(select(Setting).where(Setting.name == _POOLS).with_for_update())
+    unfinished = await _unfinished(tx)
     gateway = await tx.session.scalar(select(Gateway).where(Gateway.name == EMBEDDED))
     if gateway is None:
         new = gateways.NewGateway(EMBEDDED, endpoint, public_key)
         gateway, _ = await gateways.create(tx, SYSTEM, new, embedded=True)
-        for network in networks or (IPV4_POOL, _random_ula()):
-            await pools.create(tx, SYSTEM, pools.NewPool(gateway.id, network))
+        await _make_pools(tx, gateway, networks)
+        await _remember(tx, _GATEWAY)
     else:
-        wanted = gateway.endpoint if keep_endpoint else endpoint
+        anew = _GATEWAY in unfinished
+        if anew and not await tx.session.scalar(select(exists().where(Device.gateway_id == gateway.id))):
+            found = await tx.session.scalars(select(Pool.id).where(Pool.gateway_id == gateway.id))
+            for pool in list(found):
+                await pools.delete(tx, SYSTEM, pool)
+            await _make_pools(tx, gateway, networks)
+        wanted = gateway.endpoint if keep_endpoint and not anew else endpoint
         if (gateway.endpoint, gateway.public_key) != (wanted, bytes(texts.public_key(public_key))):
             change = gateways.GatewayChange(endpoint=wanted, public_key=public_key)
             await gateways.update(tx, SYSTEM, gateway.id, change)
     return FirstStart(gateway.id, await first_admin(tx))
+
+
+async def is_admin_new(tx: Transaction) -> bool:
+    """Whether no process has served since the first admin was made."""
+    return _ADMIN in await _unfinished(tx)
+
+
+async def serves(tx: Transaction, *, gateway: bool) -> None:
+    """Note that a process serves, so that its first start is over; ``gateway`` says whether it has that."""
+    row = await tx.session.get(Setting, _UNFINISHED)
+    if row is None:
+        return
+    left = {} if gateway else {name: value for name, value in row.value.items() if name == _GATEWAY}
+    if left:
+        row.value = left
+    else:
+        await tx.session.delete(row)
 
 
 async def embedded(tx: Transaction) -> Gateway:
@@ -86,6 +118,7 @@ async def first_admin(tx: Transaction) -> Secret | None:
     if await tx.session.scalar(select(User.id).limit(1)) is not None:
         return None
     user = await users.create(tx, SYSTEM, "admin", Role.ADMIN)
+    await _remember(tx, _ADMIN)
     return await _token(tx, user, "first start")
 
 
@@ -107,6 +140,26 @@ async def _token(tx: Transaction, user: User, name: str) -> Secret:
     admin = Caller(SYSTEM.actor, "", Role.ADMIN, SYSTEM.scopes, user.id)
     _, secret = await users.create_token(tx, admin, users.NewToken(name, (Scope.ADMIN,)))
     return secret
+
+
+async def _make_pools(tx: Transaction, gateway: Gateway, networks: tuple[str, ...] | None) -> None:
+    for network in networks or (IPV4_POOL, _random_ula()):
+        await pools.create(tx, SYSTEM, pools.NewPool(gateway.id, network))
+
+
+async def _unfinished(tx: Transaction) -> frozenset[str]:
+    row = await tx.session.get(Setting, _UNFINISHED)
+    return frozenset(row.value) if row is not None else frozenset()
+
+
+async def _remember(tx: Transaction, what: str) -> None:
+    """Note what this start has made, for the one after it, should it never serve."""
+    row = await tx.session.get(Setting, _UNFINISHED)
+    if row is None:
+        tx.session.add(Setting(name=_UNFINISHED, value={what: True}))
+        await tx.session.flush()
+    else:
+        row.value = {**row.value, what: True}
 
 
 def _random_ula() -> str:
