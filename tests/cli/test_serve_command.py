@@ -132,6 +132,60 @@ def test_people_are_told_where_it_is(desk: Desk) -> None:
     assert (process.returncode, rest) == (0, "")
 
 
+def test_a_first_start_that_failed_is_followed_by_a_first_one(desk: Desk) -> None:
+    arguments = ("--listen", "0", "--engine", "rootless", "--listen-port")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("0.0.0.0", 0))
+        busy = str(taken.getsockname()[1])
+        done = desk.ww("serve", *arguments, busy, "--pool", "10.98.0.0/24")
+    assert done.returncode == 1
+    assert "in use" in done.stderr
+    port = str(free_port())
+    with said_to_people(desk, *arguments, port, "--pool", "10.99.0.0/24") as lines:
+        assert next(lines) == f"made an administrator; the token is in {desk.state}/admin.token\n"
+        assert next(lines).startswith("API at ")
+        # Its port too is the one of this start.
+        assert f":{port}: a rootless tunnel" in next(lines)
+        assert [each["network"] for each in desk.json("pool", "list")["pools"]] == ["10.99.0.0/24"]
+    with said_to_people(desk, *arguments, port, "--pool", "10.97.0.0/24") as lines:
+        assert next(lines).startswith("API at ")
+        next(lines)
+        assert [each["network"] for each in desk.json("pool", "list")["pools"]] == ["10.99.0.0/24"]
+
+
+def test_the_administrator_is_told_of_though_the_first_port_was_taken(desk: Desk) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert desk.ww("serve", "--without-gateway", "--listen", port).returncode == 1
+    with said_to_people(desk, *ALONE) as lines:
+        assert next(lines).startswith("made an administrator; ")
+
+
+@contextlib.contextmanager
+def said_to_people(desk: Desk, *arguments: str, end: int = signal.SIGTERM) -> Iterator[Iterator[str]]:
+    """Run the command, and give the lines that it says; it must end well."""
+    process = subprocess.Popen(
+        [*COMMAND, "serve", *arguments, "--state-directory", str(desk.state)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        yield iter(process.stderr.readline, "")
+    finally:
+        process.send_signal(end)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_a_terminal_that_goes_ends_it_in_order(desk: Desk) -> None:
+    with said_to_people(desk, *ALONE, end=signal.SIGHUP) as lines:
+        next(lines)
+        assert next(lines).startswith("API at ")
+        assert (desk.state / "coordinator.json").exists()
+    assert not (desk.state / "coordinator.json").exists()
+
+
 def test_two_processes_do_not_share_a_state_directory(desk: Desk) -> None:
     with coordinating(without_gateway(desk.state)):
         done = desk.ww("serve", *ALONE)

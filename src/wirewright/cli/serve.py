@@ -170,7 +170,7 @@ async def _serve(settings: "Settings", as_json: bool) -> None:
     from wirewright.host.service import ServiceManager  # noqa: PLC0415
 
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     manager = ServiceManager()
     _log()
