@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from wirewright.coordinator.embedding import ROOTLESS, Carriage, SecondGatewayError, embedded
+from wirewright.coordinator.embedding import ROOTLESS, Carriage, SecondGatewayError, alone, embedded
 from wirewright.coordinator.metrics import Metrics
+from wirewright.coordinator.process import Settings, StartError, running
 from wirewright.coordinator.services import bootstrap, devices
 from wirewright.coordinator.services.access import SYSTEM
+from wirewright.coordinator.serving import Listening
 from wirewright.gateway.engine import Observed
 from wirewright.gateway.engines import RootlessEngine
 from wirewright.keys import SecretKey
@@ -21,6 +23,8 @@ from wirewright.keys import SecretKey
 from .actors import key
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wirewright.coordinator.storage import Storage
 
 pytestmark = pytest.mark.anyio
@@ -102,9 +106,24 @@ async def test_its_metrics_are_on_the_coordinators_page_each_once(storage: Stora
 async def test_one_process_has_the_gateway_of_a_database(storage: Storage) -> None:
     own = SecretKey.generate()
     gateway_id = await begun(storage, own)
-    async with embedded(storage, gateway_id, own, CARRIAGE, lambda _: None):
+    async with alone(storage):
         with pytest.raises(SecondGatewayError, match="--without-gateway"):
-            async with embedded(storage, gateway_id, own, CARRIAGE, lambda _: None):
+            async with alone(storage):
                 pass
-    async with embedded(storage, gateway_id, own, CARRIAGE, lambda _: None):
+    async with alone(storage), embedded(storage, gateway_id, own, CARRIAGE, lambda _: None):
         pass
+
+
+@pytest.mark.parametrize("address", ["postgresql"], indirect=True)
+async def test_a_process_that_is_refused_leaves_the_gateway_as_it_is(
+    storage: Storage, address: str, tmp_path: Path
+) -> None:
+    own = SecretKey.generate()
+    await begun(storage, own)
+    second = Settings(tmp_path / "second", Listening(port=0), address, endpoint="other.example:1")
+    async with alone(storage):
+        with pytest.raises(StartError, match="--without-gateway"):
+            async with running(second):
+                pass
+    gateway = await storage.read(bootstrap.embedded)
+    assert (gateway.public_key, gateway.endpoint) == (bytes(own.public_key), "127.0.0.1:51820")

@@ -74,13 +74,35 @@ class Carriage:
 
 
 @asynccontextmanager
+async def alone(storage: Storage) -> AsyncIterator[None]:
+    """Hold what only one process can, for as long as its connection to the database lasts.
+
+    Raises `SecondGatewayError` if another one does.
+    """
+    if storage.url.is_sqlite:
+        yield
+        return
+    connection = await psycopg.AsyncConnection.connect(
+        storage.url.libpq(), autocommit=True, connect_timeout=15, application_name="wirewright gateway"
+    )
+    async with connection:
+        cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,))
+        row = await cursor.fetchone()
+        if row is None or not row[0]:
+            raise SecondGatewayError(
+                "Another process runs the gateway of this database: start this one with --without-gateway."
+            )
+        yield
+
+
+@asynccontextmanager
 async def embedded(
     storage: Storage, gateway_id: str, key: SecretKey, carriage: Carriage, tell: Callable[[str], None]
 ) -> AsyncIterator[RunningGateway]:
     """Run the gateway; it has been what it shall be once before the block begins.
 
-    ``tell`` hears of what goes wrong while it runs. Raises `SecondGatewayError`, and `OSError` if the engine
-    cannot begin.
+    To be called inside of `alone`. ``tell`` hears of what goes wrong while it runs. Raises `OSError` if the
+    engine cannot begin.
     """
 
     async def report(devices: Sequence[DeviceReport]) -> None:
@@ -103,7 +125,7 @@ async def embedded(
         services=_services(storage, gateway_id, carriage, tell),
         identities=carriage.lease_time is not None,
     )
-    async with _alone(storage), gateway as run:
+    async with gateway as run:
         await run.ready()
         yield run
 
@@ -137,22 +159,3 @@ def _engine(key: SecretKey, carriage: Carriage, tell: Callable[[str], None]) -> 
         reach_host=reached.host,
         tell=tell,
     )
-
-
-@asynccontextmanager
-async def _alone(storage: Storage) -> AsyncIterator[None]:
-    """Hold what only one process can, for as long as its connection to the database lasts."""
-    if storage.url.is_sqlite:
-        yield
-        return
-    connection = await psycopg.AsyncConnection.connect(
-        storage.url.libpq(), autocommit=True, connect_timeout=15, application_name="wirewright gateway"
-    )
-    async with connection:
-        cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,))
-        row = await cursor.fetchone()
-        if row is None or not row[0]:
-            raise SecondGatewayError(
-                "Another process runs the gateway of this database: start this one with --without-gateway."
-            )
-        yield

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,7 +21,7 @@ from wirewright.client.access import checked_url
 from wirewright.client.places import Record
 from wirewright.config.values import host_and_port
 from wirewright.coordinator import app
-from wirewright.coordinator.embedding import Carriage, SecondGatewayError, embedded
+from wirewright.coordinator.embedding import Carriage, SecondGatewayError, alone, embedded
 from wirewright.coordinator.errors import CoordinatorError
 from wirewright.coordinator.services import bootstrap
 from wirewright.coordinator.serving import Listening, Served, refuse_open, serving
@@ -95,24 +95,36 @@ async def running(settings: Settings, tell: Callable[[str], None] = _silent) -> 
         stack.enter_context(state.held())
         storage = opened(settings.database, state)
         stack.push_async_callback(storage.close)
-        first = await _first_start(storage, state, settings)
+        with _in_words(storage):
+            await storage.migrate()
+            await storage.write(bootstrap.prepare)
+            if settings.gateway is not None:
+                # Before its key is told, and its endpoint: who is refused leaves the other one's as they are.
+                await stack.enter_async_context(alone(storage))
+            first = await _first_start(storage, state, settings)
         application = app.create(storage)
         served = await stack.enter_async_context(serving(application, settings.listening))
         gateway = None
         if settings.gateway is not None and first.gateway_id is not None:
             run = embedded(storage, first.gateway_id, state.gateway_key(), settings.gateway, tell)
-            application.state.coordinator.gateway = gateway = await _entered(stack, run)
+            application.state.coordinator.gateway = gateway = await stack.enter_async_context(run)
         await storage.write(bootstrap.serves, gateway=gateway is not None)
         _record(settings, served).write(state.path)
         stack.callback(Record.remove, state.path)
         yield Running(served, storage, gateway, first.gateway_id, first.endpoint, first.is_first)
 
 
-async def _entered(stack: AsyncExitStack, run: AbstractAsyncContextManager[RunningGateway]) -> RunningGateway:
+@contextmanager
+def _in_words(storage: Storage) -> Iterator[None]:
+    """Raise `StartError` for what the first start is refused."""
     try:
-        return await stack.enter_async_context(run)
+        yield
     except SecondGatewayError as error:
         raise StartError(str(error)) from None
+    except (CoordinatorError, NewerDatabaseError) as error:
+        raise StartError(f"{storage.url}: {error}") from None
+    except DatabaseError as error:
+        raise StartError(f"{storage.url} is no database of a coordinator: {error.orig}") from None
 
 
 def opened(database: str | None, state: StateDirectory) -> Storage:
@@ -175,14 +187,7 @@ async def _first_start(storage: Storage, state: StateDirectory, settings: Settin
         is_first = await bootstrap.is_admin_new(tx) and state.token.exists()
         return _First(gateway_id, endpoint, is_first)
 
-    try:
-        await storage.migrate()
-        await storage.write(bootstrap.prepare)
-        return await storage.write(work)
-    except (CoordinatorError, NewerDatabaseError) as error:
-        raise StartError(f"{storage.url}: {error}") from None
-    except DatabaseError as error:
-        raise StartError(f"{storage.url} is no database of a coordinator: {error.orig}") from None
+    return await storage.write(work)
 
 
 def own_address() -> str:
