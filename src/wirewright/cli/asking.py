@@ -155,12 +155,12 @@ def checked(option: str) -> Iterator[None]:
         raise CommandError(f"{option}: {error}", status=2) from None
 
 
-def read_line(prompt: str, what: str, file: Path | None, *, hidden: bool = False) -> str:
-    """Return a secret, or a key: of a file, or the standard input; a terminal is asked for it."""
-    from wirewright.client.secret_files import LARGEST, only_line, read_secret  # noqa: PLC0415
+def read_line(prompt: str, what: str, file: Path | None, *, hidden: bool = False, public: bool = False) -> str:
+    """Return a secret, or what is ``public``: of a file, or the standard input; a terminal is asked for it."""
+    from wirewright.client.secret_files import LARGEST, only_line, read_public, read_secret  # noqa: PLC0415
 
     if file is not None and str(file) != "-":
-        return read_secret(file, what)
+        return read_public(file, what) if public else read_secret(file, what)
     if sys.stdin is None:
         raise CommandError(f"the standard input is closed, so that {what} cannot come from it")
     if not sys.stdin.isatty():

@@ -27,6 +27,12 @@ def read_secret(path: Path, what: str) -> str:
     return only_line(text, f"{path} holds", what)
 
 
+def read_public(path: Path, what: str) -> str:
+    """Return the only line of a file that everybody may read; raise `AccessError` if it has none."""
+    with path.open("rb") as file:
+        return only_line(file.read(LARGEST), f"{path} holds", what)
+
+
 def only_line(text: bytes, where: str, what: str) -> str:
     """Return the line that a text consists of; ``where`` begins the sentence that says there is none."""
     try:
