@@ -93,15 +93,52 @@ def test_a_device_whose_key_is_made_here_has_its_configuration(desk: Desk, names
 
 def test_a_device_without_its_file_is_taken_back(desk: Desk, names: str) -> None:
     desk.json("gateways", "add", names, "--endpoint", "vpn.example:51821")
-    desk.json("pool", "add", "10.66.0.0/24", "--gateway", names)
+    # With room for one device, so that an address in quarantine would be missed.
+    desk.json("pool", "add", "10.66.0.0/30", "--gateway", names)
     file = desk.folder / "laptop.conf"
-    done = desk.ww("device", "add", names, "--config", str(file), "--gateway", names)
-    assert done.returncode == 1
-    assert "has not told its public key yet" in done.stderr
-    assert names not in desk.ww("device", "list").stdout
-    assert not file.exists()
-    desk.json("pool", "remove", "10.66.0.0/24")
+    for _ in range(2):
+        done = desk.ww("device", "add", names, "--config", str(file), "--gateway", names)
+        assert done.returncode == 1
+        assert "has not told its public key yet" in done.stderr
+        assert "once somebody has started it (ww gateway)" in done.stderr
+        assert names not in desk.ww("device", "list").stdout
+        assert not file.exists()
+    desk.json("pool", "remove", "10.66.0.0/30")
     desk.json("gateways", "remove", names)
+
+
+@pytest.mark.parametrize(("file", "said"), [(".", "this is a folder"), ("no/x.conf", "no/x.conf: No such file")])
+def test_a_file_that_cannot_be_is_told_before_the_device_is_made(
+    desk: Desk, names: str, file: str, said: str
+) -> None:
+    done = desk.ww("device", "add", names, "--config", str(desk.folder / file), "--force")
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert names not in {each["detail"].get("name") for each in desk.json("audit")["entries"]}
+
+
+def test_a_public_key_may_lie_open_to_all(desk: Desk, names: str) -> None:
+    file = desk.folder / "laptop.pub"
+    file.write_text(f"{(own := key())}\n")
+    file.chmod(0o644)
+    assert desk.json("device", "add", names, "--public-key", str(file))["public_key"] == own
+
+
+def test_a_member_names_one_of_several_gateways(desk: Desk, names: str) -> None:
+    ann = member(desk, names)
+    made = desk.json("gateways", "add", names, "--endpoint", "vpn.example:51822")
+    try:
+        unsaid = ann.ww("device", "add", names, stdin=key())
+        assert unsaid.returncode == 1
+        assert "Name the gateway: there are " in unsaid.stderr
+        assert names in unsaid.stderr
+        assert "office" in unsaid.stderr
+        for gateway in (names, made["id"]):
+            device = ann.json("device", "add", names, "--gateway", str(gateway), stdin=key())
+            assert device["gateway"] == made["id"]
+            ann.json("device", "remove", str(device["id"]))
+    finally:
+        desk.json("gateways", "remove", names)
 
 
 def test_devices_are_listed_with_tabs_where_it_is_no_terminal(desk: Desk, names: str) -> None:

@@ -86,13 +86,14 @@ def add(  # noqa: PLR0917 - Typer's way to say what the arguments are
     with checked("--allowed-ips"):
         adding.check_allowed(networks)
     if gateway is not None:
-        body["gateway"] = names.gateway(call.client, gateway)["id"]
+        # By its name: members add devices, but do not see gateways.
+        body["gateway"] = gateway
     if user is not None:
         body["user"] = names.user(call.client, user)["id"]
     if config is not None:
         made = adding.add_with_key(call.client, body, config, allowed=networks, replace=force)
     else:
-        key = read_line("Public key", "a public key", public_key)
+        key = read_line("Public key", "a public key", public_key, public=True)
         made = call.client.create("/devices", {**body, "public_key": key})
     data = _with_tunnel(call.client, made) | ({"file": str(config)} if config else {})
     call.answer(data, lambda: _show(data))

@@ -34,7 +34,8 @@ def configuration(tunnel: Mapping[str, Any], key: SecretKey, allowed: Sequence[s
     """
     if tunnel.get("gateway_public_key") is None:
         raise GatewayUnknownError(
-            "The gateway has not told its public key yet: it has never run. Start it, and repeat this."
+            "The gateway has not told its public key yet: it has never run. Repeat this once somebody has "
+            "started it (ww gateway)."
         )
     try:
         addresses = tuple(ip_interface(text) for text in tunnel["addresses"])

@@ -60,7 +60,8 @@ class DeviceRequest(Asked):
 
     name: Name
     public_key: PublicKeyText
-    gateway: Id | None = None
+    gateway: Handle | None = None
+    """Its name or identifier."""
     user: Id | None = None
     policy: PolicyRules | None = None
     expires_at: Moment | None = None

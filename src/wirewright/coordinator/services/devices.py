@@ -244,7 +244,9 @@ async def displace(tx: Transaction, caller: Caller, public_key: PublicKey) -> No
 
 
 async def _remove(tx: Transaction, gateway: Gateway, device: Device) -> None:
-    await addresses.release_all(tx, device.id, device.user_id)
+    # Without the key of its gateway no device has been in a tunnel.
+    unused = gateway.public_key is None
+    await addresses.release_all(tx, device.id, device.user_id, unused=unused)
     await changes.remove_device(tx, gateway, device)
     await tx.session.flush()
     await tx.session.delete(device)

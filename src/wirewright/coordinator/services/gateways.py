@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, or_, select
 
 from wirewright.config.values import Endpoint
-from wirewright.coordinator.errors import ConflictError, InvalidError, UnauthorizedError
+from wirewright.coordinator.errors import ConflictError, InvalidError, NotFoundError, UnauthorizedError
 from wirewright.coordinator.identity import new_id
 from wirewright.coordinator.services import audit, changes, texts
 from wirewright.coordinator.services.access import Caller, Role
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SERVERS: Final = 8
 """Name servers of a gateway, at most."""
+_TOLD: Final = 20
+"""Names of gateways in a refusal, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +64,23 @@ async def create(
     return gateway, secret
 
 
-async def choose(tx: Transaction, gateway_id: str | None) -> str:
-    """Return the gateway that was asked for, or the only one there is."""
-    if gateway_id is not None:
-        return (await changes.found(tx, gateway_id)).id
-    found = list(await tx.session.scalars(select(Gateway.id).limit(2)))
-    if len(found) != 1:
-        raise InvalidError("Name the gateway: there is " + ("more than one." if found else "none yet."))
-    return found[0]
+async def choose(tx: Transaction, wanted: str | None) -> str:
+    """Return the gateway that was asked for, by its identifier or its name, or the only one there is."""
+    if wanted is not None:
+        named = select(Gateway.id).where(or_(Gateway.id == wanted, Gateway.name == wanted))
+        # An identifier is no other gateway's name by chance.
+        found = await tx.session.scalar(named.order_by(Gateway.id != wanted).limit(1))
+        if found is None:
+            raise NotFoundError(f"There is no gateway called {wanted!r}.")
+        return found
+    rows = (await tx.session.execute(select(Gateway.id, Gateway.name).order_by(Gateway.name).limit(_TOLD))).all()
+    if not rows:
+        raise InvalidError("There is no gateway yet.")
+    if len(rows) > 1:
+        names = ", ".join(name for _, name in rows) + (", …" if len(rows) == _TOLD else "")
+        raise InvalidError(f"Name the gateway: there are {names}.")
+    found_id: str = rows[0][0]
+    return found_id
 
 
 async def listed(tx: Transaction, after: str | None, limit: int) -> Page[Gateway]:
