@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import stat
 from pathlib import Path
+from unittest import mock
 
 import pytest
+
+from wirewright.cli.app import run
+from wirewright.client.places import state_directory
 
 from .running import ww
 
@@ -33,6 +39,25 @@ def test_a_credential_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
     done = ww("gateway", "--state-directory", str(tmp_path), "--coordinator", "https://vpn.example", "--json")
     assert done.returncode == 1
     assert "gateway.credential" in json.loads(done.stdout)["error"]
+
+
+def test_a_gateway_and_a_coordinator_of_one_user_share_no_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    told = ww_here("gateway", "--coordinator", "https://vpn.example")
+    own = state_directory()
+    assert str(own / "gateway/gateway.credential") in told
+    # Above it is the coordinator's, which others may not enter.
+    assert stat.S_IMODE(own.stat().st_mode) == 0o700
+
+
+def ww_here(*words: str) -> str:
+    """Run a command that fails in this process, and give what it says."""
+    with mock.patch("sys.argv", ["ww", *words]), mock.patch("sys.stderr", io.StringIO()) as errors:
+        assert run() == 1
+    return errors.getvalue()
 
 
 def test_a_secret_in_the_address_is_not_repeated(tmp_path: Path) -> None:

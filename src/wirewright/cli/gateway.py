@@ -38,8 +38,8 @@ def gateway(  # noqa: PLR0917 - Typer's way to say what the arguments are
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Where the gateway's key and what it was told are kept; else /var/lib/wirewright for root, "
-            "and a folder of the user's for others.",
+            help="Where the gateway's key and what it was told are kept; else /var/lib/wirewright/gateway "
+            "for root, and a folder of the user's for others.",
         ),
     ] = None,
     engine: Annotated[
@@ -221,11 +221,12 @@ def _network(text: str, option: str) -> "IPNetwork":
 
 
 def _state_directory() -> Path:
+    # Not that of ww serve on the same machine, which has another gateway, with a key of its own.
     if os.geteuid() == 0:
-        return Path("/var/lib/wirewright")
+        return Path("/var/lib/wirewright/gateway")
     from platformdirs import user_state_path  # noqa: PLC0415 - an extra's
 
-    return user_state_path("wirewright")
+    return user_state_path("wirewright") / "gateway"
 
 
 def _listening(text: str) -> tuple[str, int]:

@@ -158,7 +158,9 @@ async def _stay(
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Have a state directory for one gateway. Raises OSError: another one has it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # The one above may become that of ww serve, which is its owner's alone.
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
