@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wirewright.cli.asking import Call, asks
-from wirewright.cli.tables import when, write_table
+from wirewright.cli.tables import is_narrow, when, write_table
 
 if TYPE_CHECKING:
     from wirewright.client.api import Data
@@ -32,8 +32,11 @@ def audit(
     found.reverse()
 
     def show() -> None:
-        columns = ("when", "who", "from", "what", "to", "details")
-        write_table(columns, map(_row, found), wide=("to",))
+        if is_narrow():
+            columns = ("when", "who, from", "what, to", "details")
+            write_table(columns, map(_high_row, found), whole=("what, to",))
+        else:
+            write_table(("when", "who", "from", "what", "to", "details"), map(_row, found))
         if not found:
             typer.echo("ww: the audit log has no such line", err=True)
 
@@ -43,6 +46,12 @@ def audit(
 def _row(data: "Data") -> list[str]:
     details = ", ".join(f"{name} {_value(value)}" for name, value in data["detail"].items())
     return [when(data["at"]), data["actor"], data["origin"] or "-", data["action"], data["subject"], details]
+
+
+def _high_row(data: "Data") -> list[str]:
+    """Return the same in fewer columns, of two lines."""
+    at, who, origin, what, subject, details = _row(data)
+    return [at.replace(" ", "\n"), f"{who}\n{origin}", f"{what}\n{subject}", details]
 
 
 def _value(value: Any) -> str:  # noqa: ANN401 (any JSON)

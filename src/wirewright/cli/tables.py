@@ -1,5 +1,6 @@
 """Lists for people: a table on a terminal, lines with tabs where another program reads."""
 
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -10,8 +11,16 @@ WIDE = 120
 """Columns of a terminal from which on a table has its wide columns too."""
 
 
-def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, wide: Sequence[str] = ()) -> None:
+def write_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    wide: Sequence[str] = (),
+    whole: Sequence[str] = (),
+) -> None:
     """Write rows. Those of the columns that are ``wide`` are left out where the terminal is narrow.
+
+    Those that are ``whole`` are not wrapped, so that they can be copied.
 
     A value of several lines is written in one, with commas, where it is no terminal.
     """
@@ -27,10 +36,15 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, wide: 
     shown = [number for number, name in enumerate(columns) if console.width >= WIDE or name not in wide]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number in shown:
-        table.add_column(columns[number], overflow="fold")
+        table.add_column(columns[number], overflow="fold", no_wrap=columns[number] in whole)
     for row in rows:
         table.add_row(*(Text(row[number]) for number in shown))
     console.print(table)
+
+
+def is_narrow() -> bool:
+    """Whether it is a terminal with no room for wide columns."""
+    return sys.stdout.isatty() and shutil.get_terminal_size().columns < WIDE
 
 
 def write_record(fields: Sequence[tuple[str, str]]) -> None:
