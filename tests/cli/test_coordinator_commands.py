@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.coordinating import Desk, coordinating, without_gateway
+from tests.cli.running import COMMAND
 from tests.coordinator.actors import key
 from wirewright.cli import completing
 from wirewright.cli.completing import ROLES, SCOPES
@@ -107,7 +112,9 @@ def test_a_device_without_its_file_is_taken_back(desk: Desk, names: str) -> None
     desk.json("gateways", "remove", names)
 
 
-@pytest.mark.parametrize(("file", "said"), [(".", "this is a folder"), ("no/x.conf", "no/x.conf: No such file")])
+@pytest.mark.parametrize(
+    ("file", "said"), [(".", "this is a folder"), ("no/x.conf", "no/x.conf: No such file")]
+)
 def test_a_file_that_cannot_be_is_told_before_the_device_is_made(
     desk: Desk, names: str, file: str, said: str
 ) -> None:
@@ -305,6 +312,30 @@ def test_the_audit_log_ends_with_what_was_done_last(desk: Desk, names: str) -> N
     assert "user admin\t127.0.0.1\tdevice.update" in lines[0]
 
 
+def test_an_ordinary_terminal_has_to_whom_it_was_done(desk: Desk, names: str) -> None:
+    made = device(desk, names)
+    subject = str(made["id"])
+    shown = on_terminal("audit", "--subject", subject, "--state-directory", str(desk.state))
+    assert max(map(len, shown.splitlines())) <= 80
+    for text in ("user admin", "127.0.0.1", "device.create", subject):
+        assert text in shown
+
+
+def on_terminal(*arguments: str) -> str:
+    """Run a command on a terminal of 80 columns, and give what it shows."""
+    main, terminal = pty.openpty()
+    environment = os.environ | {"COLUMNS": "80", "TERM": "dumb"}
+    process = subprocess.Popen([*COMMAND, *arguments], stdout=terminal, env=environment)
+    os.close(terminal)
+    shown = b""
+    # Once nobody has the terminal any more, reading it fails.
+    with contextlib.suppress(OSError), os.fdopen(main, "rb", buffering=0) as file:
+        while piece := file.read(4096):
+            shown += piece
+    assert process.wait(timeout=30) == 0
+    return shown.decode()
+
+
 MISTAKES = [
     (["device", "add", "x", "--allow", "a b c d"], "--allow: "),
     (["device", "add", "x", "--expires", "soon"], "--expires: 'soon' is neither"),
@@ -333,17 +364,19 @@ def test_a_mistake_in_the_arguments_is_told_with_status_2(
 
 
 REFUSED = [
-    (["device", "add", "x"], "no key", "public_key"),
+    (["device", "add", "x"], "no key", "public_key is no public key in base64."),
+    (["device", "add", "x", "--address", "foo"], key(), "addresses.0 is no IP address."),
+    (["device", "add", "x", "--gateway", "a b"], key(), "gateway has letters, digits and . _ @ - only"),
     (["device", "add", "x", "--allow", "10.0.0.1/8"], key(), "destinations"),
     (["device", "add", "x", "--address", "192.0.2.1"], key(), "lies in no pool"),
     (["device", "add", "x", "--user", "nobody"], key(), "There is no user called 'nobody'"),
     (["device", "add", "x", "--gateway", "nowhere"], key(), "There is no gateway called 'nowhere'"),
     (["device", "add", "x"], "", "The standard input holds something else"),
-    (["user", "add", "a b"], "", "name"),
-    (["user", "add", "x", "--role", "king"], "", "role"),
+    (["user", "add", "a b"], "", "name has letters, digits"),
+    (["user", "add", "x", "--role", "king"], "", "role is none of 'admin', 'operator' or 'member'."),
     (["pool", "add", "10.88.0.0/16"], "", "overlaps with the pool 10.88.0.0/24"),
     (["gateways", "add", "x", "--endpoint", "nowhere"], "", "An endpoint is HOST:PORT"),
-    (["user", "revoke", "nobody"], "", "path.token"),
+    (["user", "revoke", "nobody"], "", "token is no identifier."),
 ]
 
 

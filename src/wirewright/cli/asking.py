@@ -155,8 +155,10 @@ def checked(option: str) -> Iterator[None]:
         raise CommandError(f"{option}: {error}", status=2) from None
 
 
-def read_line(prompt: str, what: str, file: Path | None, *, hidden: bool = False, public: bool = False) -> str:
-    """Return a secret, or what is ``public``: of a file, or the standard input; a terminal is asked for it."""
+def read_line(
+    prompt: str, what: str, file: Path | None, *, hidden: bool = False, public: bool = False
+) -> str:
+    """Return a secret, or what is ``public``: of a file, or the standard input; a terminal is asked."""
     from wirewright.client.secret_files import LARGEST, only_line, read_public, read_secret  # noqa: PLC0415
 
     if file is not None and str(file) != "-":

@@ -3,7 +3,7 @@
 from base64 import b64encode
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -17,11 +17,13 @@ from wirewright.host.filtering import Protocol
 
 T = TypeVar("T")
 
-_UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-Id = Annotated[str, StringConstraints(pattern=_UUID, max_length=36)]
+UUID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+HANDLE: Final = r"^[a-zA-Z0-9][a-zA-Z0-9._@-]{0,63}$"
+PUBLIC_KEY: Final = r"^[A-Za-z0-9+/]{43}=$"
+Id = Annotated[str, StringConstraints(pattern=UUID, max_length=36)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-Handle = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._@-]{0,63}$", max_length=64)]
-PublicKeyText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$", max_length=44)]
+Handle = Annotated[str, StringConstraints(pattern=HANDLE, max_length=64)]
+PublicKeyText = Annotated[str, StringConstraints(pattern=PUBLIC_KEY, max_length=44)]
 IPAddress = IPv4Address | IPv6Address
 Moment = Annotated[AwareDatetime, Field(ge=datetime.fromisoformat("1970-01-01T00:00:00Z"))]
 

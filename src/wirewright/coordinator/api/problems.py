@@ -8,14 +8,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from wirewright.coordinator.api.mistakes import in_a_line, mistakes
 from wirewright.coordinator.api.models import Problem
 from wirewright.coordinator.errors import CoordinatorError, NotFreeError
 
 _log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
-_ERRORS: Final = 20
-"""Mistakes of a body that are told, at most."""
 
 
 def problem(
@@ -57,14 +56,8 @@ async def _refused(_request: Request, error: Exception) -> JSONResponse:
 
 async def _unreadable(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    # Not the values: a misplaced secret is not to come back in an error, or into somebody's log.
-    mistakes = [
-        {"where": ".".join(str(part)[:64] for part in mistake["loc"]), "what": str(mistake["msg"])[:200]}
-        for mistake in error.errors()[:_ERRORS]
-    ]
-    first = mistakes[0] if mistakes else {"where": "request", "what": "cannot be read"}
-    detail = f"{first['where']}: {first['what']}"
-    return problem(422, "invalid", "The request cannot be understood", detail, errors=mistakes)
+    found = mistakes(error.errors())
+    return problem(422, "invalid", "The request cannot be understood", in_a_line(found), errors=found)
 
 
 async def _of_http(_request: Request, error: Exception) -> JSONResponse:

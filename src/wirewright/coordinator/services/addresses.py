@@ -105,9 +105,7 @@ async def hold_one_of_each_family(tx: Transaction, gateway_id: str, kind: str, d
                     raise
 
 
-async def release_all(
-    tx: Transaction, device_id: str, user_id: str | None, *, unused: bool = False
-) -> None:
+async def release_all(tx: Transaction, device_id: str, user_id: str | None, *, unused: bool = False) -> None:
     """Put what a user's device holds into quarantine; let it go at once, if it cannot have been used."""
     query = select(Address, Pool).join(Pool, Pool.id == Address.pool_id)
     mine = query.where(Address.device_id == device_id, Address.state == "held")

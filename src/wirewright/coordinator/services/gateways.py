@@ -67,20 +67,21 @@ async def create(
 async def choose(tx: Transaction, wanted: str | None) -> str:
     """Return the gateway that was asked for, by its identifier or its name, or the only one there is."""
     if wanted is not None:
-        named = select(Gateway.id).where(or_(Gateway.id == wanted, Gateway.name == wanted))
-        # An identifier is no other gateway's name by chance.
-        found = await tx.session.scalar(named.order_by(Gateway.id != wanted).limit(1))
+        # An identifier goes before a name that looks like one.
+        known = select(Gateway.id).where(or_(Gateway.id == wanted, Gateway.name == wanted))
+        found = await tx.session.scalar(known.order_by(Gateway.id != wanted).limit(1))
         if found is None:
             raise NotFoundError(f"There is no gateway called {wanted!r}.")
         return found
-    rows = (await tx.session.execute(select(Gateway.id, Gateway.name).order_by(Gateway.name).limit(_TOLD))).all()
+    named = select(Gateway.id, Gateway.name).order_by(Gateway.name).limit(_TOLD)
+    rows = (await tx.session.execute(named)).all()
     if not rows:
         raise InvalidError("There is no gateway yet.")
     if len(rows) > 1:
         names = ", ".join(name for _, name in rows) + (", …" if len(rows) == _TOLD else "")
         raise InvalidError(f"Name the gateway: there are {names}.")
-    found_id: str = rows[0][0]
-    return found_id
+    only: str = rows[0][0]
+    return only
 
 
 async def listed(tx: Transaction, after: str | None, limit: int) -> Page[Gateway]:
