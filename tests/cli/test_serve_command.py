@@ -203,8 +203,9 @@ def test_a_state_directory_that_is_open_to_others_is_refused(desk: Desk) -> None
 
 def test_a_port_in_use_is_told(desk: Desk) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = desk.ww("serve", "--without-gateway", "--listen", str(taken.getsockname()[1]), "--json")
-    assert "in use" in done.json_error
+        port = taken.getsockname()[1]
+        done = desk.ww("serve", "--without-gateway", "--listen", str(port), "--json")
+    assert f"127.0.0.1:{port}: nothing can listen there: Address already in use" in done.json_error
 
 
 def test_what_is_no_database_is_told(desk: Desk) -> None:
@@ -220,6 +221,8 @@ def test_plain_http_is_not_offered_to_others(desk: Desk) -> None:
     done = desk.ww("serve", "--without-gateway", "--listen", "0.0.0.0:0")
     assert done.returncode == 1
     assert "Give a TLS certificate and key" in done.stderr
+    # What is refused for its options has not begun.
+    assert not desk.state.exists()
 
 
 @pytest.mark.parametrize(
@@ -233,6 +236,8 @@ def test_plain_http_is_not_offered_to_others(desk: Desk) -> None:
         (["--engine", "steam"], "there is no engine 'steam'"),
         (["--engine", "kernel", "--reach", "10.0.0.1/8"], "--reach: "),
         (["--engine", "rootless", "--reach", "10.0.0.1/8"], "--reach: "),
+        (["--lease-time", "99999999"], "--lease-time"),
+        (["--register-keys"], "--register-keys goes with --lease-time"),
         (["--state-directory", "x", "backup", "y"], "--state-directory stands before backup: put it behind"),
         (["restore", "x"], "name its file with --passphrase-file"),
     ],

@@ -118,6 +118,8 @@ def run(  # noqa: PLR0917 - Typer's way to say what the arguments are
         int | None,
         typer.Option(
             min=1,
+            # The coordinator keeps none that is longer than 30 days.
+            max=2_592_000,
             metavar="SECONDS",
             help="Let devices ask for addresses (ww lease), which they have for so long; else none is given "
             "on lease.",
@@ -147,6 +149,8 @@ def run(  # noqa: PLR0917 - Typer's way to say what the arguments are
         from wirewright.coordinator.process import Settings  # noqa: PLC0415 - loads the core
         from wirewright.coordinator.serving import Listening  # noqa: PLC0415
 
+        if register_keys and lease_time is None:
+            raise CommandError("--register-keys goes with --lease-time", status=2)
         host, port = _listen(listen)
         carriage = replace(
             _carriage(engine, interface, listen_port, reach, reach_host),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
+from wirewright.config.values import host_and_port
 from wirewright.coordinator.connections import KEEP_ALIVE, Sources, bounded
 from wirewright.host.exposure import is_exposed
 
@@ -151,9 +152,10 @@ def _bind(listening: Listening) -> socket.socket:
         bound.bind(address)
         bound.listen(_BACKLOG)
         bound.setblocking(False)
-    except BaseException:
+    except OSError as error:
         bound.close()
-        raise
+        words = f"nothing can listen there: {error.strerror or error}; name another with --listen"
+        raise OSError(error.errno, words, host_and_port(listening.host, listening.port)) from None
     return bound
 
 
