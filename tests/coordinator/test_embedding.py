@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
 
-from wirewright.coordinator.embedding import ROOTLESS, Carriage, SecondGatewayError, alone, embedded
+from wirewright.coordinator import solitude
+from wirewright.coordinator.embedding import ROOTLESS, Carriage, embedded
 from wirewright.coordinator.metrics import Metrics
 from wirewright.coordinator.process import Settings, StartError, running
 from wirewright.coordinator.services import bootstrap, devices
 from wirewright.coordinator.services.access import SYSTEM
 from wirewright.coordinator.serving import Listening
+from wirewright.coordinator.solitude import SecondGatewayError, alone
 from wirewright.gateway.engine import Observed
 from wirewright.gateway.engines import RootlessEngine
 from wirewright.keys import SecretKey
@@ -94,11 +97,11 @@ async def test_its_metrics_are_on_the_coordinators_page_each_once(storage: Stora
     own = SecretKey.generate()
     gateway_id = await begun(storage, own)
     async with embedded(storage, gateway_id, own, CARRIAGE, lambda _: None) as gateway:
-        text = (await Metrics().text(storage, gateway)).decode()
-    found = [family.name for family in text_string_to_metric_families(text)]
+        page = (await Metrics().text(storage, gateway)).decode()
+    found = [family.name for family in text_string_to_metric_families(page)]
     assert len(found) == len(set(found))
     assert "wirewright_gateway_connected" in found
-    assert 'wirewright_gateway_revision{gateway="embedded"}' in text
+    assert 'wirewright_gateway_revision{gateway="embedded"}' in page
 
 
 # With SQLite the lock of the state directory sees to it.
@@ -112,6 +115,47 @@ async def test_one_process_has_the_gateway_of_a_database(storage: Storage) -> No
                 pass
     async with alone(storage), embedded(storage, gateway_id, own, CARRIAGE, lambda _: None):
         pass
+
+
+async def end_connections(storage: Storage) -> None:
+    """Do what a restart of the database does to the connection that has the lock."""
+    async with storage.engine.connect() as connection:
+        await connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'wirewright gateway' AND datname = current_database()"
+            )
+        )
+
+
+@pytest.mark.parametrize("address", ["postgresql"], indirect=True)
+async def test_who_has_the_gateway_has_it_again_after_a_restart_of_the_database(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(solitude, "LOOK", 0.05)
+    async with alone(storage) as ours, asyncio.TaskGroup() as group:
+        keeping = group.create_task(ours.kept())
+        before = ours.connection
+        await end_connections(storage)
+        await becomes(lambda: ours.connection is not before)
+        with pytest.raises(SecondGatewayError):
+            async with alone(storage):
+                pass
+        assert not keeping.done()
+        keeping.cancel()
+
+
+@pytest.mark.parametrize("address", ["postgresql"], indirect=True)
+async def test_who_lost_the_gateway_to_another_process_ends(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(solitude, "LOOK", 0.05)
+    async with alone(storage) as ours:
+        await end_connections(storage)
+        async with alone(storage):
+            with pytest.raises(SecondGatewayError):
+                async with asyncio.timeout(20):
+                    await ours.kept()
 
 
 @pytest.mark.parametrize("address", ["postgresql"], indirect=True)

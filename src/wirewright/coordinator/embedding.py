@@ -1,7 +1,6 @@
 """The gateway in the coordinator's process: told by the storage itself, reporting to it, with no credential.
 
-Of all processes that share a database one has it, since all would have the same devices: on PostgreSQL an
-advisory lock sees to that, on SQLite the lock of the state directory.
+Of all processes that share a database one has it (:mod:`wirewright.coordinator.solitude`).
 """
 
 from __future__ import annotations
@@ -12,8 +11,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
-
-import psycopg
 
 from wirewright.coordinator.errors import CoordinatorError
 from wirewright.coordinator.leasing import StoredLedger
@@ -41,12 +38,6 @@ INTERFACE: Final = "ww0"
 ROOTLESS: Final = "rootless"
 SYSTEM: Final[dict[str, EngineChoice]] = {"auto": "auto", "kernel": "kernel", "wirewright": "wirewright"}
 """Engines on an interface of the system."""
-# Any number of ours, beside that of migrations.
-_LOCK: Final = 0x7769_7265_6761_7465
-
-
-class SecondGatewayError(Exception):
-    """Another process has the gateway of this database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +62,6 @@ class Carriage:
     def is_rootless(self) -> bool:
         """Whether it takes no root."""
         return self.engine == ROOTLESS or (self.engine == "auto" and os.geteuid() != 0)
-
-
-@asynccontextmanager
-async def alone(storage: Storage) -> AsyncIterator[None]:
-    """Hold what only one process can, for as long as its connection to the database lasts.
-
-    Raises `SecondGatewayError` if another one does.
-    """
-    if storage.url.is_sqlite:
-        yield
-        return
-    connection = await psycopg.AsyncConnection.connect(
-        storage.url.libpq(), autocommit=True, connect_timeout=15, application_name="wirewright gateway"
-    )
-    async with connection:
-        cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,))
-        row = await cursor.fetchone()
-        if row is None or not row[0]:
-            raise SecondGatewayError(
-                "Another process runs the gateway of this database: start this one with --without-gateway."
-            )
-        yield
 
 
 @asynccontextmanager

@@ -21,10 +21,11 @@ from wirewright.client.access import checked_url
 from wirewright.client.places import Record
 from wirewright.config.values import host_and_port
 from wirewright.coordinator import app
-from wirewright.coordinator.embedding import Carriage, SecondGatewayError, alone, embedded
+from wirewright.coordinator.embedding import Carriage, embedded
 from wirewright.coordinator.errors import CoordinatorError
 from wirewright.coordinator.services import bootstrap
 from wirewright.coordinator.serving import Listening, Served, refuse_open, serving
+from wirewright.coordinator.solitude import SecondGatewayError, Solitude, alone
 from wirewright.coordinator.state import StateDirectory
 from wirewright.coordinator.storage import Storage
 from wirewright.coordinator.storage.schema import NewerDatabaseError, current_revision, revisions
@@ -68,12 +69,19 @@ class Running:
     endpoint: str | None
     is_first: bool
     """Whether no process has served before, since there is an administrator."""
+    solitude: Solitude | None = None
 
     async def ended(self) -> None:
         """Wait for an error that ends the gateway, and raise it; without one, wait for ever."""
-        if self.gateway is not None:
-            await self.gateway.ended()
-        await asyncio.Event().wait()
+        if self.gateway is None or self.solitude is None:
+            await asyncio.Event().wait()
+        else:
+            waiting = [asyncio.ensure_future(each) for each in (self.gateway.ended(), self.solitude.kept())]
+            try:
+                await asyncio.gather(*waiting)
+            finally:
+                for each in waiting:
+                    each.cancel()
 
 
 def _silent(_: str) -> None:
@@ -95,12 +103,13 @@ async def running(settings: Settings, tell: Callable[[str], None] = _silent) -> 
         stack.enter_context(state.held())
         storage = opened(settings.database, state)
         stack.push_async_callback(storage.close)
+        solitude = None
         with _in_words(storage):
             await storage.migrate()
             await storage.write(bootstrap.prepare)
             if settings.gateway is not None:
                 # Before its key is told, and its endpoint: who is refused leaves the other one's as they are.
-                await stack.enter_async_context(alone(storage))
+                solitude = await stack.enter_async_context(alone(storage))
             first = await _first_start(storage, state, settings)
         application = app.create(storage)
         served = await stack.enter_async_context(serving(application, settings.listening))
@@ -111,7 +120,7 @@ async def running(settings: Settings, tell: Callable[[str], None] = _silent) -> 
         await storage.write(bootstrap.serves, gateway=gateway is not None)
         _record(settings, served).write(state.path)
         stack.callback(Record.remove, state.path)
-        yield Running(served, storage, gateway, first.gateway_id, first.endpoint, first.is_first)
+        yield Running(served, storage, gateway, first.gateway_id, first.endpoint, first.is_first, solitude)
 
 
 @contextmanager
