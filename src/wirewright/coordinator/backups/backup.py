@@ -18,13 +18,15 @@ import wirewright
 from wirewright.client.secret_files import private_file
 from wirewright.coordinator.backups import rows
 from wirewright.coordinator.backups.sealing import COST, BackupError, Sealer
+from wirewright.coordinator.services import audit
+from wirewright.coordinator.services.access import SYSTEM
 from wirewright.coordinator.state import FILES
-from wirewright.coordinator.storage.schema import current_revision
+from wirewright.coordinator.storage.schema import current_revision, revisions
 
 if TYPE_CHECKING:
     from wirewright.coordinator.backups.rows import Progress
     from wirewright.coordinator.state import StateDirectory
-    from wirewright.coordinator.storage import Storage
+    from wirewright.coordinator.storage import Storage, Transaction
 
 VERSION: Final = 1
 
@@ -41,14 +43,21 @@ async def back_up(
 ) -> int:
     """Write a backup, wholly or not at all, for its owner only; return how many rows it has.
 
-    Raises `BackupError`, `FileExistsError` and `OSError`.
+    That it is made stands in the audit log, and so in the backup. Raises `BackupError`, `FileExistsError` and
+    `OSError`.
     """
     try:
+        if await current_revision(storage.engine) == revisions()[-1]:
+            await storage.write(_note)
         with private_file(file, replace=replace) as opened:
             count = await _write(storage, state, opened, passphrase, progress, cost)
     except DBAPIError as error:
         raise BackupError(f"{storage.url} cannot be read: {error.orig}") from None
     return count
+
+
+async def _note(tx: Transaction) -> None:
+    audit.record(tx, SYSTEM, "backup.create", "")
 
 
 async def _write(  # noqa: PLR0917

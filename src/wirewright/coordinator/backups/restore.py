@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, text, update
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from wirewright.coordinator.backups import rows, sealing
 from wirewright.coordinator.backups.backup import VERSION
 from wirewright.coordinator.backups.sealing import BackupError
 from wirewright.coordinator.clock import wall_clock
+from wirewright.coordinator.identity import new_id
 from wirewright.coordinator.services import changes
+from wirewright.coordinator.services.access import SYSTEM
 from wirewright.coordinator.state import DATABASE, FILES
 from wirewright.coordinator.storage import Storage, tables
 from wirewright.coordinator.storage.bulletin import CHANNEL
@@ -102,6 +104,15 @@ async def _fill(
             raise BackupError(f"The backup has {count} rows, and says that it has {head.rows}.")
         await migrate_within(connection, "head")
         await _renumber(connection)
+        await _note(connection, head)
+
+
+async def _note(connection: AsyncConnection, head: Head) -> None:
+    """Have the audit log tell what happened to it: what comes before it is what the backup had."""
+    now = wall_clock()
+    line = {"id": new_id(now), "at": now, "actor": SYSTEM.actor, "origin": SYSTEM.origin, "subject": ""}
+    detail = {"made": head.at}
+    await connection.execute(insert(tables.Audit).values(**line, action="backup.restore", detail=detail))
 
 
 async def _renumber(connection: AsyncConnection) -> None:
