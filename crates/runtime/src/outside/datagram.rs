@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::complaints::{self, Found};
 use super::orders::{Complaint, Kind, Report, Reports};
-use super::table::{Turn, failure};
+use super::turn::{Turn, failure};
 
 /// Datagrams read in one turn, so that others get theirs.
 const TURN: usize = 64;

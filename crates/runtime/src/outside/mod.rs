@@ -34,6 +34,8 @@ mod table;
 mod table;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
+#[cfg(target_os = "linux")]
+mod turn;
 
 pub use orders::{Complaint, Failure, Kind, Order, Orders, Report, Reports};
 pub use table::Outside;

@@ -12,7 +12,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::orders::{Report, Reports};
-use super::table::{Turn, failure};
+use super::turn::{Turn, failure};
 
 /// Bytes read in one turn, so that others get theirs.
 const TURN: usize = 128 << 10;

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rustix::event::{Timespec, epoll};
-use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use super::datagram::Datagrams;
 use super::orders::{Failure, Kind, Order, Orders, Report, Reports};
 use super::route::Routes;
 use super::stream::Stream;
+use super::turn::{Turn, failure};
 
 /// Descriptors that are left to the rest of the process.
 const SPARED: usize = 64;
@@ -54,17 +54,6 @@ struct Entry {
 enum Socket {
     Stream(Stream),
     Datagrams(Datagrams),
-}
-
-/// What one turn of a socket came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// It waits for the system, or for an order.
-    Done,
-    /// There is more, for which the reports had no room.
-    More,
-    /// It is of no use any more.
-    Over(Failure),
 }
 
 impl Outside {
@@ -306,20 +295,5 @@ impl AsFd for Socket {
             Self::Stream(stream) => stream.as_fd(),
             Self::Datagrams(datagrams) => datagrams.as_fd(),
         }
-    }
-}
-
-/// What an error of the system means for who wanted to reach something.
-pub(super) fn failure(error: &io::Error) -> Failure {
-    match Errno::from_io_error(error) {
-        Some(Errno::CONNREFUSED) => Failure::Refused,
-        Some(Errno::CONNRESET | Errno::PIPE) => Failure::Reset,
-        Some(Errno::NETUNREACH | Errno::NETDOWN | Errno::AFNOSUPPORT) => Failure::NetworkUnreachable,
-        Some(Errno::ACCESS | Errno::PERM) => Failure::Prohibited,
-        Some(Errno::TIMEDOUT) => Failure::TimedOut,
-        Some(
-            Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL | Errno::AGAIN,
-        ) => Failure::Exhausted,
-        _ => Failure::HostUnreachable,
     }
 }
