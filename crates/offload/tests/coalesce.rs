@@ -120,13 +120,16 @@ fn happen(flow: &mut Tcp, event: &Event) -> Option<Vec<u8>> {
     None
 }
 
-/// Addresses and ports; nothing if damage has made it a packet that is not TCP, which no order binds.
-fn flow_of(packet: &[u8]) -> Option<&[u8]> {
-    match (packet[0] >> 4, packet[9]) {
-        (6, _) => Some(&packet[8..44]),
-        (4, 6) => Some(&packet[12..24]),
-        _ => None,
-    }
+/// Addresses and ports; nothing if damage has made it a packet that is not TCP, which no order binds. Damage to the length of
+/// the header makes ports of other bytes.
+fn flow_of(packet: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (protocol, addresses, header) = match packet[0] >> 4 {
+        6 => (packet[6], &packet[8..40], 40),
+        4 => (packet[9], &packet[12..20], usize::from(packet[0] & 15) * 4),
+        _ => return None,
+    };
+    let ports = packet.get(header..header + 4)?;
+    (protocol == 6 && header >= 20).then_some((addresses, ports))
 }
 
 /// Takes a packet apart into segments of the given payload length, as a receiver of the joined one might.
