@@ -14,9 +14,14 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no /pr
 CYCLES = 200
 
 
-def held() -> tuple[int, int]:
-    """Count the descriptors and threads of this process, without what was left to the collector."""
+@pytest.fixture(autouse=True)
+def _collected() -> None:
+    """Let go of what earlier tests left to the collector, which might close it during one of these."""
     gc.collect()
+
+
+def held() -> tuple[int, int]:
+    """Count the descriptors and the threads of this process."""
     return _entries("fd"), _entries("task")
 
 

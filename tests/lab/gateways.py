@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -114,6 +115,14 @@ class Gate:
         """Wait until the engine has what was told."""
         while self._line() != str(self.revision):
             pass
+
+    def _has_kept(self) -> bool:
+        kept = Path(str(self._options["folder"]), "state").read_text()
+        return re.search(rf'"revision": ?{self.revision}\b', kept) is not None
+
+    def wait_until_kept(self) -> None:
+        """Wait until the newest of what was told is in the state file, which is written a moment later."""
+        until(self._has_kept, "it is kept", PATIENCE)
 
     def crash(self) -> None:
         """Kill it, so that it clears nothing up."""

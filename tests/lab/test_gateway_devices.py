@@ -201,6 +201,7 @@ def test_devices_that_expire_or_are_disabled_are_cut_and_come_back(site: Site) -
 
 def test_a_gateway_that_is_killed_serves_the_same_devices_when_it_is_back(site: Site) -> None:
     site.put(only("udp"))
+    site.gate.wait_until_kept()
     site.gate.crash()
     # The coordinator is away: what the gateway kept is all there is.
     site.gate.start(with_state=False)

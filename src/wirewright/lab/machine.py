@@ -136,7 +136,7 @@ class Machine:
             ) from None
         if check and process.returncode != 0:
             raise RunError(
-                self.name, command, f"exit status {process.returncode}", process.stderr or process.stdout
+                self.name, command, f"exit status {process.returncode}", process.stderr + process.stdout
             )
         return process
 
