@@ -113,23 +113,7 @@ fn one_hop_less(packet: &mut [u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::PacketSink;
-
-    #[derive(Default)]
-    struct Kept(Vec<Vec<u8>>);
-
-    impl PacketSink for Kept {
-        fn has_room(&self) -> bool {
-            true
-        }
-
-        fn packet<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
-            let mut packet = vec![0; len];
-            let result = fill(&mut packet);
-            self.0.push(packet);
-            result
-        }
-    }
+    use crate::forward::kept::Kept;
 
     fn v4(len: usize, hops: u8, dont_cut: bool) -> Vec<u8> {
         let mut packet = vec![0; len];

@@ -116,22 +116,7 @@ fn put(header: &mut [u8], at: usize, value: u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Default)]
-    struct Kept(Vec<Vec<u8>>);
-
-    impl PacketSink for Kept {
-        fn has_room(&self) -> bool {
-            true
-        }
-
-        fn packet<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
-            let mut packet = vec![0; len];
-            let result = fill(&mut packet);
-            self.0.push(packet);
-            result
-        }
-    }
+    use crate::forward::kept::Kept;
 
     fn cut(header: &[u8], body: usize, mtu: usize) -> (Vec<u8>, Vec<Vec<u8>>) {
         let body: Vec<u8> = (0..body).map(|at| (at % 251) as u8).collect();

@@ -38,6 +38,8 @@ pub(crate) mod between;
 mod counters;
 pub(crate) mod cut;
 pub(crate) mod flows;
+#[cfg(test)]
+pub(crate) mod kept;
 pub(crate) mod places;
 pub(crate) mod quote;
 pub(crate) mod reach;

@@ -308,24 +308,8 @@ impl Partial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::PacketSink;
     use crate::forward::cut::Cutter;
-
-    #[derive(Default)]
-    struct Kept(Vec<Vec<u8>>);
-
-    impl PacketSink for Kept {
-        fn has_room(&self) -> bool {
-            true
-        }
-
-        fn packet<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
-            let mut packet = vec![0; len];
-            let result = fill(&mut packet);
-            self.0.push(packet);
-            result
-        }
-    }
+    use crate::forward::kept::Kept;
 
     /// A packet and its fragments; `host` tells sources apart, `number` datagrams of one.
     fn cut(version: u8, body: usize, host: u8, number: u32) -> (Vec<u8>, Vec<Vec<u8>>) {
