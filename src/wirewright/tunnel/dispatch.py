@@ -38,6 +38,7 @@ class Dispatcher:
         self._core = core
         self._handlers: dict[int, Handler] = {}
         self._waker: Waker | None = None
+        self._gone: OSError | None = None
         self._tunnel_event: Callable[[str, object], None]
 
     def start(self, tunnel_event: Callable[[str, object], None]) -> None:
@@ -46,8 +47,11 @@ class Dispatcher:
         self._waker = wake(self._loop, self._core.fileno(), self._drain)
 
     def add(self, ident: int, handler: Handler) -> None:
-        """Give the events of ``ident`` to ``handler`` from now on."""
+        """Give the events of ``ident`` to ``handler`` from now on; it is soon told if the tunnel is gone."""
         self._handlers[ident] = handler
+        if self._gone is not None:
+            # It was on its way here when all others were told, and the core may not be closed yet.
+            self._loop.call_soon(self.abandon, self._gone)
 
     def remove(self, ident: int) -> None:
         """Forget ``ident``; unknown ids are fine."""
@@ -64,6 +68,7 @@ class Dispatcher:
 
     def abandon(self, error: OSError) -> None:
         """Tell every handler that the tunnel is gone, and forget them all."""
+        self._gone = error
         while self._handlers:
             _, handler = self._handlers.popitem()
             try:
