@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -81,18 +82,24 @@ class Desk:
 
     def first(self) -> int:
         """Give the process of ``ww`` itself of the one run that goes on."""
-        ours = {pid for pid in self.machine.processes() if is_ww(pid)}
-        (ww,) = (pid for pid in ours if status(pid, "PPid") not in ours)
-        return ww
+        return self._parents()[0]
 
     def tree(self) -> tuple[int, int, int]:
         """Give the processes of the one run that goes on: of ``ww``, of the engine and of the command."""
-        parents = {pid: status(pid, "PPid") for pid in self.machine.processes()}
-        ours = {pid for pid in parents if is_ww(pid)}
-        ww = self.first()
+        ww, parents, ours = self._parents()
         (engine,) = (pid for pid in ours if parents[pid] == ww)
         (command,) = (pid for pid, parent in parents.items() if parent == ww and pid not in ours)
         return ww, engine, command
+
+    def _parents(self) -> tuple[int, dict[int, int], set[int]]:
+        """Give ``ww`` itself, the parent of each process, and which are ours; what ends is left out."""
+        parents = {}
+        for pid in self.machine.processes():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                parents[pid] = status(pid, "PPid")
+        ours = {pid for pid in parents if is_ww(pid)}
+        (ww,) = (pid for pid in ours if parents[pid] not in ours)
+        return ww, parents, ours
 
 
 @contextmanager
