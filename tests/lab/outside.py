@@ -6,23 +6,26 @@ its peers run in the process of the test, and nothing of this machine is touched
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import subprocess
 import threading
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wirewright.confine import calls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 HERE, HERE6 = "198.51.100.1", "2001:db8:1::1"
 """Addresses of this host's own."""
 SILENT = "198.51.100.99"
 """Somebody who never answers."""
+TURNS = 10
+"""Of an event loop, after which all that follows at once from an event is done."""
 UNREACHABLE, PROHIBITED = "203.0.113.1", "203.0.113.129"
 """What the host has no way to, and what it forbids."""
 
@@ -61,3 +64,32 @@ def fresh_network() -> Iterator[None]:
 def sysctl(name: str, value: str) -> None:
     """Set a number of the network that the calling thread is in."""
     Path("/proc/sys", *name.split(".")).write_text(value)
+
+
+@asynccontextmanager
+async def serving(
+    handler: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], host: str = HERE
+) -> AsyncIterator[int]:
+    """Serve TCP as any program of this host would, and give the port. What was accepted ends with it."""
+    accepted: list[asyncio.StreamWriter] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.append(writer)
+        await handler(reader, writer)
+
+    server = await asyncio.start_server(handle, host, 0)
+    try:
+        async with server:
+            yield server.sockets[0].getsockname()[1]
+            # What the loop has just taken is known after four turns of it. If the server is closed before, or
+            # nobody ends what it took, Python 3.11 leaves that to whoever runs when it is collected.
+            await _turns(TURNS)
+    finally:
+        for writer in accepted:
+            writer.transport.abort()
+        await _turns(TURNS)
+
+
+async def _turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)

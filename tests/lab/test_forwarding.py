@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from tests.lab.outside import HERE, HERE6, PROHIBITED, SILENT, UNREACHABLE, fresh_network, sysctl
+from tests.lab.outside import (
+    HERE,
+    HERE6,
+    PROHIBITED,
+    SILENT,
+    UNREACHABLE,
+    fresh_network,
+    serving,
+    sysctl,
+)
 from tests.tunnel.test_streams import echo
 from wirewright import Forwarding
 from wirewright.config import Config, Endpoint, Interface, Peer
@@ -97,12 +106,11 @@ async def gateway(
         yield Gateway(tunnel, opened)
 
 
-@asynccontextmanager
-async def served(handler: Callable[..., Any] = echo, host: str = HERE) -> AsyncIterator[int]:
+def served(
+    handler: Callable[..., Any] = echo, host: str = HERE
+) -> contextlib.AbstractAsyncContextManager[int]:
     """An ordinary server of this host; gives its port."""
-    server = await asyncio.start_server(handler, host, 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+    return serving(handler, host)
 
 
 def unused_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:

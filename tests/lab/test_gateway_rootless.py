@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.outside import HERE, fresh_network
+from tests.lab.outside import HERE, fresh_network, serving
 from wirewright import Forwarding, Tunnel
 from wirewright.config import Config
 from wirewright.config.model import Interface, Peer
@@ -104,9 +104,9 @@ async def opened() -> AsyncIterator[World]:
         KEY, listen_port=0, listen_address="127.0.0.1", forwarding=Forwarding(host=True)
     )
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(await asyncio.start_server(echo, HERE, 0))
+        port = await stack.enter_async_context(serving(echo))
         stack.push_async_callback(engine.close)
-        world = World(engine, server.sockets[0].getsockname()[1], stack)
+        world = World(engine, port, stack)
         world.core.take(GatewayState(0, SETTINGS, (), "log"))
         await world.work()
         yield world
