@@ -24,10 +24,11 @@ HERE, HERE6 = "198.51.100.1", "2001:db8:1::1"
 """Addresses of this host's own."""
 SILENT = "198.51.100.99"
 """Somebody who never answers."""
-TURNS = 10
-"""Of an event loop, after which all that follows at once from an event is done."""
 UNREACHABLE, PROHIBITED = "203.0.113.1", "203.0.113.129"
 """What the host has no way to, and what it forbids."""
+
+TURNS = 10
+"""Of an event loop, after which all that follows at once from an event is done."""
 
 _SETUP = f"""
 ip link set lo up
