@@ -159,10 +159,15 @@ class Network:
         return done.stdout.strip()
 
 
+# The kernel itself waits, not Python with a poll: who polls is woken a moment before an error can be read,
+# and would take its absence for a connection.
 CONNECT = f"""
-import errno, socket, sys
+import errno, socket, struct, sys
+host, port = sys.argv[1], int(sys.argv[2])
 try:
-    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout={PATIENCE})
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", {PATIENCE}, 0))
+        sock.connect((host, port))
     print("connected")
 except OSError as error:
     print(errno.errorcode.get(error.errno, error))

@@ -121,14 +121,25 @@ impl Stream {
     fn settle(&mut self, name: u64, reports: &mut Reports) -> Turn {
         self.broken = false;
         match self.socket.take_error() {
-            Ok(None) if self.connecting && self.writable => {
-                self.connecting = false;
-                reports.push(name, Report::Opened);
-                Turn::Done
-            }
+            Ok(None) if self.connecting && self.writable => self.arrive(name, reports),
             Ok(None) => Turn::Done,
             Ok(Some(error)) | Err(error) => Turn::Over(failure(&error)),
         }
+    }
+
+    /// Learns whether a socket that can do something, and has no error to tell, is connected.
+    ///
+    /// It need not be: when an ICMP error meets its SYN, Linux wakes who waits a moment before the error can be read,
+    /// and once more when it can.
+    fn arrive(&mut self, name: u64, reports: &mut Reports) -> Turn {
+        match self.socket.peer_addr() {
+            Ok(_) => {
+                self.connecting = false;
+                reports.push(name, Report::Opened);
+            }
+            Err(_) => self.writable = false,
+        }
+        Turn::Done
     }
 
     fn flush(&mut self, name: u64, reports: &mut Reports) -> Result<(), Turn> {
@@ -219,6 +230,26 @@ mod tests {
     use std::net::{Ipv4Addr, TcpListener};
 
     use super::*;
+
+    #[test]
+    fn a_stream_that_was_woken_without_an_error_is_open_only_when_it_is_connected() {
+        let full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        full.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())
+            .unwrap();
+        full.listen(0).unwrap();
+        let remote = full.local_addr().unwrap().as_socket().unwrap();
+        let mut reports = Reports::new(1 << 10);
+        // The first fill its queue; whose SYN is not answered is still connecting.
+        let mut streams: Vec<Stream> = (0..4).map(|_| Stream::open(remote).unwrap()).collect();
+        for (name, stream) in (0..).zip(&mut streams) {
+            stream.became(EventFlags::ERR);
+            assert_eq!(stream.turn(name, &mut reports), Turn::Done);
+            let is_connected = stream.socket.peer_addr().is_ok();
+            assert_eq!(reports.of(name) == [Report::Opened], is_connected);
+        }
+        assert_eq!(reports.of(0), [Report::Opened]);
+        assert_eq!(reports.of(3), []);
+    }
 
     #[test]
     fn a_slow_reader_makes_no_more_wait_than_what_is_unsent() {
