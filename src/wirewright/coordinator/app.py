@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from fastapi import FastAPI
 
 import wirewright
+from wirewright.coordinator import web
 from wirewright.coordinator.api import (
     audit,
     devices,
@@ -30,6 +31,7 @@ from wirewright.coordinator.limits import Limiter
 from wirewright.coordinator.metrics import Counting
 from wirewright.coordinator.services import bootstrap
 from wirewright.coordinator.storage.bulletin import listen
+from wirewright.coordinator.web import Site
 
 if TYPE_CHECKING:
     from wirewright.coordinator.storage import Storage
@@ -41,8 +43,11 @@ _AGAIN: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
-def create(storage: Storage, limiter: Limiter | None = None) -> FastAPI:
-    """Return the application over a database; its lifespan migrates it, and closes it at the end."""
+def create(storage: Storage, limiter: Limiter | None = None, site: Site | None = None) -> FastAPI:
+    """Return the application over a database; its lifespan migrates it, and closes it at the end.
+
+    With a ``site`` it has the page, too.
+    """
     coordinator = Coordinator(storage, limiter or Limiter())
 
     @asynccontextmanager
@@ -65,6 +70,8 @@ def create(storage: Storage, limiter: Limiter | None = None) -> FastAPI:
         app.include_router(room.router, prefix=PREFIX)
     app.include_router(health.router)
     problems.install(app)
+    if site is not None:
+        web.install(app, site)
     app.add_middleware(BoundedBodies)
     app.add_middleware(Counting, metrics=coordinator.metrics)
     return app
@@ -84,11 +91,13 @@ async def running(coordinator: Coordinator) -> AsyncIterator[None]:
             tasks.append(asyncio.create_task(_for_ever("listening", listening)))
             await connected.wait()
         tasks.append(asyncio.create_task(_for_ever("keeping", partial(keep, coordinator))))
+        tasks.append(asyncio.create_task(_for_ever("live", partial(coordinator.hub.run, storage))))
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        coordinator.passwords.close()
         await storage.close()
 
 

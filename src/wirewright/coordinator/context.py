@@ -7,6 +7,9 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from wirewright.coordinator.limits import Limiter
+from wirewright.coordinator.live import Hub
+from wirewright.coordinator.login.passwords import Passwords
+from wirewright.coordinator.login.throttle import Throttle
 from wirewright.coordinator.metrics import Metrics
 from wirewright.coordinator.streams import Streams
 
@@ -23,6 +26,9 @@ class Coordinator:
     limiter: Limiter = field(default_factory=Limiter)
     metrics: Metrics = field(default_factory=Metrics)
     streams: Streams = field(default_factory=Streams)
+    passwords: Passwords = field(default_factory=Passwords)
+    throttle: Throttle = field(default_factory=Throttle)
+    hub: Hub = field(default_factory=Hub)
     gateway: RunningGateway | None = None
     """The one in this process, if there is one."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from wirewright.coordinator.clock import HOUR, SECOND
 from wirewright.coordinator.errors import CoordinatorError
+from wirewright.coordinator.login import sessions
 from wirewright.coordinator.services import clearing, expiry
 from wirewright.coordinator.storage.bulletin import DEADLINES
 
@@ -34,6 +35,7 @@ async def keep(coordinator: Coordinator) -> None:
                 if storage.clock() >= cleared + HOUR:
                     cleared = storage.clock()
                     await storage.write(clearing.clear)
+                    await storage.write(sessions.clear)
                 wait = pause(deadline, storage.clock())
             except CoordinatorError as error:
                 # The database is away or full: what expires is ended as soon as it is back.

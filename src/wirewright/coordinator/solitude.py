@@ -65,6 +65,9 @@ class Solitude:
     async def close(self) -> None:
         """Give it back."""
         if self.connection is not None:
+            # The database may see the end of the connection a moment later, when the next one asks already.
+            with suppress(psycopg.Error):
+                await self.connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
             await self.connection.close()
 
     async def _look(self) -> None:

@@ -39,8 +39,11 @@ class Reporter:
         self._owner = owner
         self._told: dict[str, DeviceReport] = {}
 
-    def reports(self, observed: Sequence[Observed]) -> list[list[DeviceReport]]:
-        """Give what is to be reported, `AT_ONCE` at once; devices that never spoke are passed over."""
+    def reports(self, observed: Sequence[Observed], *, counts: bool = True) -> list[list[DeviceReport]]:
+        """Give what is to be reported, `AT_ONCE` at once; devices that never spoke are passed over.
+
+        Without ``counts`` a device of which only counters are other ones is passed over, too.
+        """
         found: list[DeviceReport] = []
         present = set()
         for each in observed:
@@ -49,7 +52,12 @@ class Reporter:
                 continue
             present.add(device_id)
             report = DeviceReport(device_id, each.received, each.sent, each.latest_handshake, each.endpoint)
-            if self._told.get(device_id) != report and (device_id in self._told or _says_something(report)):
+            told = self._told.get(device_id)
+            if told is None:
+                is_new = _says_something(report)
+            else:
+                is_new = told != report if counts else _whereabouts(told) != _whereabouts(report)
+            if is_new:
                 found.append(report)
         for device_id in self._told.keys() - present:
             del self._told[device_id]
@@ -62,3 +70,7 @@ class Reporter:
 
 def _says_something(report: DeviceReport) -> bool:
     return bool(report.received or report.sent or report.latest_handshake)
+
+
+def _whereabouts(report: DeviceReport) -> tuple[int | None, str | None]:
+    return report.latest_handshake, report.endpoint

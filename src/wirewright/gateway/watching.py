@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from wirewright.gateway.engine import GatewayEngine, Observed
     from wirewright.gateway.reporting import Report, Reporter
 
-PERIOD: Final = 5.0
-"""Seconds between two looks."""
+PERIOD: Final = 1.0
+"""Seconds between two looks. A handshake, or another endpoint, is told with the next one."""
+COUNTERS: Final = 5.0
+"""Seconds between two reports of what is only counted: devices that transfer something do so all the time."""
 SHARE: Final = 20
 """So many times as long as a look took, it is until the next, at least: thousands of peers take a while."""
 QUIET: Final = 30.0
@@ -38,6 +40,8 @@ class Watcher:
         self.observed: Sequence[Observed] = ()
         """What was seen last."""
         self.reports = 0
+        self._counted_at: float | None = None
+        """When counters were reported last."""
         self._heard_at: float | None = None
         """When the coordinator last took a report."""
         self._refused = ""
@@ -65,7 +69,10 @@ class Watcher:
             return
         now = asyncio.get_running_loop().time()
         is_due = self._heard_at is None or now >= self._heard_at + QUIET
-        for reports in self._reporter.reports(self.observed) or ([[]] if is_due else []):
+        counts = self._counted_at is None or now >= self._counted_at + COUNTERS
+        if counts:
+            self._counted_at = now
+        for reports in self._reporter.reports(self.observed, counts=counts) or ([[]] if is_due else []):
             try:
                 await self._report(reports)
             except Exception as error:

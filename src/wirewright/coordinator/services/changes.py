@@ -15,6 +15,7 @@ from sqlalchemy import delete, select
 
 from wirewright.coordinator.errors import NotFoundError, UnauthorizedError
 from wirewright.coordinator.services import networks
+from wirewright.coordinator.storage.bulletin import LIVE
 from wirewright.coordinator.storage.tables import Address, Change, Device, Gateway, Pool, Succession
 from wirewright.gateway import instructions as said
 from wirewright.gateway.policy import Policy
@@ -90,6 +91,7 @@ async def _append(tx: Transaction, gateway: Gateway, name: str, value: dict[str,
         gone = delete(Change).where(Change.gateway_id == gateway.id, Change.revision < oldest)
         await tx.session.execute(gone, execution_options={"synchronize_session": False})
     tx.touch(topic(gateway.id))
+    tx.touch(LIVE)
 
 
 async def state(tx: Transaction, gateway_id: str) -> said.GatewayState:

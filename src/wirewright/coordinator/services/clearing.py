@@ -8,6 +8,7 @@ from sqlalchemy import delete, update
 
 from wirewright.coordinator.clock import DAY
 from wirewright.coordinator.services import idempotency
+from wirewright.coordinator.storage.logins import Challenge
 from wirewright.coordinator.storage.tables import Address
 
 if TYPE_CHECKING:
@@ -22,5 +23,6 @@ async def clear(tx: Transaction) -> None:
     await idempotency.trim(tx)
     over = update(Address).where(Address.state == "quarantined", Address.until <= tx.now)
     await tx.session.execute(over.values(state="released"))
+    await tx.session.execute(delete(Challenge).where(Challenge.ends_at <= tx.now))
     old = delete(Address).where(Address.state == "released", Address.until <= tx.now - HISTORY)
     await tx.session.execute(old)

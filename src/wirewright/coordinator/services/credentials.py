@@ -20,9 +20,11 @@ class Kind(StrEnum):
     TOKEN = "wwt"  # noqa: S105 (a prefix)
     INVITATION = "wwi"
     GATEWAY = "wwg"
+    SESSION = "wws"
+    SETUP = "wwf"
 
 
-_FORM = re.compile(r"(wwt|wwi|wwg)_([a-z2-7]{16})_([a-z2-7]{32})", re.ASCII)
+_FORM = re.compile(r"(wwt|wwi|wwg|wws|wwf)_([a-z2-7]{16})_([a-z2-7]{32})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

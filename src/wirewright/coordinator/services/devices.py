@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import exists, func, select
 
+from wirewright.coordinator.clock import SECOND
 from wirewright.coordinator.errors import ConflictError, InvalidError, NotFoundError
 from wirewright.coordinator.identity import new_id
 from wirewright.coordinator.services import (
@@ -36,6 +37,10 @@ IN_ALL: Final = 2 * OWN
 """Devices of a member, together with those that were removed and whose addresses nobody else may have yet."""
 
 
+ONLINE: Final = 180 * SECOND
+"""Age of a handshake from which on its keys are worth nothing (``REJECT_AFTER_TIME`` of the protocol)."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceDetails:
     """A device, and the addresses that it holds."""
@@ -44,6 +49,11 @@ class DeviceDetails:
     addresses: tuple[IPAddress, ...]
     report: Report | None
     """What its gateway saw of it last."""
+
+    def is_online(self, now: int) -> bool:
+        """Whether it is let in, and has keys with its gateway that are worth something."""
+        last = None if self.report is None else self.report.latest_handshake
+        return self.device.active and last is not None and now - last < ONLINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +121,7 @@ async def add(
     ``proved`` says that somebody has shown to have the private key.
     """
     key = bytes(texts.public_key(new.public_key))
-    for table in (Device, Gateway):
-        if await tx.session.scalar(select(exists().where(table.public_key == key))):
-            raise ConflictError(
-                "A device or gateway with this public key exists already; a key is for one device."
-            )
-    if await successions.is_spoken_for(tx, key):
-        raise ConflictError("A device has replaced this public key by another, or is about to use it.")
+    await _refuse_taken_key(tx, key)
     if new.expires_at is not None and new.expires_at <= tx.now:
         raise InvalidError("The expiry lies in the past.")
     if new.addresses and new.on_lease:
@@ -136,6 +140,10 @@ async def add(
         created_at=tx.now,
         updated_at=tx.now,
         proved_at=tx.now if proved else None,
+        # Its first configuration is revision 1, and goes to whoever asked for the device.
+        configuration=1 - gateway.configuration,
+        taken=1,
+        taken_at=tx.now,
     )
     tx.session.add(device)
     await tx.session.flush()
@@ -175,10 +183,14 @@ async def listed(
         if value is not None:
             query = query.where(column == value)
     found = await page(tx, query, Device.id, after, limit)
-    held = await changes.held_addresses(tx, [device.id for device in found.items])
-    seen = await reports.of(tx, [device.id for device in found.items])
-    items = [_details(device, held.get(device.id, []), seen.get(device.id)) for device in found.items]
-    return Page(items, found.next)
+    return Page(await details_of(tx, found.items), found.next)
+
+
+async def details_of(tx: Transaction, rows: list[Device]) -> list[DeviceDetails]:
+    """Return devices with their addresses, in the same order."""
+    ids = [device.id for device in rows]
+    held, seen = await changes.held_addresses(tx, ids), await reports.of(tx, ids)
+    return [_details(device, held.get(device.id, []), seen.get(device.id)) for device in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +226,21 @@ async def update(tx: Transaction, caller: Caller, device_id: str, change: Device
     if told.keys() - {"name"}:
         await changes.put_device(tx, gateway, device)
     audit.record(tx, caller, "device.update", device.id, **told)
+    return await details(tx, device)
+
+
+async def change_key(tx: Transaction, caller: Caller, device_id: str, public_key: str) -> DeviceDetails:
+    """Give a device another key, since the private one was lost, say; the one before is let in no more."""
+    gateway, device = await _locked(tx, caller, device_id)
+    key = bytes(texts.public_key(public_key))
+    if key != device.public_key:
+        await _refuse_taken_key(tx, key)
+        device.public_key, device.proved_at = key, None
+        device.configuration += 1
+        device.taken, device.taken_at = gateway.configuration + device.configuration, tx.now
+        device.updated_at = tx.now
+        await changes.put_device(tx, gateway, device)
+        audit.record(tx, caller, "device.key", device.id, name=device.name, public_key=public_key)
     return await details(tx, device)
 
 
@@ -268,6 +295,16 @@ async def _locked(tx: Transaction, caller: Caller, device_id: str) -> tuple[Gate
     query = select(Device).where(Device.id == device_id).with_for_update()
     again = await tx.session.scalar(query.execution_options(populate_existing=True))
     return gateway, _visible(caller, again, device_id)
+
+
+async def _refuse_taken_key(tx: Transaction, key: bytes) -> None:
+    for table in (Device, Gateway):
+        if await tx.session.scalar(select(exists().where(table.public_key == key))):
+            raise ConflictError(
+                "A device or gateway with this public key exists already; a key is for one device."
+            )
+    if await successions.is_spoken_for(tx, key):
+        raise ConflictError("A device has replaced this public key by another, or is about to use it.")
 
 
 def _visible(caller: Caller, device: Device | None, device_id: str) -> Device:

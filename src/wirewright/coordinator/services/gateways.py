@@ -55,6 +55,7 @@ async def create(
         credential_hash=secret.hash if secret else None,
         revision=0,
         oldest_change=1,
+        configuration=0,
         seen_at=None,
         created_at=tx.now,
     )
@@ -103,6 +104,7 @@ async def update(tx: Transaction, caller: Caller, gateway_id: str, change: Gatew
     """Change what devices are told of a gateway."""
     gateway = await changes.lock(tx, gateway_id)
     told: dict[str, object] = {}
+    before = _said(gateway)
     if change.endpoint is not None:
         told["endpoint"] = gateway.endpoint = _endpoint(change.endpoint)
     if change.public_key is not None:
@@ -113,6 +115,8 @@ async def update(tx: Transaction, caller: Caller, gateway_id: str, change: Gatew
         told["dns"] = gateway.dns = _dns(change.dns)
     if change.mtu is not None:
         told["mtu"] = gateway.mtu = _mtu(change.mtu)
+    if before != _said(gateway):
+        gateway.configuration += 1
     audit.record(tx, caller, "gateway.update", gateway.id, **told)
     return gateway
 
@@ -169,6 +173,11 @@ async def _refuse_taken(tx: Transaction, name: str | None, key: str | None, but:
             select(exists().where(Device.public_key == raw))
         ):
             raise ConflictError("Another gateway or device has this public key.")
+
+
+def _said(gateway: Gateway) -> tuple[object, ...]:
+    """Return what configurations of devices say of a gateway."""
+    return gateway.endpoint, gateway.public_key, list(gateway.dns), gateway.mtu
 
 
 def _endpoint(text: str) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from wirewright.coordinator.services import endpoints
+from wirewright.coordinator.storage.bulletin import LIVE
 from wirewright.coordinator.storage.tables import Device, Gateway, Report
 
 if TYPE_CHECKING:
@@ -48,9 +50,11 @@ async def record(tx: Transaction, gateway_id: str, reports: list[DeviceReport]) 
         for device_id in known
     ]
     if rows:
+        await endpoints.note(tx, {str(row["device_id"]): str(row["endpoint"]) for row in rows})
         insert = (postgresql.insert if tx.dialect == "postgresql" else sqlite.insert)(Report)
         newer = {name: insert.excluded[name] for name in rows[0] if name != "device_id"}
         await tx.session.execute(insert.on_conflict_do_update(index_elements=["device_id"], set_=newer), rows)
+        tx.touch(LIVE)
     return len(rows)
 
 

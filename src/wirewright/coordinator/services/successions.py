@@ -139,6 +139,9 @@ async def _replace(tx: Transaction, gateway: Gateway, caller: Caller, succession
         if row.new_key != new or device.public_key != row.old_key:
             raise ConflictError(f"It is not {succession.new} that was to take the place of {succession.old}.")
         device.public_key, device.proved_at, device.updated_at = new, tx.now, tx.now
+        # Its configuration is another one, and who replaced the key has it.
+        device.configuration += 1
+        device.taken, device.taken_at = gateway.configuration + device.configuration, tx.now
         audit.record(
             tx,
             caller,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from sqlalchemy import delete as delete_rows
 from sqlalchemy import exists, func, select
 
 from wirewright.coordinator.errors import (
@@ -19,6 +20,7 @@ from wirewright.coordinator.services import audit, texts
 from wirewright.coordinator.services.access import ROLES, Caller, Role, Scope, granted
 from wirewright.coordinator.services.credentials import Kind, Secret
 from wirewright.coordinator.services.paging import Page, page
+from wirewright.coordinator.storage.logins import Session
 from wirewright.coordinator.storage.tables import Device, Token, User
 
 if TYPE_CHECKING:
@@ -71,6 +73,8 @@ async def update(
         user.role = role.value
     if enabled is not None:
         user.enabled = enabled
+        if not enabled:
+            await tx.session.execute(delete_rows(Session).where(Session.user_id == user.id))
     audit.record(
         tx, caller, "user.update", user.id, **audit.detail_of(role=role and role.value, enabled=enabled)
     )

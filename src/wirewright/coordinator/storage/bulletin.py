@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CHANNEL: Final = "wirewright"
 DEADLINES: Final = "deadlines"
 """The topic of those who wait for what expires."""
+LIVE: Final = "live"
+"""The topic of those who show what devices do."""
 _PAUSE: Final = 0.5
 """Seconds between two attempts to connect."""
 

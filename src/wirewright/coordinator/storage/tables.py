@@ -60,6 +60,8 @@ class Gateway(Base):
     revision: Mapped[int]
     oldest_change: Mapped[int]
     """The first revision whose change is still kept."""
+    configuration: Mapped[int] = mapped_column(server_default="0")
+    """Changes of what its devices' configurations say of it."""
     seen_at: Mapped[int | None]
     created_at: Mapped[int]
 
@@ -156,6 +158,11 @@ class Device(Base):
     updated_at: Mapped[int]
     proved_at: Mapped[int | None]
     """When somebody proved to have the private key: by enrolling it, or by a handshake with it."""
+    configuration: Mapped[int] = mapped_column(server_default="1")
+    """Its own share of the number of its configuration, to which its gateway's is added."""
+    taken: Mapped[int | None]
+    """The revision that was taken last."""
+    taken_at: Mapped[int | None]
 
 
 class Address(Base):
@@ -273,4 +280,15 @@ class Report(Base):
     sent: Mapped[int]
     latest_handshake: Mapped[int | None]
     endpoint: Mapped[str] = mapped_column(String(64))
-    at: Mapped[int]
+    at: Mapped[int] = mapped_column(index=True)
+
+
+class Endpoint(Base):
+    """Where a device came from, and when it was first and last seen there."""
+
+    __tablename__ = "endpoint"
+
+    device_id: Mapped[str] = mapped_column(ForeignKey("device.id", ondelete="CASCADE"), primary_key=True)
+    endpoint: Mapped[str] = mapped_column(String(64), primary_key=True)
+    first_seen: Mapped[int]
+    last_seen: Mapped[int]

@@ -1,0 +1,114 @@
+"""From a name and a password to a session, through the second factor where there is one.
+
+What is wrong is told in one sentence for all cases, after the same time, so that nobody learns who is a user.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from wirewright.coordinator.errors import UnauthorizedError
+from wirewright.coordinator.login import passwords, second_factor, sessions
+from wirewright.coordinator.services import audit
+from wirewright.coordinator.services.access import Caller, Role
+from wirewright.coordinator.storage.tables import User
+
+if TYPE_CHECKING:
+    from wirewright.coordinator.login.passwords import Passwords
+    from wirewright.coordinator.login.sessions import Browser
+    from wirewright.coordinator.login.throttle import Throttle
+    from wirewright.coordinator.services.credentials import Secret
+    from wirewright.coordinator.storage import Storage, Transaction
+
+
+class WrongError(UnauthorizedError):
+    """Name, password or code are not right, or nobody's."""
+
+    kind = "wrong"
+    title = "The login was refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """A session that has begun; ``secret`` is for its cookie."""
+
+    secret: Secret
+    is_whole: bool
+
+
+async def by_password(
+    storage: Storage, throttle: Throttle, hashing: Passwords, name: str, password: str, browser: Browser
+) -> Entered:
+    """Begin a session by name and password: a half one, where a second factor is to be shown."""
+    throttle.admit(browser.origin, name, monotonic())
+    user, kept = await storage.read(_known, name)
+    is_right = await hashing.verify(password[: passwords.LONGEST + 1], kept)
+    if user is None or not is_right:
+        throttle.failed(name, monotonic())
+        await storage.write(_refused, user, browser)
+        raise WrongError("Name and password do not fit each other.")
+    user_id = user.id
+
+    async def work(tx: Transaction) -> Entered:
+        # What was compared may have been changed since: then this is another password's login.
+        user = await tx.session.get(User, user_id)
+        if user is None or not user.enabled or await passwords.hash_of(tx, user_id) != kept:
+            raise WrongError("Name and password do not fit each other.")
+        return await enter(tx, user, browser, whole=not await second_factor.is_wanted(tx, user_id))
+
+    return await storage.write(work)
+
+
+async def by_code(storage: Storage, throttle: Throttle, text: str, code: str, browser: Browser) -> Entered:
+    """Make a half session, whose cookie is ``text``, a whole one; it gets another cookie."""
+    _, user = await storage.read(sessions.half, text)
+    name = f"{user.name} second"
+    throttle.admit(browser.origin, name, monotonic())
+
+    async def work(tx: Transaction) -> Entered | None:
+        session, user = await sessions.half(tx, text)
+        if not await second_factor.show(tx, user.id, code[:64]):
+            audit.record(tx, _caller(user, browser), "login.refused", user.id, by="second factor")
+            return None
+        await tx.session.delete(session)
+        return await enter(tx, user, browser, whole=True, by="password and second factor")
+
+    entered = await storage.write(work)
+    if entered is None:
+        throttle.failed(name, monotonic())
+        raise WrongError("This code is not right, or was used already. Wait for the next one.")
+    return entered
+
+
+async def enter(
+    tx: Transaction, user: User, browser: Browser, *, whole: bool, by: str = "password"
+) -> Entered:
+    """Begin a session of a user who has proved who they are; a whole one is audited."""
+    _, secret = await sessions.begin(tx, user, browser, whole=whole)
+    if whole:
+        audit.record(tx, _caller(user, browser), "login", user.id, by=by)
+    return Entered(secret, whole)
+
+
+async def leave(tx: Transaction, caller: Caller, session_id: str) -> None:
+    """End the session in which this is asked for."""
+    await sessions.end(tx, caller, session_id)
+
+
+async def _known(tx: Transaction, name: str) -> tuple[User | None, str | None]:
+    user = await tx.session.scalar(select(User).where(User.name == name[:128], User.enabled))
+    return user, None if user is None else await passwords.hash_of(tx, user.id)
+
+
+async def _refused(tx: Transaction, user: User | None, browser: Browser) -> None:
+    """Write down an attempt at somebody's name; names of nobody are not kept, since anything may stand there."""
+    if user is not None:
+        audit.record(tx, _caller(user, browser), "login.refused", user.id, by="password")
+
+
+def _caller(user: User, browser: Browser) -> Caller:
+    return Caller(f"user {user.name}", browser.origin, Role(user.role), frozenset(), user.id)

@@ -1,0 +1,50 @@
+"""Which revision of its configuration a device has: the numbers by which people see that one is behind.
+
+What a configuration says is partly the device's (its key, its addresses) and partly its gateway's (key, endpoint, name
+servers, MTU). Both count their own changes, and the revision is the sum: so a change of a gateway costs the
+same however many devices it has. A new device begins at 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wirewright.coordinator.services import changes, devices
+
+if TYPE_CHECKING:
+    from wirewright.coordinator.services.access import Caller
+    from wirewright.coordinator.storage import Transaction
+    from wirewright.coordinator.storage.tables import Device, Gateway
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The current revision, the one that was last taken (if any), and when."""
+
+    current: int
+    taken: int | None
+    taken_at: int | None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it was taken, and has changed since."""
+        return self.taken is not None and self.taken < self.current
+
+
+def of(device: Device, gateway: Gateway) -> Configuration:
+    """Return a device's revisions."""
+    return Configuration(gateway.configuration + device.configuration, device.taken, device.taken_at)
+
+
+async def take(tx: Transaction, caller: Caller, device_id: str) -> Configuration:
+    """Note that a device's configuration was taken as it is now."""
+    details = await devices.get(tx, caller, device_id)
+    gateway = await changes.found(tx, details.device.gateway_id)
+    taken(tx, details.device, gateway)
+    return of(details.device, gateway)
+
+
+def taken(tx: Transaction, device: Device, gateway: Gateway) -> None:
+    """Note that whoever asked for a device got its configuration."""
+    device.taken, device.taken_at = gateway.configuration + device.configuration, tx.now

@@ -1,0 +1,28 @@
+"""What forms offer to choose from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import select
+
+from wirewright.coordinator.services.access import Scope
+from wirewright.coordinator.storage.tables import Gateway, User
+
+if TYPE_CHECKING:
+    from wirewright.coordinator.services.access import Caller
+    from wirewright.coordinator.storage import Transaction
+
+_MOST: Final = 500
+
+
+async def gateways_to_choose(tx: Transaction) -> list[Gateway]:
+    """Return gateways by name, as all who add devices may see their names."""
+    return list(await tx.session.scalars(select(Gateway).order_by(Gateway.name).limit(_MOST)))
+
+
+async def users_to_choose(tx: Transaction, caller: Caller) -> list[User]:
+    """Return users by name; none for who may not see them."""
+    if not caller.may(Scope.USERS_READ):
+        return []
+    return list(await tx.session.scalars(select(User).order_by(User.name).limit(_MOST)))

@@ -1,0 +1,166 @@
+"""Changes come from our own forms: nothing but GET and HEAD passes without the token of the visit.
+
+# Theory
+
+A form of another site can be sent here with the visitor's cookies (CSRF). Two things tell it from ours. The
+browser says where it comes from: ``Sec-Fetch-Site``, or ``Origin`` where that is not sent. And our forms carry
+a token that only who has the visit's cookie could compute: the HMAC of the cookie's value, so that nothing is
+kept for it and it ends with the visit. Both must hold. This stands in front of all screens, so that none can
+forget it.
+
+A visit has a cookie before anybody logs in, since logging in, too, is a change: another site could log a
+visitor in as somebody else. At each login the visit begins anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.datastructures import Headers
+from starlette.requests import Request, cookie_parser
+from starlette.responses import Response
+
+from wirewright.coordinator.web.problems import refusal
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from wirewright.coordinator.web.site import Site
+
+FIELD: Final = "form_token"
+HEADER: Final = "X-Form-Token"
+VISIT: Final = "wirewright-visit"
+SESSION: Final = "wirewright-session"
+_SAFE: Final = frozenset({"GET", "HEAD"})
+_FORM: Final = "application/x-www-form-urlencoded"
+_FIELDS: Final = 2000
+"""Fields of a form, at most."""
+
+
+def cookie(site: Site, name: str, cookies: dict[str, str]) -> str | None:
+    """Return the value of one of our cookies."""
+    value = cookies.get(site.cookie_prefix + name, "")
+    return value if 0 < len(value) <= 200 else None
+
+
+def set_cookie(answer: Response, site: Site, name: str, value: str | None) -> None:
+    """Have the browser keep a cookie while it is open, or forget it (``None``).
+
+    How long a session lasts is the database's to say.
+    """
+    answer.set_cookie(
+        site.cookie_prefix + name,
+        value or "",
+        max_age=None if value else 0,
+        path="/",
+        secure=site.secure,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def token_of(value: str) -> str:
+    """Return the token of a visit whose cookie has this value."""
+    return hmac.new(value.encode(), b"wirewright form", hashlib.sha256).hexdigest()
+
+
+class Forms:
+    """Middleware that lets a change pass only from a form of ours, and begins visits."""
+
+    def __init__(self, app: ASGIApp, site: Site) -> None:
+        self._app, self._site = app, site
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; ``scope["state"]["form_token"]`` is what its forms are to carry."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        cookies = cookie_parser(headers.get("cookie", ""))
+        visit = cookie(self._site, SESSION, cookies) or cookie(self._site, VISIT, cookies)
+        begun = None if visit else secrets.token_urlsafe(24)
+        scope.setdefault("state", {})["form_token"] = token_of(visit or begun or "")
+
+        async def visiting(message: Message) -> None:
+            if message["type"] == "http.response.start" and begun and _is_page(message):
+                message["headers"] = [*message["headers"], *_kept(self._site, begun)]
+            await send(message)
+
+        if scope["method"] in _SAFE:
+            await self._app(scope, receive, visiting)
+            return
+        body = await _body(receive)
+        words = self._wrong(headers, visit, body)
+        if words is not None:
+            await refusal(Request(scope), 403, "This was not sent from here", words)(scope, receive, visiting)
+            return
+        await self._app(scope, _replay(body, receive), visiting)
+
+    def _wrong(self, headers: Headers, visit: str | None, body: bytes) -> str | None:
+        """Say what keeps a change from passing, if something does."""
+        if not self._is_from_here(headers):
+            return "It came from another site, so nothing was changed. Open this page and do it there."
+        given = headers.get(HEADER) or _field(headers, body)
+        if visit is None or not hmac.compare_digest(token_of(visit).encode(), given.encode()):
+            return "The form is older than your visit, so nothing was changed. Load the page again, and repeat it."
+        return None
+
+    def _is_from_here(self, headers: Headers) -> bool:
+        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        if site is not None and site != "same-origin":
+            return False
+        if origin is not None:
+            return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+        return site is not None
+
+
+def _field(headers: Headers, body: bytes) -> str:
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+        return ""
+    try:
+        fields = parse_qs(body.decode("ascii"), max_num_fields=_FIELDS)
+    except ValueError:
+        return ""
+    return fields.get(FIELD, [""])[0]
+
+
+async def _body(receive: Receive) -> bytes:
+    """Read a body, which is bounded already (`wirewright.coordinator.api.bodies`)."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return body
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            return body
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    first = True
+
+    async def replay() -> Message:
+        nonlocal first
+        if first:
+            first = False
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return replay
+
+
+def _is_page(message: Message) -> bool:
+    return any(
+        name == b"content-type" and value.startswith(b"text/html") for name, value in message["headers"]
+    )
+
+
+def _kept(site: Site, value: str) -> list[tuple[bytes, bytes]]:
+    """Return the headers that have the browser keep a visit's cookie."""
+    answer = Response()
+    set_cookie(answer, site, VISIT, value)
+    return [pair for pair in answer.raw_headers if pair[0] == b"set-cookie"]

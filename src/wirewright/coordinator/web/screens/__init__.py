@@ -1,0 +1,40 @@
+"""The screens, one file each: thin, over the services that the API calls."""
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from wirewright.coordinator.web.screens import (
+    audit,
+    create,
+    device,
+    devices,
+    frame,
+    gateways,
+    guide,
+    invitations,
+    login,
+    setup,
+    users,
+)
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    *(
+        screen.router
+        for screen in (
+            frame,
+            setup,
+            login,
+            # `new` is no device.
+            create,
+            devices,
+            device,
+            invitations,
+            users,
+            gateways,
+            audit,
+            guide,
+        )
+    ),
+    gateways.pool_router,
+)

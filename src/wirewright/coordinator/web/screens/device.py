@@ -1,0 +1,124 @@
+"""One device: what it is, what its gateway sees of it, and what may be done with it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Path, Request
+from fastapi.responses import RedirectResponse, Response
+
+from wirewright.coordinator.api.dependencies import Store
+from wirewright.coordinator.api.models import UUID
+from wirewright.coordinator.services import changes, devices, users
+from wirewright.coordinator.services.access import Caller, Scope
+from wirewright.coordinator.services.devices import DeviceChange
+from wirewright.coordinator.storage import Storage, Transaction
+from wirewright.coordinator.web import lifetimes, rules
+from wirewright.coordinator.web.rendering import render
+from wirewright.coordinator.web.visitors import Visiting
+
+router = APIRouter(prefix="/devices/{device}")
+Id = Annotated[str, Path(pattern=UUID)]
+
+
+@router.get("")
+async def show(request: Request, store: Store, visitor: Visiting, device: Id) -> Response:
+    """Show a device."""
+    caller = visitor.caller
+    caller.require(Scope.DEVICES_READ)
+
+    async def work(tx: Transaction) -> dict[str, object]:
+        details = await devices.get(tx, caller, device)
+        row = details.device
+        owner = await users.get(tx, row.user_id) if row.user_id else None
+        return {
+            "item": details,
+            "now": tx.now,
+            "owner": owner,
+            "gateway": await changes.found(tx, row.gateway_id),
+            "endpoints": [],
+            "configuration": {"taken": None, "current": 1, "is_behind": False},
+        }
+
+    return render(request, "device.html", lifetimes=lifetimes.CHOICES, **await store.read(work))
+
+
+@router.get("/remove")
+async def ask_to_remove(request: Request, store: Store, visitor: Visiting, device: Id) -> Response:
+    """Ask again, and say what will be lost."""
+    visitor.caller.require(Scope.DEVICES_WRITE)
+    details = await store.read(devices.get, visitor.caller, device)
+    held = ", ".join(map(str, details.addresses))
+    losses = [
+        "its tunnel, at once: whoever uses the device is cut off",
+        *([f"its addresses {held}, which nobody gets for an hour"] if held else []),
+        "its counters and where it came from",
+    ]
+    here = f"/devices/{device}"
+    return render(
+        request,
+        "remove.html",
+        what=f"the device {details.device.name}",
+        losses=losses,
+        action=f"{here}/remove",
+        back=here,
+        fields=(),
+    )
+
+
+@router.post("/remove")
+async def remove(store: Store, visitor: Visiting, device: Id) -> Response:
+    """Remove a device."""
+    visitor.caller.require(Scope.DEVICES_WRITE)
+    await store.write(devices.delete, visitor.caller, device)
+    return RedirectResponse("/devices", 303)
+
+
+@router.post("/enable")
+async def enable(store: Store, visitor: Visiting, device: Id) -> Response:
+    """Let a device in again."""
+    return await _change(store, visitor.caller, device, DeviceChange(enabled=True))
+
+
+@router.post("/disable")
+async def disable(store: Store, visitor: Visiting, device: Id) -> Response:
+    """Cut a device off."""
+    return await _change(store, visitor.caller, device, DeviceChange(enabled=False))
+
+
+@router.post("/name")
+async def rename(
+    store: Store, visitor: Visiting, device: Id, name: Annotated[str, Form(max_length=64)] = ""
+) -> Response:
+    """Give a device another name."""
+    return await _change(store, visitor.caller, device, DeviceChange(name=name))
+
+
+@router.post("/policy")
+async def change_policy(
+    store: Store, visitor: Visiting, device: Id, policy: Annotated[str, Form(max_length=20_000)] = ""
+) -> Response:
+    """Change what a device may reach."""
+    read = rules.from_text(policy)
+    change = DeviceChange(policy=rules.usual() if read is None else read)
+    return await _change(store, visitor.caller, device, change)
+
+
+@router.post("/expiry")
+async def change_expiry(
+    store: Store, visitor: Visiting, device: Id, expires: Annotated[str, Form(max_length=40)] = ""
+) -> Response:
+    """Move when a device expires."""
+    caller = visitor.caller
+    caller.require(Scope.DEVICES_WRITE)
+
+    async def work(tx: Transaction) -> None:
+        end = lifetimes.ends(expires, tx.now)
+        await devices.update(tx, caller, device, DeviceChange(expires_at=end, never_expires=end is None))
+
+    await store.write(work)
+    return RedirectResponse(f"/devices/{device}", 303)
+
+
+async def _change(store: Storage, caller: Caller, device: str, change: DeviceChange) -> Response:
+    caller.require(Scope.DEVICES_WRITE)
+    await store.write(devices.update, caller, device, change)
+    return RedirectResponse(f"/devices/{device}", 303)

@@ -1,0 +1,48 @@
+/** Asking the server from a script: forms' fields or JSON, with the token of the visit; refusals in words. */
+
+export class Refused extends Error {}
+
+/** Send fields of a form; return the answer's JSON. Throws `Refused` with the server's words. */
+export function send(address, fields) {
+  return ask(address, { body: fields, headers: { "X-Form-Token": formToken() } });
+}
+
+/** Send JSON; return the answer's JSON. Throws `Refused` with the server's words. */
+export function sendJson(address, value) {
+  const headers = { "Content-Type": "application/json", "X-Form-Token": formToken() };
+  return ask(address, { body: JSON.stringify(value), headers });
+}
+
+/** Get JSON. */
+export function get(address) {
+  return ask(address, { method: "GET" });
+}
+
+async function ask(address, { method = "POST", headers = {}, ...rest }) {
+  let answer;
+  try {
+    const accept = { Accept: "application/json", ...headers };
+    answer = await fetch(address, { method, headers: accept, credentials: "same-origin", redirect: "error", ...rest });
+  } catch {
+    throw new Refused("The coordinator cannot be reached now. Check your connection, and repeat this.");
+  }
+  const value = await answer.json().catch(() => null);
+  if (!answer.ok) throw new Refused(value?.detail ?? `The coordinator answered ${answer.status}.`);
+  return value;
+}
+
+/** Tell at the top of the page what went wrong. */
+export function failed(error) {
+  const notice = document.createElement("div");
+  notice.className = "notice bad";
+  const text = document.createElement("p");
+  text.textContent = error instanceof Refused ? error.message : `This browser could not do it: ${error.message}`;
+  notice.append(text);
+  const place = document.getElementById("notices");
+  place.replaceChildren(notice);
+  place.scrollIntoView({ block: "nearest" });
+}
+
+function formToken() {
+  return JSON.parse(document.body.getAttribute("hx-headers"))["X-Form-Token"];
+}

@@ -1,0 +1,17 @@
+/** `<form data-module="bulk">`: what is chosen with the boxes; says how many, and asks for an action. */
+
+import { failed, Refused } from "./asking.js";
+
+export default function bulk(form) {
+  const button = form.querySelector("button:not([type=button])");
+  const words = button.textContent;
+  const chosen = () => form.querySelectorAll("input[name=id]:checked").length;
+  form.addEventListener("change", () => {
+    button.textContent = chosen() ? `${words} (${chosen()})` : words;
+  });
+  form.addEventListener("submit", (event) => {
+    if (chosen() && form.elements.action.value) return;
+    event.preventDefault();
+    failed(new Refused(chosen() ? "Choose what to do with them." : "Choose devices first, by the boxes before their names."));
+  });
+}

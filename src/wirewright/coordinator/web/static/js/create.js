@@ -1,0 +1,29 @@
+/**
+ * `<form data-module="create">`: makes the key pair here, sends the public half, and shows the configuration.
+ *
+ * A public key that was typed in leaves the form as it is: the device has its own private key.
+ */
+
+import { failed, send } from "./asking.js";
+import { generateKeyPair } from "./keys.js";
+import { show } from "./made.js";
+
+export default function create(form) {
+  form.addEventListener("submit", async (event) => {
+    if (form.elements.public_key.value.trim()) return;
+    event.preventDefault();
+    const button = form.querySelector("button.main");
+    button.disabled = true;
+    try {
+      const keys = await generateKeyPair();
+      const fields = new URLSearchParams(new FormData(form));
+      fields.set("public_key", keys.publicKey);
+      const made = await send(form.action, fields);
+      document.querySelector("h1").textContent = made.device.name;
+      show(form, made, keys.privateKey);
+    } catch (error) {
+      failed(error);
+      button.disabled = false;
+    }
+  });
+}
