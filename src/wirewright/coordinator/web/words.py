@@ -77,6 +77,17 @@ def _value(value: object) -> str:
     return str(value)
 
 
+def browser(agent: str) -> str:
+    """Return a browser as people know it, from its ``User-Agent``: which one, on what."""
+    names = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"))
+    systems = ("Android", "iPhone", "iPad", "Windows", "Mac OS", "Linux")
+    name = next((name for mark, name in names if mark in agent), "Safari" if "Safari/" in agent else "")
+    system = next((system for system in systems if system in agent), "")
+    if not name:
+        return agent[:40] or "a program"
+    return f"{name} on {system}" if system else name
+
+
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "size": size,
     "moment": moment,
@@ -85,6 +96,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "relative": relative,
     "key": key_text,
     "device_state": device_state,
+    "browser": browser,
     "details_in_words": details_in_words,
     "policy_in_words": rules.in_words,
     "policy_as_text": rules.as_text,

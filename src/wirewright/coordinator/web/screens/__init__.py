@@ -5,6 +5,7 @@ from typing import Final
 from fastapi import APIRouter
 
 from wirewright.coordinator.web.screens import (
+    account,
     audit,
     create,
     device,
@@ -33,6 +34,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
             users,
             gateways,
             audit,
+            account,
             guide,
         )
     ),

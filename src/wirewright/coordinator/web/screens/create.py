@@ -4,7 +4,7 @@ from ipaddress import ip_address
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from wirewright.coordinator.api.dependencies import Store
 from wirewright.coordinator.api.enrolments import TunnelParameters
@@ -76,8 +76,6 @@ async def create(
 
     made = await store.write(work)
     if wants_json(request):
-        from fastapi.responses import JSONResponse  # noqa: PLC0415
-
         return JSONResponse(made, 201)
     return RedirectResponse(f"/devices/{made['device']['id']}", 303)
 

@@ -3,15 +3,18 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Path, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from wirewright.coordinator.api.dependencies import Store
-from wirewright.coordinator.api.models import UUID
-from wirewright.coordinator.services import changes, devices, users
+from wirewright.coordinator.api.enrolments import TunnelParameters
+from wirewright.coordinator.api.models import UUID, DeviceAnswer
+from wirewright.coordinator.errors import InvalidError
+from wirewright.coordinator.services import changes, configurations, devices, endpoints, tunnels, users
 from wirewright.coordinator.services.access import Caller, Scope
 from wirewright.coordinator.services.devices import DeviceChange
 from wirewright.coordinator.storage import Storage, Transaction
 from wirewright.coordinator.web import lifetimes, rules
+from wirewright.coordinator.web.problems import wants_json
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.visitors import Visiting
 
@@ -28,17 +31,78 @@ async def show(request: Request, store: Store, visitor: Visiting, device: Id) ->
     async def work(tx: Transaction) -> dict[str, object]:
         details = await devices.get(tx, caller, device)
         row = details.device
-        owner = await users.get(tx, row.user_id) if row.user_id else None
+        gateway = await changes.found(tx, row.gateway_id)
         return {
             "item": details,
             "now": tx.now,
-            "owner": owner,
-            "gateway": await changes.found(tx, row.gateway_id),
-            "endpoints": [],
-            "configuration": {"taken": None, "current": 1, "is_behind": False},
+            "owner": await users.get(tx, row.user_id) if row.user_id else None,
+            "gateway": gateway,
+            "endpoints": await endpoints.of(tx, device),
+            "configuration": configurations.of(row, gateway),
         }
 
     return render(request, "device.html", lifetimes=lifetimes.CHOICES, **await store.read(work))
+
+
+@router.get("/configuration")
+async def show_configuration(request: Request, store: Store, visitor: Visiting, device: Id) -> Response:
+    """Show the current configuration but for the private key, which only the device has."""
+    caller = visitor.caller
+    caller.require(Scope.DEVICES_READ)
+
+    async def work(tx: Transaction) -> dict[str, object]:
+        details = await devices.get(tx, caller, device)
+        gateway = await changes.found(tx, details.device.gateway_id)
+        parameters = await tunnels.of_device(tx, caller, device)
+        return {
+            "device": details.device,
+            "configuration": configurations.of(details.device, gateway),
+            "tunnel": TunnelParameters.of(parameters).model_dump_json(),
+        }
+
+    return render(request, "configuration.html", **await store.read(work))
+
+
+@router.post("/configuration")
+async def take_configuration(store: Store, visitor: Visiting, device: Id) -> Response:
+    """Note that the device has the current configuration."""
+    visitor.caller.require(Scope.DEVICES_WRITE)
+    await store.write(configurations.take, visitor.caller, device)
+    return RedirectResponse(f"/devices/{device}", 303)
+
+
+@router.get("/key")
+async def ask_for_key(request: Request, store: Store, visitor: Visiting, device: Id) -> Response:
+    """Say what another key means, before one is made."""
+    visitor.caller.require(Scope.DEVICES_WRITE)
+    details = await store.read(devices.get, visitor.caller, device)
+    return render(request, "new_key.html", device=details.device)
+
+
+@router.post("/key")
+async def change_key(
+    request: Request,
+    store: Store,
+    visitor: Visiting,
+    device: Id,
+    public_key: Annotated[str, Form(max_length=64)] = "",
+) -> Response:
+    """Give a device the key that was made in the browser."""
+    caller = visitor.caller
+    caller.require(Scope.DEVICES_WRITE)
+    if not public_key.strip():
+        raise InvalidError("No key was made. Allow scripts on this page, or give the device's public key.")
+
+    async def work(tx: Transaction) -> dict[str, object]:
+        details = await devices.change_key(tx, caller, device, public_key.strip())
+        parameters = await tunnels.of_device(tx, caller, device)
+        return {
+            "device": DeviceAnswer.of(details).model_dump(mode="json"),
+            "tunnel": TunnelParameters.of(parameters).model_dump(mode="json"),
+        }
+
+    changed = await store.write(work)
+    return JSONResponse(changed) if wants_json(request) else RedirectResponse(f"/devices/{device}", 303)
 
 
 @router.get("/remove")

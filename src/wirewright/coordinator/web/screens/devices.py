@@ -1,49 +1,138 @@
-"""stub of list."""
+"""The list of devices: searched, sorted, and many changed at once."""
 
-import types
 from dataclasses import asdict, dataclass, replace
+from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.responses import RedirectResponse, Response
 
-from wirewright.coordinator.api.dependencies import Store
-from wirewright.coordinator.services import devices
+from wirewright.coordinator.api.dependencies import Store, origin, the_coordinator
+from wirewright.coordinator.api.models import UUID
+from wirewright.coordinator.errors import InvalidError
+from wirewright.coordinator.live import SHOWN
+from wirewright.coordinator.login import sessions
+from wirewright.coordinator.services import bulk, live, searching
+from wirewright.coordinator.services.access import Scope
+from wirewright.coordinator.services.bulk import Action
+from wirewright.coordinator.services.searching import Found, Search, Sort, State
+from wirewright.coordinator.storage import Transaction
+from wirewright.coordinator.streaming import stream
+from wirewright.coordinator.web.forms import SESSION, cookie
 from wirewright.coordinator.web.rendering import render
-from wirewright.coordinator.web.visitors import Visiting
+from wirewright.coordinator.web.visitors import Visiting, the_site
 
-router = APIRouter(prefix="/devices")
+router = APIRouter()
+Id = Annotated[str, Query(pattern=UUID)]
+_NAMED = 20
+"""Devices that are named before they are removed together."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Asked:
+    """What the address of the list says."""
+
     q: str = ""
     state: str = ""
     sort: str = "name"
     page: int = 1
+    user: str = ""
+    gateway: str = ""
 
-    def address(self, **other):
-        return "/devices?" + urlencode({k: v for k, v in asdict(replace(self, **other)).items() if v})
+    def address(self, **other: object) -> str:
+        """Return the address of another list like this."""
+        values = asdict(replace(self, **other))  # type: ignore[arg-type]
+        usual = asdict(Asked())
+        query = urlencode({name: value for name, value in values.items() if value != usual[name]})
+        return f"/devices?{query}" if query else "/devices"
+
+    def search(self) -> Search:
+        """Return it as the services take it."""
+        return Search(
+            self.q,
+            State(self.state) if self.state in list(State) else None,
+            Sort(self.sort.removeprefix("-")) if self.sort.removeprefix("-") in list(Sort) else Sort.NAME,
+            self.sort.startswith("-"),
+            self.page,
+            gateway_id=self.gateway or None,
+            user_id=self.user or None,
+        )
 
 
-@router.get("")
+@router.get("/devices")
 async def show(
     request: Request,
     store: Store,
     visitor: Visiting,
-    q: str = "",
-    state: str = "",
-    sort: str = "name",
-    page: int = 1,
+    q: Annotated[str, Query(max_length=200)] = "",
+    state: Annotated[str, Query(max_length=20)] = "",
+    sort: Annotated[str, Query(max_length=20)] = "name",
+    page: Annotated[int, Query(ge=1, le=searching.PAGES)] = 1,
+    user: Annotated[str, Query(max_length=36)] = "",
+    gateway: Annotated[str, Query(max_length=36)] = "",
 ) -> Response:
-    async def work(tx):
-        p = await devices.listed(tx, visitor.caller, None, 50)
-        items = [i for i in p.items if q in i.device.name]
-        return dict(
-            now=tx.now,
-            found=types.SimpleNamespace(
-                items=items, total=len(items), all=len(p.items), online=1, first=1, last=len(items)
-            ),
-        )
+    """List devices."""
+    caller = visitor.caller
+    caller.require(Scope.DEVICES_READ)
+    asked = Asked(q, state, sort, page, user, gateway)
 
-    return render(request, "devices.html", asked=Asked(q, state, sort, page), **await store.read(work))
+    async def work(tx: Transaction) -> tuple[Found, int]:
+        return await searching.search(tx, caller, asked.search()), tx.now
+
+    found, now = await store.read(work)
+    return render(request, "devices.html", asked=asked, found=found, now=now)
+
+
+@router.post("/devices/bulk")
+async def change_many(
+    request: Request,
+    store: Store,
+    visitor: Visiting,
+    ids: Annotated[list[str], Form(alias="id", max_length=bulk.AT_ONCE)] = [],  # noqa: B006 (never changed)
+    action: Annotated[str, Form(max_length=20)] = "",
+    sure: Annotated[str, Form(max_length=5)] = "",
+) -> Response:
+    """Do one thing to the devices that were chosen; before they are removed, ask again."""
+    caller = visitor.caller
+    caller.require(Scope.DEVICES_WRITE)
+    if action not in list(Action):
+        raise InvalidError("Choose what to do with the devices.")
+    if action == Action.REMOVE and not sure:
+        details = await store.read(live.these, ids)
+        mine = [each for each in details if not caller.only_own or each.device.user_id == caller.user_id]
+        if not mine:
+            raise InvalidError("Choose devices first, by the boxes before their names.")
+        names = [each.device.name for each in mine]
+        more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
+        fields = [("action", action), ("sure", "yes"), *(("id", each.device.id) for each in mine)]
+        return render(
+            request,
+            "remove.html",
+            what=f"{len(mine)} devices" if len(mine) > 1 else f"the device {names[0]}",
+            losses=[
+                f"their tunnels, at once: {', '.join([*names[:_NAMED], *more])}",
+                "their addresses, which nobody gets for an hour, and their counters",
+            ],
+            action="/devices/bulk",
+            back="/devices",
+            fields=fields,
+        )
+    await store.write(bulk.apply, caller, ids, Action(action))
+    return RedirectResponse("/devices", 303)
+
+
+@router.get("/live")
+async def follow(
+    request: Request,
+    store: Store,
+    visitor: Visiting,
+    ids: Annotated[list[str], Query(alias="id", max_length=SHOWN)] = [],  # noqa: B006 (never changed)
+) -> Response:
+    """Follow what the devices do that a page shows, for as long as its session is one."""
+    visitor.caller.require(Scope.DEVICES_READ)
+    text = cookie(the_site(request), SESSION, request.cookies) or ""
+
+    async def still() -> None:
+        await store.read(sessions.authenticate, text, origin(request))
+
+    return stream(the_coordinator(request), visitor.caller, frozenset(ids), still)

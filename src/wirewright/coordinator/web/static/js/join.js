@@ -32,7 +32,7 @@ export default function join(form) {
       const name = form.elements.name.value.trim();
       const { public_key: coordinator } = await get("/api/v1/enrolment");
       const proof = await enrolmentProof({ keys, coordinator, invitation: publicId, name });
-      const made = await sendJson("/api/v1/enrolments", { invitation, public_key: keys.publicKey, name, proof });
+      const made = await sendJson("/api/v1/enrolment", { invitation, public_key: keys.publicKey, name, proof });
       document.querySelector("h1").textContent = "Your tunnel is ready";
       made.device.id = null;
       show(form, made, keys.privateKey);

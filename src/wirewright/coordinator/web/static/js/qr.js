@@ -3,8 +3,9 @@
 import { encodeQR } from "../vendor/qr.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-/** Modules around the code (ISO/IEC 18004: four). */
-const QUIET = 4;
+/** Modules around the code that the encoder leaves itself, and those that are added (ISO/IEC 18004: four in all). */
+const BORDER = 1;
+const QUIET = 4 - BORDER;
 /** More of the code may be hidden or dirty at the first; long texts fit at the last only. */
 const CORRECTIONS = ["quartile", "medium", "low"];
 /** Modules of a side up to which phones read a code from a screen without trouble. */
@@ -41,8 +42,8 @@ export function qr(text) {
 function encoded(text) {
   for (const ecc of CORRECTIONS) {
     try {
-      const modules = encodeQR(text, "raw", { ecc, border: 0 });
-      if (modules.length <= LARGEST || ecc === "low") return modules;
+      const modules = encodeQR(text, "raw", { ecc, border: BORDER });
+      if (modules.length <= LARGEST + 2 * BORDER || ecc === "low") return modules;
     } catch {
       // It does not fit with so much correction.
     }

@@ -1,0 +1,165 @@
+"""One's own account: password, second factor, sessions, API keys."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Path, Request
+from fastapi.responses import RedirectResponse, Response
+
+from wirewright.coordinator.api.dependencies import Store, the_coordinator
+from wirewright.coordinator.api.models import UUID
+from wirewright.coordinator.errors import CoordinatorError, InvalidError
+from wirewright.coordinator.login import passwords, second_factor, sessions
+from wirewright.coordinator.login.sessions import Visitor
+from wirewright.coordinator.services import users
+from wirewright.coordinator.services.access import Scope
+from wirewright.coordinator.storage import Storage, Transaction
+from wirewright.coordinator.storage.tables import Token
+from wirewright.coordinator.web import lifetimes
+from wirewright.coordinator.web.rendering import render
+from wirewright.coordinator.web.visitors import Visiting
+
+router = APIRouter(prefix="/account")
+Id = Annotated[str, Path(pattern=UUID)]
+
+
+@router.get("")
+async def show(request: Request, store: Store, visitor: Visiting) -> Response:
+    """Show one's account."""
+    return await _page(request, store, visitor)
+
+
+@router.post("/password")
+async def change_password(
+    request: Request,
+    store: Store,
+    visitor: Visiting,
+    now: Annotated[str, Form(max_length=2000)] = "",
+    password: Annotated[str, Form(max_length=2000)] = "",
+    again: Annotated[str, Form(max_length=2000)] = "",
+) -> Response:
+    """Take another password, from who knows the one that is; other sessions end."""
+    hashing = the_coordinator(request).passwords
+    kept = await store.read(passwords.hash_of, visitor.user.id)
+    try:
+        if kept is not None and not await hashing.verify(now, kept):
+            raise InvalidError("The password that you have now is another one.")
+        if password != again:
+            raise InvalidError("The two new passwords are not the same.")
+        passwords.check(password, visitor.user.name)
+        hashed = await hashing.hash(password)
+        await store.write(
+            passwords.set_password, visitor.caller, visitor.user.id, hashed, keep=visitor.session.id
+        )
+    except CoordinatorError as error:
+        return await _page(request, store, visitor, error=error)
+    return RedirectResponse("/account", 303)
+
+
+@router.post("/second-factor")
+async def begin_second_factor(store: Store, visitor: Visiting) -> Response:
+    """Make a secret for an authenticator."""
+    await store.write(second_factor.begin, visitor.user)
+    return RedirectResponse("/account/second-factor", 303)
+
+
+@router.get("/second-factor")
+async def show_second_factor(request: Request, store: Store, visitor: Visiting) -> Response:
+    """Show the code to scan, and ask for a first code."""
+    address = await store.read(second_factor.pending, visitor.user)
+    if address is None:
+        return RedirectResponse("/account", 303)
+    return render(request, "second_factor.html", address=address, error=None)
+
+
+@router.post("/second-factor/confirm")
+async def confirm_second_factor(
+    request: Request, store: Store, visitor: Visiting, code: Annotated[str, Form(max_length=64)] = ""
+) -> Response:
+    """Take the second factor into use, and show the recovery codes this once."""
+    try:
+        codes = await store.write(second_factor.confirm, visitor.caller, visitor.user.id, code)
+    except InvalidError as error:
+        address = await store.read(second_factor.pending, visitor.user)
+        return render(request, "second_factor.html", error.status, address=address, error=str(error))
+    return render(request, "recovery.html", codes=codes)
+
+
+@router.post("/second-factor/remove")
+async def remove_second_factor(
+    request: Request, store: Store, visitor: Visiting, now: Annotated[str, Form(max_length=2000)] = ""
+) -> Response:
+    """Log in without it from now on; the password is asked for once more."""
+    kept = await store.read(passwords.hash_of, visitor.user.id)
+    if kept is not None and not await the_coordinator(request).passwords.verify(now, kept):
+        error = InvalidError("The password is another one; the second factor stays.")
+        return await _page(request, store, visitor, error=error)
+    await store.write(second_factor.remove, visitor.caller, visitor.user.id)
+    return RedirectResponse("/account", 303)
+
+
+@router.post("/sessions/{session}/end")
+async def end_session(store: Store, visitor: Visiting, session: Id) -> Response:
+    """Log out another browser."""
+    await store.write(sessions.end, visitor.caller, session)
+    return RedirectResponse("/account", 303)
+
+
+@router.post("/keys")
+async def create_key(
+    request: Request,
+    store: Store,
+    visitor: Visiting,
+    name: Annotated[str, Form(max_length=64)] = "",
+    scopes: Annotated[list[Scope], Form(alias="scope", max_length=len(Scope))] = [],  # noqa: B006 (never changed)
+    expires: Annotated[str, Form(max_length=40)] = "",
+) -> Response:
+    """Make an API key, and show it this once."""
+    caller = visitor.caller
+    caller.require(Scope.TOKENS_WRITE)
+    if not scopes:
+        error = InvalidError("Choose what the key is for.")
+        return await _page(request, store, visitor, error=error)
+
+    async def work(tx: Transaction) -> tuple[Token, str]:
+        new = users.NewToken(name, tuple(scopes), None, lifetimes.ends(expires, tx.now))
+        token, secret = await users.create_token(tx, caller, new)
+        return token, secret.expose()
+
+    try:
+        token, text = await store.write(work)
+    except CoordinatorError as error:
+        return await _page(request, store, visitor, error=error)
+    return render(request, "key.html", 201, token=token, text=text)
+
+
+@router.post("/keys/{token}/remove")
+async def remove_key(store: Store, visitor: Visiting, token: Id) -> Response:
+    """Make an API key worth nothing."""
+    visitor.caller.require(Scope.TOKENS_WRITE)
+    await store.write(users.delete_token, visitor.caller, token)
+    return RedirectResponse("/account", 303)
+
+
+async def _page(
+    request: Request, store: Storage, visitor: Visitor, *, error: CoordinatorError | None = None
+) -> Response:
+    async def work(tx: Transaction) -> dict[str, object]:
+        mine = await users.tokens(tx, visitor.caller, None, 200)
+        return {
+            "now": tx.now,
+            "has_password": await passwords.hash_of(tx, visitor.user.id) is not None,
+            "has_second": await second_factor.is_wanted(tx, visitor.user.id),
+            "codes_left": await second_factor.left(tx, visitor.user.id),
+            "sessions": await sessions.listed(tx, visitor.user.id),
+            "tokens": [token for token in mine.items if token.user_id == visitor.user.id],
+        }
+
+    return render(
+        request,
+        "account.html",
+        200 if error is None else error.status,
+        scopes=sorted(visitor.caller.scopes),
+        lifetimes=lifetimes.CHOICES,
+        error=None if error is None else str(error),
+        **await store.read(work),
+    )
