@@ -38,7 +38,10 @@ async def _events(
 ) -> AsyncIterator[bytes]:
     hub, storage = coordinator.hub, coordinator.storage
     try:
-        with hub.listening(caller, shown) as listener, coordinator.streams.opened(f"live {id(listener)}") as end:
+        with (
+            hub.listening(caller, shown) as listener,
+            coordinator.streams.opened(f"live {id(listener)}") as end,
+        ):
             yield b"retry: 2000\n\n"
             for details in await storage.read(live.these, sorted(shown)):
                 if caller.only_own and details.device.user_id != caller.user_id:

@@ -104,7 +104,6 @@ async def _reported(tx: Transaction, cursor: Cursor) -> tuple[list[str], bool]:
     return [row.device_id for row in fresh], len(fresh) >= AT_ONCE
 
 
-
 async def these(tx: Transaction, ids: list[str]) -> list[DeviceDetails]:
     """Return devices by their identifiers, those that there are."""
     rows = list(await tx.session.scalars(select(Device).where(Device.id.in_(ids))))

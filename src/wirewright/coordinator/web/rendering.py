@@ -64,6 +64,13 @@ def fingerprint_of_all() -> str:
 
 
 @cache
+def hashes(*folders: str) -> list[tuple[str, str]]:
+    """Return the SHA-256 of each static file of these folders, by its path."""
+    found = sorted(path for folder in folders for path in (STATIC / folder).glob("*.js"))
+    return [(str(path.relative_to(STATIC)), hashlib.sha256(path.read_bytes()).hexdigest()) for path in found]
+
+
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("wirewright.coordinator.web"),

@@ -15,6 +15,7 @@ from wirewright.coordinator.web.screens import (
     guide,
     invitations,
     login,
+    settings,
     setup,
     users,
 )
@@ -35,6 +36,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
             gateways,
             audit,
             account,
+            settings,
             guide,
         )
     ),
