@@ -29,6 +29,8 @@ need zsh zsh
 need fish fish
 need man man-db
 need groff groff-base
+need chromium chromium
+[ -d /usr/share/fonts/truetype/dejavu ] || missing="$missing fonts-dejavu-core"
 [ -x /usr/lib/qemu/virtiofsd ] || [ -x /usr/libexec/virtiofsd ] || missing="$missing virtiofsd"
 
 # Not installed, since they take /etc/resolv.conf over, but unpacked for hosts of the lab.

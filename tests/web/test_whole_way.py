@@ -1,0 +1,145 @@
+"""From the link in the terminal to a tunnel that works, and to its end, in a real browser."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+import zxingcpp
+from PIL import Image
+from playwright.async_api import Browser, expect
+
+from wirewright import Config, Tunnel
+
+from .serving import Served
+from .visiting import PHONE, Visit
+
+pytestmark = pytest.mark.anyio
+
+GATEWAY = "10.88.0.1"
+PATIENCE = 30
+
+
+async def test_setup_device_client_firewall_disable_expiry_and_the_log_of_it(
+    served: Served, chromium: Browser, tmp_path: Path
+) -> None:
+    visit = await Visit.begin(chromium, served.url)
+    page = visit.page
+    await visit.set_up(served.setup)
+    await expect(page.locator("h2")).to_have_text("No device yet")
+
+    device, text = await visit.add_device("Anna's laptop")
+    config = Config.from_text(text)
+    assert str(config.peers[0].endpoint) == served.endpoint
+    no_private_key_was_sent(visit, text)
+    await visit.done()
+    await expect(page.locator("[data-live=dot]")).to_have_attribute("data-state", "idle")
+
+    async with Tunnel(config) as tunnel:
+        await tunnel.wait_for_handshake(timeout=PATIENCE)
+        began = time.monotonic()
+        await expect(page.locator("[data-live=dot]")).to_have_attribute("data-state", "online")
+        # A page that is open already shows it within two seconds; a machine under load has more.
+        assert time.monotonic() - began < 10
+        assert await tunnel.ping(GATEWAY, timeout=PATIENCE) < PATIENCE
+        await page.reload()
+        await expect(page.locator("[data-live=endpoint]")).to_contain_text("127.0.0.1:")
+
+        await page.click("text=Change the rules")
+        await page.fill("#policy", f"{GATEWAY}/32 tcp 7000")
+        await page.click("text=Change them")
+        await expect(page.locator(".rules")).to_have_text(f"TCP to port 7000 of {GATEWAY}/32.")
+        await until_silent(lambda: tunnel.ping(GATEWAY, timeout=1))
+        await page.click("text=Change the rules")
+        await page.fill("#policy", "anything")
+        await page.click("text=Change them")
+        await tunnel.ping(GATEWAY, timeout=PATIENCE)
+
+        await page.click("text=Disable")
+        await expect(page.locator("[data-live=dot]")).to_have_attribute("data-state", "off")
+        await until_silent(lambda: tunnel.ping(GATEWAY, timeout=1))
+        await page.click("text=Enable")
+        await expect(page.locator("[data-live=dot]")).not_to_have_attribute("data-state", "off")
+
+    await page.evaluate(EXPIRE_SOON)
+    await page.click("text=Move the expiry")
+    await expect(page.locator(".tag")).to_have_text("expired", timeout=PATIENCE * 1000)
+    await visit.open("/audit")
+    told = await page.locator("table").inner_text()
+    for action in ("setup.complete", "device.create", "device.update", "device.expire"):
+        assert action in told, action
+    assert visit.url in device or device.startswith("/devices/")
+    await visit.end()
+
+
+# The choices of the page are no shorter than an hour; what it sends may be.
+EXPIRE_SOON = "() => { const select = document.querySelector('#expires'); select.options[0].value = '1s'; }"
+
+
+async def test_an_invitation_is_taken_on_a_phone_by_its_code(
+    served: Served, chromium: Browser, tmp_path: Path
+) -> None:
+    visit = await Visit.begin(chromium, served.url)
+    await visit.set_up(served.setup)
+    await visit.page.click("text=Invite somebody")
+    await visit.page.fill("#name", "Bert")
+    await visit.page.click("text=Make the link")
+    link = await visit.page.locator("[data-part=url]").inner_text()
+    assert scanned(await visit.page.locator(".qr").screenshot()) == link
+
+    phone = await Visit.begin(chromium, served.url, PHONE)
+    await phone.page.goto(link)
+    await phone.page.fill("#name:visible", "Bert's phone")
+    # It is not left in the address bar, for the next person to find.
+    assert "wwi_" not in phone.page.url
+    await phone.page.click("text=Make my tunnel")
+    await phone.page.wait_for_selector("#made-title")
+    text = scanned(await phone.page.locator(".qr").screenshot())
+    no_private_key_was_sent(phone, text)
+    async with Tunnel(Config.from_text(text)) as tunnel:
+        assert await tunnel.ping(GATEWAY, timeout=PATIENCE) < PATIENCE
+    await phone.end()
+
+    await visit.open("/devices")
+    await expect(visit.page.locator("td.name a")).to_have_text("Bert's phone")
+    await visit.open("/invitations")
+    await expect(visit.page.locator("tbody .tag")).to_have_text("used up")
+    await visit.end()
+
+
+def no_private_key_was_sent(visit: Visit, text: str) -> None:
+    """The private key of a configuration is in nothing that the browser sent, in no writing of it."""
+    found = re.search(r"^PrivateKey = (.{44})$", text, re.MULTILINE)
+    assert found is not None
+    key = found[1]
+    forms = {key, key.rstrip("="), key.replace("+", "-").replace("/", "_").rstrip("=")}
+    public = str(Config.from_text(text).interface.private_key.public_key)
+    everything = [*visit.sent, *map(unquote, visit.sent)]
+    assert any(public in each or public in unquote(each).replace(" ", "+") for each in everything)
+    for each in everything:
+        assert not any(form in each or form in each.replace(" ", "+") for form in forms)
+
+
+def scanned(picture: bytes) -> str:
+    """Read the QR code of a screenshot."""
+    found = zxingcpp.read_barcodes(Image.open(io.BytesIO(picture)))
+    assert len(found) == 1
+    return found[0].text
+
+
+async def until_silent(ask: Callable[[], Awaitable[object]]) -> None:
+    """Return once a question has no answer any more."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            await ask()
+        except (TimeoutError, OSError):
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail("there are still answers")
