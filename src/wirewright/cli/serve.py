@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -212,6 +213,7 @@ def _say(settings: "Settings", process: "Running", as_json: bool) -> None:
             "token_file": str(token),
             "endpoint": process.endpoint,
             "gateway": process.gateway.engine.description if process.gateway else None,
+            "setup": process.setup,
         }
         typer.echo(json.dumps(data))
         sys.stdout.flush()
@@ -221,6 +223,8 @@ def _say(settings: "Settings", process: "Running", as_json: bool) -> None:
     typer.echo(f"API at {process.served.url}, described at {process.served.url}/openapi.json", err=True)
     if process.gateway is not None:
         typer.echo(f"gateway at {process.endpoint}: {process.gateway.engine.description}", err=True)
+    if process.setup is not None:
+        typer.echo(f"make yourself the administrator of the page, within a day: {process.setup}", err=True)
 
 
 @serve.command()
@@ -311,6 +315,50 @@ def token(
         write_json({"token_file": str(where.token)})
         return
     typer.echo(f"the administrator's token is in {where.token}", err=True)
+
+
+@serve.command("login-link")
+def login_link(  # noqa: PLR0917 - Typer's way to say what the arguments are
+    user: Annotated[
+        str | None,
+        typer.Argument(metavar="[USER]", help="Who is to get in; else the oldest administrator."),
+    ] = None,
+    state: State = None,
+    database: Database = None,
+    database_file: DatabaseFile = None,
+    public_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Where the page is, if no coordinator runs on this machine."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a link that logs a user in once, within 15 minutes: past a lost password or second factor.
+
+    The link is a secret. As long as nobody can log in, it is that of the first start, good for a day. This
+    asks the database, not the API, so that it works for whoever may write that.
+    """
+    with json_errors(as_json), explained(), _told():
+        from wirewright.client.access import checked_url  # noqa: PLC0415
+        from wirewright.client.places import Record  # noqa: PLC0415
+        from wirewright.coordinator import process  # noqa: PLC0415 - loads the core
+
+        where = _state(state, must_exist=True)
+        record = Record.read(where.path)
+        root = public_url or (record and (record.public_url or record.url))
+        if not root:
+            raise CommandError(
+                f"no coordinator runs in {where.path}: start it (ww serve), or say where the page is with "
+                "--public-url"
+            )
+        root = checked_url(root)
+        storage = process.opened(_database(database, database_file), where)
+        made = asyncio.run(process.login_link(storage, root, user))
+    if as_json:
+        until = datetime.fromtimestamp(made.until // 1_000_000, UTC).isoformat()
+        write_json({"link": made.link, "user": made.user, "expires_at": until})
+        return
+    typer.echo(f"opens the page as {made.user or 'its first administrator'}, once:", err=True)
+    typer.echo(made.link)
 
 
 def _refuse_options(context: typer.Context) -> None:

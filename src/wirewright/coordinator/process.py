@@ -23,15 +23,19 @@ from wirewright.config.values import host_and_port
 from wirewright.coordinator import app
 from wirewright.coordinator.embedding import Carriage, embedded
 from wirewright.coordinator.errors import CoordinatorError
+from wirewright.coordinator.login import links, setup
 from wirewright.coordinator.services import bootstrap
+from wirewright.coordinator.services.credentials import Kind
 from wirewright.coordinator.serving import Listening, Served, refuse_open, serving
 from wirewright.coordinator.solitude import SecondGatewayError, Solitude, alone
 from wirewright.coordinator.state import StateDirectory
 from wirewright.coordinator.storage import Storage
 from wirewright.coordinator.storage.schema import NewerDatabaseError, current_revision, revisions
 from wirewright.coordinator.storage.urls import DatabaseUrl
+from wirewright.coordinator.web import Site
 
 if TYPE_CHECKING:
+    from wirewright.coordinator.services.credentials import Secret
     from wirewright.coordinator.storage import Transaction
     from wirewright.gateway.running import RunningGateway
 
@@ -49,7 +53,7 @@ class Settings:
     database: str | None = None
     """The address of a database; ``None`` for the file in the state directory."""
     public_url: str | None = None
-    """Where others find the API, for links."""
+    """Where others find the API and the page, for links."""
     gateway: Carriage | None = field(default_factory=Carriage)
     """What carries the packets of the gateway in this process; ``None`` for no gateway."""
     endpoint: str | None = None
@@ -70,6 +74,8 @@ class Running:
     is_first: bool
     """Whether no process has served before, since there is an administrator."""
     solitude: Solitude | None = None
+    setup: str | None = field(default=None, repr=False)
+    """A link that makes who opens it the administrator; ``None`` once somebody can log in."""
 
     async def ended(self) -> None:
         """Wait for an error that ends the gateway, and raise it; without one, wait for ever."""
@@ -111,16 +117,27 @@ async def running(settings: Settings, tell: Callable[[str], None] = _silent) -> 
                 # Before its key is told, and its endpoint: who is refused leaves the other one's as they are.
                 solitude = await stack.enter_async_context(alone(storage))
             first = await _first_start(storage, state, settings)
-        application = app.create(storage)
+        application = app.create(storage, site=_site(settings))
         served = await stack.enter_async_context(serving(application, settings.listening))
         gateway = None
         if settings.gateway is not None and first.gateway_id is not None:
             run = embedded(storage, first.gateway_id, state.gateway_key(), settings.gateway, tell)
             application.state.coordinator.gateway = gateway = await stack.enter_async_context(run)
         await storage.write(bootstrap.serves, gateway=gateway is not None)
-        _record(settings, served).write(state.path)
+        record = _record(settings, served)
+        record.write(state.path)
         stack.callback(Record.remove, state.path)
-        yield Running(served, storage, gateway, first.gateway_id, first.endpoint, first.is_first, solitude)
+        token = await storage.write(setup.renew)
+        yield Running(
+            served,
+            storage,
+            gateway,
+            first.gateway_id,
+            first.endpoint,
+            first.is_first,
+            solitude,
+            None if token is None else _link(record.public_url or record.url, token),
+        )
 
 
 @contextmanager
@@ -150,18 +167,63 @@ async def renew_token(storage: Storage, state: StateDirectory) -> None:
     async def work(tx: Transaction) -> None:
         state.keep_token(await bootstrap.another_token(tx))
 
+    async with _changing(storage):
+        await storage.write(work)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginLink:
+    """A link that logs in whoever opens it: ``user``, or (``None``) an administrator to be."""
+
+    link: str = field(repr=False)
+    user: str | None
+    until: int
+    """When it is worth nothing, in microseconds since 1970."""
+
+
+async def login_link(storage: Storage, root: str, name: str | None) -> LoginLink:
+    """Make a link into the page at ``root``, that opens once; raises `StartError`."""
+
+    async def work(tx: Transaction) -> LoginLink:
+        token = await setup.renew(tx) if name is None else None
+        if token is not None:
+            return LoginLink(_link(root, token), None, tx.now + setup.LIFETIME)
+        user, secret = await links.make(tx, name)
+        return LoginLink(_link(root, secret), user.name, tx.now + links.LIFETIME)
+
+    async with _changing(storage):
+        return await storage.write(work)
+
+
+@asynccontextmanager
+async def _changing(storage: Storage) -> AsyncIterator[None]:
+    """Let a command change the database beside the process, and close it; raise `StartError` in words."""
     try:
         if await current_revision(storage.engine) != revisions()[-1]:
             raise StartError(
                 f"{storage.url} has no tables of this version: start the coordinator (ww serve)."
             )
-        await storage.write(work)
+        yield
     except CoordinatorError as error:
         raise StartError(str(error)) from None
     except DatabaseError as error:
         raise StartError(f"{storage.url} is no database of a coordinator: {error.orig}") from None
     finally:
         await storage.close()
+
+
+def _link(root: str, secret: Secret) -> str:
+    """Return a link; what stands behind the # is told to no server by opening it, and in no log."""
+    path = "/setup" if secret.kind is Kind.SETUP else "/login/link"
+    return f"{root.rstrip('/')}{path}#{secret.expose()}"
+
+
+def _site(settings: Settings) -> Site:
+    """Return where the page is: over TLS, unless only this machine can reach it."""
+    public = None if settings.public_url is None else checked_url(settings.public_url)
+    listening = settings.listening
+    over_tls = listening.certificate is not None or bool(listening.behind_proxy)
+    return Site(public, over_tls or (public is not None and public.startswith("https://")))
 
 
 @dataclass(frozen=True, slots=True)

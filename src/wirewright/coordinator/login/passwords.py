@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
@@ -10,9 +11,8 @@ from pwdlib.exceptions import PwdlibError
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from wirewright.coordinator.errors import InvalidError, TooManyError
-from wirewright.coordinator.login import sessions
-from wirewright.coordinator.services import audit, users
-from wirewright.coordinator.services.access import Role, Scope
+from wirewright.coordinator.login import authority, sessions
+from wirewright.coordinator.services import audit
 from wirewright.coordinator.storage.logins import Password
 
 if TYPE_CHECKING:
@@ -65,14 +65,14 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """Return what is kept of a password; raise `TooManyError` if too many wait."""
-        return await self._do(lambda: _HASHER.hash(password))
+        return await self._do(lambda: _HASHER.hash(_plain(password)))
 
     async def verify(self, password: str, kept: str | None) -> bool:
         """Whether a password is the one that was hashed; as slowly where there is none."""
 
         def compare() -> bool:
             try:
-                return _HASHER.verify(password, kept or _NOBODYS) and kept is not None
+                return _HASHER.verify(_plain(password), kept or _NOBODYS) and kept is not None
             except PwdlibError:
                 return False
 
@@ -97,15 +97,8 @@ class Passwords:
 async def set_password(
     tx: Transaction, caller: Caller, user_id: str, hashed: str, *, keep: str | None = None
 ) -> None:
-    """Give a user another password, and end their sessions but for ``keep``.
-
-    One's own for everybody; anybody's for who may change users, and all that the other may.
-    """
-    user = await users.get(tx, user_id)
-    if user_id != caller.user_id:
-        caller.require(Scope.USERS_WRITE)
-        # Who knows another's password may what they may.
-        caller.require_role(Role(user.role))
+    """Give a user another password, and end their sessions but for ``keep``; who may is `authority.over`."""
+    user = await authority.over(tx, caller, user_id)
     await keep_hash(tx, user_id, hashed)
     await sessions.end_all(tx, user_id, but=keep)
     audit.record(tx, caller, "user.password", user_id, name=user.name)
@@ -125,3 +118,9 @@ async def hash_of(tx: Transaction, user_id: str) -> str | None:
     """Return what a user's password is compared with; ``None`` for who has none."""
     row = await tx.session.get(Password, user_id)
     return None if row is None else row.hash
+
+
+def _plain(password: str) -> bytes:
+    """Return one form of what keyboards make in several: NFKC (NIST SP 800-63B, section 5.1.1.2)."""
+    # What is no text (a lone surrogate) fits nothing, and breaks nothing.
+    return unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")

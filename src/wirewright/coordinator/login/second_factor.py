@@ -1,7 +1,7 @@
 """The second factor: codes of an authenticator (TOTP, RFC 6238), and recovery codes for when it is lost.
 
-A code is good for its period of 30 seconds and the one before and after, since clocks differ, and for one use:
-the newest period that was taken is kept, and none up to it is taken again. A recovery code is 80 bits of
+A code is good for its period of 30 seconds and the one before and after, since clocks differ, and for one
+use: the newest period that was taken is kept, and none up to it is taken again. A recovery code is 80 bits of
 randomness, kept as a hash, and used once.
 
 The secret must be known to be compared, so that it stands in the database as it is, and in backups, which are
@@ -20,9 +20,9 @@ import pyotp
 from sqlalchemy import select
 
 from wirewright.coordinator.clock import SECOND
-from wirewright.coordinator.errors import ConflictError, ForbiddenError, InvalidError
-from wirewright.coordinator.services import audit, users
-from wirewright.coordinator.services.access import Role, Scope
+from wirewright.coordinator.errors import ConflictError, InvalidError, NotFoundError
+from wirewright.coordinator.login import authority
+from wirewright.coordinator.services import audit
 from wirewright.coordinator.storage.logins import SecondFactor
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def is_wanted(tx: Transaction, user_id: str) -> bool:
 
 
 async def begin(tx: Transaction, user: User) -> str:
-    """Make a secret that is worth nothing until a code of it is shown; return the address of a code to scan."""
+    """Make a secret, worth nothing until a code of it is shown; return the address of a code to scan."""
     row = await tx.session.get(SecondFactor, user.id)
     if row is not None and row.is_confirmed:
         raise ConflictError("There is a second factor already; remove it first.")
@@ -66,7 +66,7 @@ async def pending(tx: Transaction, user: User) -> str | None:
 
 def uri(row: SecondFactor, name: str) -> str:
     """Return what an authenticator scans."""
-    return _totp(row).provisioning_uri(name, _ISSUER)
+    return _totp(row).provisioning_uri(name, issuer_name=_ISSUER)
 
 
 async def confirm(tx: Transaction, caller: Caller, user_id: str, code: str) -> list[str]:
@@ -105,14 +105,11 @@ async def left(tx: Transaction, user_id: str) -> int:
 
 
 async def remove(tx: Transaction, caller: Caller, user_id: str) -> None:
-    """Have a user log in without a second factor: one's own, or anybody's for who may change users."""
-    if user_id != caller.user_id:
-        user = await users.get(tx, user_id)
-        caller.require(Scope.USERS_WRITE)
-        caller.require_role(Role(user.role))
+    """Have a user log in without a second factor; who may is `authority.over`."""
+    await authority.over(tx, caller, user_id)
     row = await _locked(tx, user_id)
     if row is None:
-        raise ForbiddenError("There is no second factor to remove.")
+        raise NotFoundError("There is no second factor to remove.")
     await tx.session.delete(row)
     if row.is_confirmed:
         audit.record(tx, caller, "user.second-factor", user_id, enabled=False)
@@ -120,7 +117,7 @@ async def remove(tx: Transaction, caller: Caller, user_id: str) -> None:
 
 async def _locked(tx: Transaction, user_id: str) -> SecondFactor | None:
     query = select(SecondFactor).where(SecondFactor.user_id == user_id).with_for_update()
-    row: SecondFactor | None = await tx.session.scalar(query)
+    row: SecondFactor | None = await tx.session.scalar(query.execution_options(populate_existing=True))
     return row
 
 

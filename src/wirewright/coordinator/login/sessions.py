@@ -3,22 +3,23 @@
 # Theory
 
 A session begins *whole*, or *half* where the user has a second factor that is not shown yet. A half one may
-nothing but become whole, and ends soon. Each login begins another one, with another cookie, so that nobody has a
-cookie from before (session fixation). It ends when nobody came for `IDLE`, in any case after `LONGEST`, at a
-logout, when its user is disabled, or when something that they prove themselves with is changed.
+nothing but become whole, and ends soon. Each login begins another one, with another cookie, so that nobody
+has a cookie from before (session fixation). It ends when nobody came for `IDLE`, in any case after `LONGEST`,
+at a logout, when its user is disabled, or when something that they prove themselves with is changed.
 
 To look at a session is a read. That somebody was there is written at most once a `STRIDE`, by itself.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, select, update
 
 from wirewright.coordinator.clock import DAY, HOUR, MINUTE
-from wirewright.coordinator.errors import NotFoundError, UnauthorizedError
+from wirewright.coordinator.errors import CoordinatorError, NotFoundError, UnauthorizedError
 from wirewright.coordinator.identity import new_id
 from wirewright.coordinator.services import audit
 from wirewright.coordinator.services.access import ROLES, Caller, Role, Scope
@@ -33,6 +34,8 @@ IDLE: Final = 12 * HOUR
 LONGEST: Final = 30 * DAY
 HALF: Final = 5 * MINUTE
 """For which the second factor is waited for."""
+_SOME: Final = 4
+"""Half sessions of a user, counted by themselves: who knows a password, and no more, ends no whole one."""
 STRIDE: Final = MINUTE
 MOST: Final = 32
 """Sessions of a user; the one that nobody used for longest goes."""
@@ -57,13 +60,17 @@ class Visitor:
 
 
 async def begin(
-    tx: Transaction, user: User, browser: Browser, *, whole: bool = True
+    tx: Transaction, user: User, browser: Browser, *, whole: bool = True, by: str = "password"
 ) -> tuple[Session, Secret]:
-    """Begin a session of an enabled user, whose secret is for the cookie."""
-    if not user.enabled:
+    """Begin a session of an enabled user, whose secret is for the cookie; ``by`` says what proved them."""
+    # Under the user's lock, so that two logins at once do not both find a place, or one that is disabled.
+    locked = select(User).where(User.id == user.id).with_for_update()
+    found = await tx.session.scalar(locked.execution_options(populate_existing=True))
+    if found is None or not found.enabled:
         raise UnauthorizedError("This user is disabled; ask an administrator.")
-    kept = select(Session).where(Session.user_id == user.id).order_by(Session.seen_at.desc())
-    for surplus in list(await tx.session.scalars(kept))[MOST - 1 :]:
+    kept = select(Session).where(Session.user_id == user.id, Session.is_whole == whole)
+    kept = kept.order_by(Session.seen_at.desc(), Session.id.desc())
+    for surplus in list(await tx.session.scalars(kept))[(MOST if whole else _SOME) - 1 :]:
         await tx.session.delete(surplus)
     secret = Secret.generate(Kind.SESSION)
     session = Session(
@@ -72,8 +79,9 @@ async def begin(
         public_id=secret.public_id,
         secret_hash=secret.hash,
         is_whole=whole,
+        by=by[:32],
         agent="".join(each for each in browser.agent[:200] if each.isprintable()),
-        origin=browser.origin,
+        origin=browser.origin[:64],
         began_at=tx.now,
         seen_at=tx.now,
         ends_at=tx.now + (LONGEST if whole else HALF),
@@ -87,7 +95,9 @@ async def visit(storage: Storage, text: str, origin: str) -> Visitor:
     """Return who has a cookie, and note that they were here; raise `UnauthorizedError`."""
     visitor = await storage.read(authenticate, text, origin)
     if storage.clock() - visitor.session.seen_at >= STRIDE:
-        await storage.write(_seen, visitor.session.id)
+        # A database that takes no changes now can be looked at.
+        with suppress(CoordinatorError):
+            await storage.write(_seen, visitor.session.id)
     return visitor
 
 
@@ -128,7 +138,8 @@ def is_over(session: Session, now: int) -> bool:
 
 async def end(tx: Transaction, caller: Caller, session_id: str) -> None:
     """End a session: one's own, or anybody's for who may change users."""
-    session = await tx.session.get(Session, session_id)
+    query = select(Session).where(Session.id == session_id).with_for_update()
+    session: Session | None = await tx.session.scalar(query)
     if session is None or (session.user_id != caller.user_id and not caller.may(Scope.USERS_WRITE)):
         raise NotFoundError(f"There is no session {session_id}.")
     await tx.session.delete(session)

@@ -1,7 +1,7 @@
 """The first start of the page: a token that the terminal shows makes its reader the administrator.
 
-There are no default credentials. As long as nobody can log in, each start of the coordinator makes a token and
-shows it where it was started; the one before is worth nothing from then on. It is used once.
+There are no default credentials. As long as nobody can log in, each start of the coordinator makes a token
+and shows it where it was started; the one before is worth nothing from then on. It is used once.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ async def renew(tx: Transaction) -> Secret | None:
 
 
 async def complete(tx: Transaction, text: str, name: str, hashed: str, origin: str) -> User:
-    """Make whoever has the token an administrator with a password; raise `ForbiddenError` for another token."""
+    """Make whoever has the token an administrator with a password, or raise `ForbiddenError`."""
     # The row's lock lets one of two through.
     row = await tx.session.scalar(select(Setting).where(Setting.name == _SETUP).with_for_update())
     if row is None or not await is_needed(tx):

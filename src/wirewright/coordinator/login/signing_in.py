@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from wirewright.coordinator.errors import UnauthorizedError
 from wirewright.coordinator.login import passwords, second_factor, sessions
 from wirewright.coordinator.services import audit
 from wirewright.coordinator.services.access import Caller, Role
+from wirewright.coordinator.storage.logins import Session
 from wirewright.coordinator.storage.tables import User
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Entered:
     is_whole: bool
 
 
-async def by_password(
+async def by_password(  # noqa: PLR0917 - each is something else
     storage: Storage, throttle: Throttle, hashing: Passwords, name: str, password: str, browser: Browser
 ) -> Entered:
     """Begin a session by name and password: a half one, where a second factor is to be shown."""
@@ -48,7 +49,7 @@ async def by_password(
     user, kept = await storage.read(_known, name)
     is_right = await hashing.verify(password[: passwords.LONGEST + 1], kept)
     if user is None or not is_right:
-        throttle.failed(name, monotonic())
+        throttle.failed(browser.origin, name, monotonic())
         await storage.write(_refused, user, browser)
         raise WrongError("Name and password do not fit each other.")
     user_id = user.id
@@ -60,35 +61,56 @@ async def by_password(
             raise WrongError("Name and password do not fit each other.")
         return await enter(tx, user, browser, whole=not await second_factor.is_wanted(tx, user_id))
 
-    return await storage.write(work)
+    entered = await storage.write(work)
+    if entered.is_whole:
+        throttle.succeeded(browser.origin, name)
+    return entered
 
 
 async def by_code(storage: Storage, throttle: Throttle, text: str, code: str, browser: Browser) -> Entered:
     """Make a half session, whose cookie is ``text``, a whole one; it gets another cookie."""
     _, user = await storage.read(sessions.half, text)
-    name = f"{user.name} second"
-    throttle.admit(browser.origin, name, monotonic())
+    throttle.admit(browser.origin, user.name, monotonic(), code=True)
 
     async def work(tx: Transaction) -> Entered | None:
         session, user = await sessions.half(tx, text)
         if not await second_factor.show(tx, user.id, code[:64]):
             audit.record(tx, _caller(user, browser), "login.refused", user.id, by="second factor")
             return None
-        await tx.session.delete(session)
+        gone = delete(Session).where(Session.id == session.id).returning(Session.id)
+        if await tx.session.scalar(gone) is None:
+            # Another code of the same half session was quicker.
+            return None
         return await enter(tx, user, browser, whole=True, by="password and second factor")
 
     entered = await storage.write(work)
     if entered is None:
-        throttle.failed(name, monotonic())
+        throttle.failed(browser.origin, user.name, monotonic(), code=True)
         raise WrongError("This code is not right, or was used already. Wait for the next one.")
+    throttle.succeeded(browser.origin, user.name)
     return entered
+
+
+async def prove(  # noqa: PLR0917 - each is something else
+    storage: Storage, throttle: Throttle, hashing: Passwords, user: User, password: str, browser: Browser
+) -> None:
+    """Have who is logged in show their password again, before they change what they log in with.
+
+    Raises `WrongError` if it is another one, or they have none.
+    """
+    throttle.admit(browser.origin, user.name, monotonic())
+    kept = await storage.read(passwords.hash_of, user.id)
+    if not await hashing.verify(password[: passwords.LONGEST + 1], kept):
+        throttle.failed(browser.origin, user.name, monotonic())
+        await storage.write(_refused, user, browser)
+        raise WrongError("This is not your password of now.")
 
 
 async def enter(
     tx: Transaction, user: User, browser: Browser, *, whole: bool, by: str = "password"
 ) -> Entered:
     """Begin a session of a user who has proved who they are; a whole one is audited."""
-    _, secret = await sessions.begin(tx, user, browser, whole=whole)
+    _, secret = await sessions.begin(tx, user, browser, whole=whole, by=by)
     if whole:
         audit.record(tx, _caller(user, browser), "login", user.id, by=by)
     return Entered(secret, whole)
@@ -105,7 +127,7 @@ async def _known(tx: Transaction, name: str) -> tuple[User | None, str | None]:
 
 
 async def _refused(tx: Transaction, user: User | None, browser: Browser) -> None:
-    """Write down an attempt at somebody's name; names of nobody are not kept, since anything may stand there."""
+    """Write down an attempt at somebody's name; names of nobody are not kept: anything may stand there."""
     if user is not None:
         audit.record(tx, _caller(user, browser), "login.refused", user.id, by="password")
 

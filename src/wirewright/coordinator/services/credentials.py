@@ -22,9 +22,10 @@ class Kind(StrEnum):
     GATEWAY = "wwg"
     SESSION = "wws"
     SETUP = "wwf"
+    LINK = "wwl"
 
 
-_FORM = re.compile(r"(wwt|wwi|wwg|wws|wwf)_([a-z2-7]{16})_([a-z2-7]{32})", re.ASCII)
+_FORM = re.compile(r"(wwt|wwi|wwg|wws|wwf|wwl)_([a-z2-7]{16})_([a-z2-7]{32})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from wirewright.coordinator.services import audit, texts
 from wirewright.coordinator.services.access import ROLES, Caller, Role, Scope, granted
 from wirewright.coordinator.services.credentials import Kind, Secret
 from wirewright.coordinator.services.paging import Page, page
-from wirewright.coordinator.storage.logins import Session
+from wirewright.coordinator.storage.logins import Challenge, Session
 from wirewright.coordinator.storage.tables import Device, Token, User
 
 if TYPE_CHECKING:
@@ -69,12 +69,14 @@ async def update(
         caller.require_role(role or Role(user.role))
     if user.role == Role.ADMIN and user.enabled and (role not in {None, Role.ADMIN} or enabled is False):
         await _refuse_last_admin(tx, user)
+    if enabled is False or (role is not None and role != user.role):
+        # Whoever is logged in does so again, as who they are now; what they had begun is over, too.
+        for table in (Session, Challenge):
+            await tx.session.execute(delete_rows(table).where(table.user_id == user.id))
     if role is not None:
         user.role = role.value
     if enabled is not None:
         user.enabled = enabled
-        if not enabled:
-            await tx.session.execute(delete_rows(Session).where(Session.user_id == user.id))
     audit.record(
         tx, caller, "user.update", user.id, **audit.detail_of(role=role and role.value, enabled=enabled)
     )

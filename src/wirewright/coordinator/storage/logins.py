@@ -1,5 +1,7 @@
-"""The tables of who logs in, and by what. None holds anything that a thief of the database could log in with,
-but for the secrets of second factors, which must be known to be compared.
+"""The tables of who logs in, and by what.
+
+None holds anything that a thief of the database could log in with; only the secrets of second factors, which
+must be known to be compared, stand there as they are.
 """
 
 from typing import Any
@@ -23,6 +25,8 @@ class Session(Base):
     secret_hash: Mapped[bytes] = mapped_column(LargeBinary(32))
     is_whole: Mapped[bool]
     """Whether all factors were shown; until then it may nothing but show the second one."""
+    by: Mapped[str] = mapped_column(String(32))
+    """What its user proved themselves with."""
     agent: Mapped[str] = mapped_column(String(200))
     origin: Mapped[str] = mapped_column(String(64))
     began_at: Mapped[int]
@@ -81,7 +85,7 @@ class Identity(Base):
 
 
 class Challenge(Base):
-    """Something that was asked of a browser, to be answered once, soon: a passkey's challenge, a way to a provider."""
+    """Something that is to be answered once, and soon: a passkey's challenge, a way to a provider, a link."""
 
     __tablename__ = "challenge"
 

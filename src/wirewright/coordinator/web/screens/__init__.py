@@ -14,6 +14,7 @@ from wirewright.coordinator.web.screens import (
     gateways,
     guide,
     invitations,
+    links,
     login,
     settings,
     setup,
@@ -27,6 +28,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
             frame,
             setup,
             login,
+            links,
             # `new` is no device.
             create,
             devices,

@@ -18,6 +18,7 @@ def upgrade() -> None:
         sa.Column("public_id", sa.String(length=16), nullable=False),
         sa.Column("secret_hash", sa.LargeBinary(length=32), nullable=False),
         sa.Column("is_whole", sa.Boolean(), nullable=False),
+        sa.Column("by", sa.String(length=32), nullable=False),
         sa.Column("agent", sa.String(length=200), nullable=False),
         sa.Column("origin", sa.String(length=64), nullable=False),
         sa.Column("began_at", sa.BigInteger(), nullable=False),
