@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pytest
@@ -17,8 +18,10 @@ from playwright.async_api import Browser, expect
 
 from wirewright import Config, Tunnel
 
-from .serving import Served
 from .visiting import PHONE, Visit
+
+if TYPE_CHECKING:
+    from .serving import Served
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +38,7 @@ async def test_setup_device_client_firewall_disable_expiry_and_the_log_of_it(
     await expect(page.locator("h2")).to_have_text("No device yet")
 
     device, text = await visit.add_device("Anna's laptop")
-    config = Config.from_text(text)
+    config = Config.loads(text)
     assert str(config.peers[0].endpoint) == served.endpoint
     no_private_key_was_sent(visit, text)
     await visit.done()
@@ -69,12 +72,12 @@ async def test_setup_device_client_firewall_disable_expiry_and_the_log_of_it(
 
     await page.evaluate(EXPIRE_SOON)
     await page.click("text=Move the expiry")
-    await expect(page.locator(".tag")).to_have_text("expired", timeout=PATIENCE * 1000)
+    await expect(page.locator(".tag:visible")).to_have_text("expired", timeout=PATIENCE * 1000)
     await visit.open("/audit")
     told = await page.locator("table").inner_text()
     for action in ("setup.complete", "device.create", "device.update", "device.expire"):
         assert action in told, action
-    assert visit.url in device or device.startswith("/devices/")
+    assert device.startswith("/devices/")
     await visit.end()
 
 
@@ -102,7 +105,7 @@ async def test_an_invitation_is_taken_on_a_phone_by_its_code(
     await phone.page.wait_for_selector("#made-title")
     text = scanned(await phone.page.locator(".qr").screenshot())
     no_private_key_was_sent(phone, text)
-    async with Tunnel(Config.from_text(text)) as tunnel:
+    async with Tunnel(Config.loads(text)) as tunnel:
         assert await tunnel.ping(GATEWAY, timeout=PATIENCE) < PATIENCE
     await phone.end()
 
@@ -119,7 +122,9 @@ def no_private_key_was_sent(visit: Visit, text: str) -> None:
     assert found is not None
     key = found[1]
     forms = {key, key.rstrip("="), key.replace("+", "-").replace("/", "_").rstrip("=")}
-    public = str(Config.from_text(text).interface.private_key.public_key)
+    own = Config.loads(text).interface.private_key
+    assert own is not None
+    public = str(own.public_key)
     everything = [*visit.sent, *map(unquote, visit.sent)]
     assert any(public in each or public in unquote(each).replace(" ", "+") for each in everything)
     for each in everything:

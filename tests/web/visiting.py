@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from playwright.async_api import Browser, BrowserContext, Page, Request, ViewportSize
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, ViewportSize
 
 PASSWORD = "umbrella quartz seven lanterns"
 WIDE: ViewportSize = {"width": 1200, "height": 900}
@@ -31,7 +33,7 @@ class Visit:
         visit = cls(context, await context.new_page(), url)
         context.on("request", visit._note)
         visit.page.on("pageerror", lambda error: visit.errors.append(str(error)))
-        visit.page.on("console", lambda said: said.type == "error" and visit.errors.append(said.text))
+        visit.page.on("console", visit._heard)
         return visit
 
     async def end(self) -> None:
@@ -81,6 +83,10 @@ class Visit:
     async def done(self) -> None:
         """Leave the configuration that was shown."""
         await self.page.click("text=I have it")
+
+    def _heard(self, said: ConsoleMessage) -> None:
+        if said.type == "error":
+            self.errors.append(said.text)
 
     def _note(self, request: Request) -> None:
         headers = "\n".join(f"{name}: {value}" for name, value in request.headers.items())

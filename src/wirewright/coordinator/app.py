@@ -31,10 +31,10 @@ from wirewright.coordinator.limits import Limiter
 from wirewright.coordinator.metrics import Counting
 from wirewright.coordinator.services import bootstrap
 from wirewright.coordinator.storage.bulletin import listen
-from wirewright.coordinator.web import Site
 
 if TYPE_CHECKING:
     from wirewright.coordinator.storage import Storage
+    from wirewright.coordinator.web import Site
 
 PREFIX: Final = "/api/v1"
 _AGAIN: Final = 1.0

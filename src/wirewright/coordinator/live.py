@@ -2,15 +2,16 @@
 
 # Theory
 
-The reader sleeps until the bulletin has news of `LIVE`, or the next device is online no more: a handshake grows old
-without anybody telling. It reads what changed once, makes a *sight* of each device, and hands it to the listeners
-who show that device. So all of it costs what changed, times those who look at it, and nothing costs what there is.
+The reader sleeps until the bulletin has news of `LIVE`, or the next device is online no more: a handshake
+grows old without anybody telling. It reads what changed once, makes a *sight* of each device, and hands it
+to the listeners who show that device. So all of it costs what changed, times those who look at it, and
+nothing costs what there is.
 
 A listener that does not keep up loses the older sights of a device, never the newest: a sight waits under its
 device's name, and a newer one takes its place. What waits is thus bounded by what is shown.
 
-Rates are differences of successive reports. The last `SAMPLES` of each device are kept for who comes later, for
-the `DEVICES` that reported last.
+Rates are differences of successive reports. The last `SAMPLES` of each device are kept for who comes later,
+for the `DEVICES` that reported last.
 """
 
 from __future__ import annotations

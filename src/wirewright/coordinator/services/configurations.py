@@ -1,8 +1,8 @@
 """Which revision of its configuration a device has: the numbers by which people see that one is behind.
 
-What a configuration says is partly the device's (its key, its addresses) and partly its gateway's (key, endpoint, name
-servers, MTU). Both count their own changes, and the revision is the sum: so a change of a gateway costs the
-same however many devices it has. A new device begins at 1.
+What a configuration says is partly the device's (its key, its addresses) and partly its gateway's (key,
+endpoint, name servers, MTU). Both count their own changes, and the revision is the sum: so a change of a
+gateway costs the same however many devices it has. A new device begins at 1.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 1000
 """Devices that are read at once."""
 _OVERLAP: Final = 2 * SECOND
-"""For which reports are read again: another replica's clock may be behind, its transaction may take a while."""
+"""For which reports are read again: another replica's clock may be behind, or its transaction slow."""
 
 
 @dataclass(slots=True)

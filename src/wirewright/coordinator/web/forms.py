@@ -3,10 +3,10 @@
 # Theory
 
 A form of another site can be sent here with the visitor's cookies (CSRF). Two things tell it from ours. The
-browser says where it comes from: ``Sec-Fetch-Site``, or ``Origin`` where that is not sent. And our forms carry
-a token that only who has the visit's cookie could compute: the HMAC of the cookie's value, so that nothing is
-kept for it and it ends with the visit. Both must hold. This stands in front of all screens, so that none can
-forget it.
+browser says where it comes from: ``Sec-Fetch-Site``, or ``Origin`` where that is not sent. And our forms
+carry a token that only who has the visit's cookie could compute: the HMAC of the cookie's value, so that
+nothing is kept for it and it ends with the visit. Both must hold. This stands in front of all screens, so
+that none can forget it.
 
 A visit has a cookie before anybody logs in, since logging in, too, is a change: another site could log a
 visitor in as somebody else. At each login the visit begins anew.
@@ -106,7 +106,7 @@ class Forms:
             return "It came from another site, so nothing was changed. Open this page and do it there."
         given = headers.get(HEADER) or _field(headers, body)
         if visit is None or not hmac.compare_digest(token_of(visit).encode(), given.encode()):
-            return "The form is older than your visit, so nothing was changed. Load the page again, and repeat it."
+            return "This form is older than your visit; nothing was changed. Load it again, and repeat this."
         return None
 
     def _is_from_here(self, headers: Headers) -> bool:
@@ -130,14 +130,14 @@ def _field(headers: Headers, body: bytes) -> str:
 
 async def _body(receive: Receive) -> bytes:
     """Read a body, which is bounded already (`wirewright.coordinator.api.bodies`)."""
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return body
+            return bytes(body)
         body += message.get("body", b"")
         if not message.get("more_body", False):
-            return body
+            return bytes(body)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

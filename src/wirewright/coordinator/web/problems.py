@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 
 from wirewright.coordinator.api import problems as api
 from wirewright.coordinator.api.mistakes import in_a_line, mistakes
@@ -17,7 +17,6 @@ from wirewright.coordinator.web.rendering import render
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
-    from starlette.responses import Response
 
 _log = logging.getLogger(__name__)
 _TITLES = {404: "There is no such page", 405: "This cannot be done so"}
@@ -95,7 +94,5 @@ async def _broken(request: Request, error: Exception) -> Response:
     return refusal(request, 500, "The coordinator failed", text, "internal")
 
 
-def _told(name: str, value: str) -> Any:  # noqa: ANN401 (an answer)
-    from starlette.responses import Response  # noqa: PLC0415
-
+def _told(name: str, value: str) -> Response:
     return Response(status_code=204, headers={name: value})

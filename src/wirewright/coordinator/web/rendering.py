@@ -1,7 +1,8 @@
 """HTML from templates: escaped by default, with what every page needs at hand.
 
-Templates get ``visitor`` (``None`` before a login), ``site``, ``form_token``, ``static(path)`` and the filters of
-`wirewright.coordinator.web.words`. What is not given to a template is an error, not an empty string.
+Templates get ``visitor`` (``None`` before a login), ``site``, ``form_token``, ``static(path)`` and the
+filters of `wirewright.coordinator.web.words`. What is not given to a template is an error, not an empty
+string.
 """
 
 from __future__ import annotations

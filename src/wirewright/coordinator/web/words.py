@@ -64,10 +64,14 @@ def device_state(details: DeviceDetails, now: int) -> str:
 
 def details_in_words(detail: Mapping[str, Any]) -> str:
     """Return what an entry of the audit log has besides who and what: names before values."""
-    return ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in detail.items())
+    return ", ".join(f"{name.replace('_', ' ')} {_value(name, value)}" for name, value in detail.items())
 
 
-def _value(value: object) -> str:
+def _value(name: str, value: object) -> str:
+    if name.endswith("_at") and isinstance(value, int) and not isinstance(value, bool):
+        return exact(value)
+    if name.endswith("_at") and value is None:
+        return "never"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):

@@ -51,7 +51,7 @@ async def create(
     addresses: Annotated[str, Form(max_length=400)] = "",
     policy: Annotated[str, Form(max_length=20_000)] = "",
 ) -> Response:
-    """Make a device from a public key. A script of ours gets what its configuration says; else its page comes."""
+    """Make a device from a public key; a script of ours gets what its configuration says."""
     caller = visitor.caller
     caller.require(Scope.DEVICES_WRITE)
     if not public_key.strip():

@@ -1,7 +1,7 @@
 /**
  * `[data-module=live]`: keeps what is shown of devices as it is now, by server-sent events of `/live`.
  *
- * Each `[data-device=ID]` (or the element itself) has parts `[data-live=dot|handshake|received|sent|endpoint|spark]`. Who
+ * Each `[data-device=ID]` (or the element itself) has parts `[data-live=dot|tag|handshake|received|sent|endpoint|spark]`. Who
  * asks for a device's rates, such as a chart, listens to the event `wirewright:traffic` of its element. It costs what
  * changed: the server tells of the devices shown here only.
  */
@@ -56,6 +56,7 @@ function show(device, sight) {
     dot.title = WORDS[sight.state];
     dot.setAttribute("aria-label", WORDS[sight.state]);
   }
+  tag(part("tag"), sight);
   if (sight.state === "gone") {
     element.querySelectorAll("input, button").forEach((each) => (each.disabled = true));
     return;
@@ -76,6 +77,15 @@ function count(before, after) {
   if (!total || before === after) return;
   const change = (after === "online") - (before === "online");
   if (change) total.textContent = Number(total.textContent) + change;
+}
+
+/** Why a device is cut off. */
+function tag(place, sight) {
+  if (!place) return;
+  place.hidden = sight.state !== "off" && sight.state !== "gone";
+  if (place.hidden) return;
+  place.textContent = sight.state === "gone" ? "removed" : sight.enabled ? "expired" : "disabled";
+  place.className = sight.enabled ? "tag warn" : "tag bad";
 }
 
 function handshake(place, at) {
