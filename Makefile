@@ -100,7 +100,7 @@ $(STAMPS)/core-fast: PROFILE := fast
 $(STAMPS)/core-bench: PROFILE := release
 $(STAMPS)/core-test $(STAMPS)/core-fast $(STAMPS)/core-bench: $(CORE_NEEDS)
 	@rm -f $(STAMPS)/core-*
-	PIP_QUIET=1 $(BIN)/maturin develop --quiet --profile $(PROFILE)
+	PIP_QUIET=1 $(BIN)/maturin develop --quiet --locked --profile $(PROFILE)
 	@touch $@
 
 $(CACHE)/bin/cargo-fuzz:
