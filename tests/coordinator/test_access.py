@@ -35,6 +35,14 @@ SCOPES: Mapping[str, Scope] = {
     "DELETE /api/v1/devices/{device}": Scope.DEVICES_WRITE,
     "POST /api/v1/devices/{device}/enable": Scope.DEVICES_WRITE,
     "POST /api/v1/devices/{device}/disable": Scope.DEVICES_WRITE,
+    "GET /api/v1/devices/search": Scope.DEVICES_READ,
+    "POST /api/v1/devices/bulk": Scope.DEVICES_WRITE,
+    "POST /api/v1/devices/import": Scope.DEVICES_WRITE,
+    "GET /api/v1/devices/live": Scope.DEVICES_READ,
+    "GET /api/v1/devices/{device}/endpoints": Scope.DEVICES_READ,
+    "GET /api/v1/devices/{device}/configuration": Scope.DEVICES_READ,
+    "POST /api/v1/devices/{device}/configuration/taken": Scope.DEVICES_WRITE,
+    "PUT /api/v1/devices/{device}/key": Scope.DEVICES_WRITE,
     "GET /api/v1/invitations": Scope.INVITATIONS_READ,
     "POST /api/v1/invitations": Scope.INVITATIONS_WRITE,
     "GET /api/v1/invitations/{invitation}": Scope.INVITATIONS_READ,
@@ -74,6 +82,9 @@ BY_CREDENTIAL = {
 BODIES: Mapping[str, dict[str, Any]] = {
     "POST /api/v1/devices": {"name": "x", "public_key": key()},
     "PATCH /api/v1/devices/{device}": {"name": "x"},
+    "POST /api/v1/devices/bulk": {"devices": [NOBODY], "action": "disable"},
+    "POST /api/v1/devices/import": {"devices": [{"name": "x", "public_key": key()}]},
+    "PUT /api/v1/devices/{device}/key": {"public_key": key()},
     "POST /api/v1/invitations": {"name": "x"},
     "POST /api/v1/users": {"name": "x"},
     "PATCH /api/v1/users/{user}": {"enabled": False},
@@ -166,6 +177,11 @@ async def test_a_member_sees_and_changes_its_own_devices_only(
         for method, where, body in (
             ("GET", path, None),
             ("GET", f"{path}/tunnel", None),
+            ("GET", f"{path}/endpoints", None),
+            ("GET", f"{path}/configuration", None),
+            ("POST", f"{path}/configuration/taken", None),
+            ("PUT", f"{path}/key", {"public_key": key()}),
+            ("POST", "/devices/bulk", {"devices": [foreign["id"], own["id"]], "action": "remove"}),
             ("PATCH", path, {"name": "mine"}),
             ("DELETE", path, None),
         ):
@@ -173,6 +189,9 @@ async def test_a_member_sees_and_changes_its_own_devices_only(
             assert answer.status_code == 404, (method, where)
     listed = (await api.get("/devices", headers=mine)).json()["items"]
     assert [item["id"] for item in listed] == [own["id"]]
+    found = (await api.get("/devices/search", headers=mine)).json()
+    assert [item["id"] for item in found["items"]] == [own["id"]]
+    assert (found["total"], found["everything"]) == (1, 1)
     asked = await api.get("/devices", params={"user": actors.users["other"]}, headers=mine)
     assert asked.json()["items"] == []
     assert (await api.get(f"/devices/{device['id']}", headers=theirs)).json()["name"] == "x"

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 EXAMPLES = 8
 # It has no end.
-ENDLESS = {"/api/v1/gateways/self/stream"}
+ENDLESS = {"/api/v1/gateways/self/stream", "/api/v1/devices/live"}
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

@@ -20,6 +20,7 @@ from wirewright.coordinator.api import (
     health,
     invitations,
     leases,
+    looking,
     problems,
     stream,
     users,
@@ -65,8 +66,8 @@ def create(storage: Storage, limiter: Limiter | None = None, site: Site | None =
         separate_input_output_schemas=False,
     )
     app.state.coordinator = coordinator
-    # The stream first: `self` is no identifier of a gateway.
-    for room in (stream, leases, devices, invitations, users, gateways, audit):
+    # `self` is no identifier of a gateway, and `search` none of a device.
+    for room in (stream, leases, looking, devices, invitations, users, gateways, audit):
         app.include_router(room.router, prefix=PREFIX)
     app.include_router(health.router)
     problems.install(app)

@@ -193,7 +193,7 @@ def _order(asked: Search) -> list[Any]:
 
 
 def _first_address() -> Any:  # noqa: ANN401 (a query)
-    value = select(func.min(Address.value)).where(
+    held = select(Address.value).where(
         Address.device_id == Device.id, Address.state == "held", func.length(Address.value) == 4
     )
-    return value.scalar_subquery()
+    return held.order_by(Address.value).limit(1).scalar_subquery()

@@ -1,0 +1,155 @@
+"""Revisions of configurations, where devices came from, and many devices at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from wirewright.coordinator.clock import MINUTE
+from wirewright.coordinator.errors import ConflictError, InvalidError, NotFoundError
+from wirewright.coordinator.services import (
+    audit,
+    bulk,
+    changes,
+    configurations,
+    devices,
+    endpoints,
+    gateways,
+    importing,
+    reports,
+)
+from wirewright.coordinator.services.access import SYSTEM
+from wirewright.coordinator.services.bulk import Action
+from wirewright.coordinator.services.devices import NewDevice
+from wirewright.coordinator.services.gateways import GatewayChange
+from wirewright.coordinator.services.importing import Foreign
+from wirewright.coordinator.services.reports import DeviceReport
+
+from .actors import Actors, Clock, key
+
+if TYPE_CHECKING:
+    from wirewright.coordinator.storage import Storage, Transaction
+
+pytestmark = pytest.mark.anyio
+
+
+async def add(storage: Storage, name: str = "laptop") -> str:
+    return (await storage.write(devices.create, SYSTEM, NewDevice(name, key()))).device.id
+
+
+async def revisions(storage: Storage, device: str) -> tuple[int, int | None]:
+    async def work(tx: Transaction) -> tuple[int, int | None]:
+        row = (await devices.get(tx, SYSTEM, device)).device
+        found = configurations.of(row, await changes.found(tx, row.gateway_id))
+        assert found.is_behind == (found.taken is not None and found.taken < found.current)
+        return found.current, found.taken
+
+    return await storage.read(work)
+
+
+async def test_a_change_of_the_gateway_leaves_devices_behind_until_they_take_it(
+    storage: Storage, actors: Actors
+) -> None:
+    old = await add(storage, "old")
+    assert await revisions(storage, old) == (1, 1)
+    for change in (
+        GatewayChange(endpoint="vpn.example:1"),
+        GatewayChange(dns=("192.0.2.53",)),
+        GatewayChange(mtu=1300),
+        GatewayChange(public_key=key()),
+        # The same once more is no change.
+        GatewayChange(mtu=1300),
+    ):
+        await storage.write(gateways.update, SYSTEM, actors.gateway, change)
+    assert await revisions(storage, old) == (5, 1)
+    # One that comes now begins at its own 1, with what is current.
+    new = await add(storage, "new")
+    assert await revisions(storage, new) == (1, 1)
+    await storage.write(configurations.take, SYSTEM, old)
+    assert await revisions(storage, old) == (5, 5)
+    await storage.write(gateways.update, SYSTEM, actors.gateway, GatewayChange(mtu=1400))
+    assert await revisions(storage, old) == (6, 5)
+    assert await revisions(storage, new) == (2, 1)
+
+
+async def test_another_key_is_told_to_the_gateway_and_counts_as_taken(
+    storage: Storage, actors: Actors
+) -> None:
+    device, other = await add(storage), await add(storage, "other")
+    before = (await storage.read(changes.state, actors.gateway)).revision
+    wanted = key()
+    await storage.write(devices.change_key, SYSTEM, device, wanted)
+    assert await revisions(storage, device) == (2, 2)
+    state = await storage.read(changes.state, actors.gateway)
+    told = {each.id: str(each.public_key) for each in state.devices}
+    assert told[device] == wanted
+    assert state.revision == before + 1
+    # The same key again changes nothing, and a key of another device is refused.
+    await storage.write(devices.change_key, SYSTEM, device, wanted)
+    with pytest.raises(ConflictError, match="exists already"):
+        await storage.write(devices.change_key, SYSTEM, other, wanted)
+    lines = await storage.read(audit.entries, None, 200, action="device.key")
+    assert [line.subject for line in lines.items] == [device]
+
+
+async def test_where_a_device_came_from_is_kept_with_first_and_last(
+    storage: Storage, actors: Actors, clock: Clock
+) -> None:
+    device, began = await add(storage), clock.now
+
+    async def seen_at(endpoint: str) -> None:
+        clock.now += MINUTE
+        report = DeviceReport(device, 1, 1, clock.now, endpoint)
+        await storage.write(reports.record, actors.gateway, [report])
+
+    for endpoint in ("192.0.2.1:1", "192.0.2.1:1", "192.0.2.2:2", "192.0.2.1:1", "192.0.2.1:1", ""):
+        await seen_at(endpoint)
+    found = await storage.read(endpoints.of, device)
+    assert [
+        (each.endpoint, (each.first_seen - began) // MINUTE, (each.last_seen - began) // MINUTE)
+        for each in found
+    ] == [("192.0.2.1:1", 1, 4), ("192.0.2.2:2", 3, 3)]
+    for number in range(30):
+        await seen_at(f"198.51.100.{number}:9")
+    found = await storage.read(endpoints.of, device)
+    assert len(found) == endpoints.KEPT
+    assert found[0].endpoint == "198.51.100.29:9"
+    await storage.write(devices.delete, SYSTEM, device)
+    assert await storage.read(endpoints.of, device) == []
+
+
+async def test_many_are_changed_together_or_none(storage: Storage, actors: Actors) -> None:
+    ids = [await add(storage, f"device {number}") for number in range(4)]
+    assert await storage.write(bulk.apply, SYSTEM, [*ids, ids[0]], Action.DISABLE) == 4
+    for device in ids:
+        assert not (await storage.read(devices.get, SYSTEM, device)).device.active
+    gone = "00000000-0000-7000-8000-000000000000"
+    with pytest.raises(NotFoundError, match="Nothing was changed"):
+        await storage.write(bulk.apply, SYSTEM, [*ids, gone], Action.REMOVE)
+    for refused in ([], [gone] * 1 + [f"{gone[:-4]}{number:04}" for number in range(1, 300)]):
+        with pytest.raises(InvalidError):
+            await storage.write(bulk.apply, SYSTEM, refused, Action.ENABLE)
+    assert len((await storage.read(devices.listed, SYSTEM, None, 200)).items) == 4
+    assert await storage.write(bulk.apply, SYSTEM, ids[:2], Action.ENABLE) == 2
+    assert await storage.write(bulk.apply, SYSTEM, ids, Action.REMOVE) == 4
+    assert (await storage.read(devices.listed, SYSTEM, None, 200)).items == []
+
+
+async def test_devices_of_another_provisioner_come_all_or_none(storage: Storage, actors: Actors) -> None:
+    twice = key()
+    found = [
+        Foreign(name="phone", public_key=key(), addresses=["10.88.0.20"]),
+        Foreign(name="laptop", public_key=twice, enabled=False),
+    ]
+    wrong = [*found, Foreign(name="copy", public_key=twice)]
+    with pytest.raises(ConflictError, match=r"^copy: .* Nothing was brought along\.$"):
+        await storage.write(importing.bring, SYSTEM, wrong, None)
+    assert (await storage.read(devices.listed, SYSTEM, None, 200)).items == []
+    await storage.write(importing.bring, SYSTEM, found, None)
+    items = (await storage.read(devices.listed, SYSTEM, None, 200)).items
+    assert {each.device.name: each.device.enabled for each in items} == {"phone": True, "laptop": False}
+    with pytest.raises(InvalidError):
+        importing.read('[{"name": "x", "public_key": "y", "private_key": "z"}]')
+    with pytest.raises(InvalidError, match="Choose the file"):
+        importing.read("")
