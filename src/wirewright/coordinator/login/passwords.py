@@ -46,9 +46,9 @@ def check(password: str, name: str) -> None:
         raise InvalidError(f"A password has at least {SHORTEST} characters; a few words are easiest to keep.")
     if len(password) > LONGEST:
         raise InvalidError(f"A password has at most {LONGEST} characters.")
-    plain = "".join(each for each in password.lower() if each.isalpha())
+    plain = _letters(password)
     rest = plain
-    for word in sorted({*_OBVIOUS, name.lower()}, key=len, reverse=True):
+    for word in sorted({*_OBVIOUS, _letters(name)}, key=len, reverse=True):
         rest = rest.replace(word, "")
     if len(set(password)) < 5 or (plain and not rest and len(password) < 2 * SHORTEST):
         raise InvalidError(
@@ -118,6 +118,10 @@ async def hash_of(tx: Transaction, user_id: str) -> str | None:
     """Return what a user's password is compared with; ``None`` for who has none."""
     row = await tx.session.get(Password, user_id)
     return None if row is None else row.hash
+
+
+def _letters(text: str) -> str:
+    return "".join(each for each in text.casefold() if each.isalpha())
 
 
 def _plain(password: str) -> bytes:

@@ -66,7 +66,7 @@ async def pending(tx: Transaction, user: User) -> str | None:
 
 def uri(row: SecondFactor, name: str) -> str:
     """Return what an authenticator scans."""
-    return _totp(row).provisioning_uri(name, issuer_name=_ISSUER)
+    return _totp(row).provisioning_uri(name=name, issuer_name=_ISSUER)
 
 
 async def confirm(tx: Transaction, caller: Caller, user_id: str, code: str) -> list[str]:

@@ -13,7 +13,7 @@ from sqlalchemy import delete, select
 
 from wirewright.coordinator.errors import UnauthorizedError
 from wirewright.coordinator.login import passwords, second_factor, sessions
-from wirewright.coordinator.services import audit
+from wirewright.coordinator.services import audit, texts
 from wirewright.coordinator.services.access import Caller, Role
 from wirewright.coordinator.storage.logins import Session
 from wirewright.coordinator.storage.tables import User
@@ -122,7 +122,9 @@ async def leave(tx: Transaction, caller: Caller, session_id: str) -> None:
 
 
 async def _known(tx: Transaction, name: str) -> tuple[User | None, str | None]:
-    user = await tx.session.scalar(select(User).where(User.name == name[:128], User.enabled))
+    if not texts.is_handle(name):
+        return None, None
+    user = await tx.session.scalar(select(User).where(User.name == name, User.enabled))
     return user, None if user is None else await passwords.hash_of(tx, user.id)
 
 

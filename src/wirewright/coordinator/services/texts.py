@@ -30,6 +30,11 @@ def handle(text: str, what: str) -> str:
     return text
 
 
+def is_handle(text: str) -> bool:
+    """Whether a text can be somebody's name; what cannot need not be looked for, and may break a database."""
+    return _HANDLE.fullmatch(text) is not None
+
+
 def public_key(text: str) -> PublicKey:
     """Return a peer's public key, which must be one that a handshake can be made with."""
     try:
