@@ -55,7 +55,8 @@ def test_a_password_that_would_be_guessed_is_refused_in_words(password: str, wor
 
 
 @pytest.mark.parametrize(
-    "password", [PASSWORD, "x1y2z3a4b5c6", "грустный слон пьёт чай", "password " + PASSWORD, "v" * 1000 + "arnsu"]
+    "password",
+    [PASSWORD, "x1y2z3a4b5c6", "грустный слон пьёт чай", "password " + PASSWORD, "v" * 1000 + "arnsu"],
 )
 def test_any_other_is_taken(password: str) -> None:
     passwords.check(password, "ann-margret")
@@ -148,9 +149,9 @@ async def test_who_sets_anothers_password_may_all_that_the_other_may(
 ) -> None:
     hashed = await hashing.hash(PASSWORD)
     for name in ("member", "operator"):
+        caller = await whole(storage, actors.users[name])
         for whose in ("other", "admin"):
             with pytest.raises(ForbiddenError):
-                caller = await whole(storage, actors.users[name])
                 await storage.write(passwords.set_password, caller, actors.users[whose], hashed)
     admin = await storage.read(users.authenticate, actors.tokens["admin"], "")
     await storage.write(passwords.set_password, admin, actors.users["operator"], hashed)
@@ -166,7 +167,9 @@ async def test_a_token_with_less_than_its_role_or_with_an_end_sets_no_password(
     few = (Scope.USERS_WRITE, Scope.DEVICES_READ)
     _, narrow = await storage.write(users.create_token, admin, NewToken("narrow", few))
     ends = storage.clock() + 1000
-    _, short = await storage.write(users.create_token, admin, NewToken("short", (Scope.ADMIN,), expires_at=ends))
+    _, short = await storage.write(
+        users.create_token, admin, NewToken("short", (Scope.ADMIN,), expires_at=ends)
+    )
     for secret in (narrow, short):
         caller = await storage.read(users.authenticate, secret.expose(), "")
         with pytest.raises(ForbiddenError):

@@ -122,17 +122,18 @@ async def test_a_recovery_code_is_good_once_as_people_type_it(storage: Storage, 
     assert await storage.read(second_factor.left, actors.users["other"]) == RECOVERY_CODES
 
 
-@pytest.mark.parametrize(
-    "code", ["", "0" * 6, "aaaaaa", "١٢٣٤٥٦", "-" * 16, "a" * 9999, "\0", "\ud800", "aaaa-aaaa-aaaa-aaaa"]
-)
-async def test_what_is_no_code_lets_nobody_in(storage: Storage, actors: Actors, code: str) -> None:
+async def test_what_is_no_code_lets_nobody_in(storage: Storage, actors: Actors) -> None:
     member = actors.users["member"]
     totp, _ = await give_second_factor(storage, member)
     near = {code_of(totp, storage, step) for step in (-1, 0, 1)}
-    assert code in near or not await shows(storage, member, code)
+    wrong = ["", "0" * 6, "aaaaaa", "١٢٣٤٥٦", "-" * 16, "a" * 9999, "\0", "\ud800", "aaaa-aaaa-aaaa-aaaa"]
+    for code in wrong:
+        assert code in near or not await shows(storage, member, code), code
 
 
-async def test_the_database_and_what_is_printed_have_no_recovery_code(storage: Storage, actors: Actors) -> None:
+async def test_the_database_and_what_is_printed_have_no_recovery_code(
+    storage: Storage, actors: Actors
+) -> None:
     _, codes = await give_second_factor(storage, actors.users["member"])
 
     async def row(tx: Transaction) -> SecondFactor:
@@ -149,7 +150,9 @@ async def test_the_database_and_what_is_printed_have_no_recovery_code(storage: S
     assert not [code for code in codes if code in str([vars(line) for line in lines])]
 
 
-async def test_it_is_taken_away_by_its_user_or_by_who_may_change_users(storage: Storage, actors: Actors) -> None:
+async def test_it_is_taken_away_by_its_user_or_by_who_may_change_users(
+    storage: Storage, actors: Actors
+) -> None:
     member = actors.users["member"]
     await give_second_factor(storage, member)
     admin = await storage.read(users.authenticate, actors.tokens["admin"], "")

@@ -38,12 +38,12 @@ async def is_in(storage: Storage, cookie: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("role", list(Role))
-async def test_who_is_logged_in_may_what_their_role_may(storage: Storage, actors: Actors, role: Role) -> None:
-    found = await visitor(storage, await logged_in(storage, actors.users[role]))
-    assert found.caller.actor == f"user {role}"
-    assert (found.caller.role, found.caller.scopes) == (role, ROLES[role])
-    assert (found.caller.user_id, found.caller.origin) == (actors.users[role], BROWSER.origin)
+async def test_who_is_logged_in_may_what_their_role_may(storage: Storage, actors: Actors) -> None:
+    for role in Role:
+        found = await visitor(storage, await logged_in(storage, actors.users[role]))
+        assert found.caller.actor == f"user {role}"
+        assert (found.caller.role, found.caller.scopes) == (role, ROLES[role])
+        assert (found.caller.user_id, found.caller.origin) == (actors.users[role], BROWSER.origin)
 
 
 async def test_a_cookie_is_new_each_time_and_the_database_has_its_hash_only(
@@ -57,11 +57,11 @@ async def test_a_cookie_is_new_each_time_and_the_database_has_its_hash_only(
         assert cookie.rpartition("_")[2] not in str(vars(found.session))
 
 
-@pytest.mark.parametrize("text", ["", "wws_nonsense", "wws_" + "a" * 16 + "_" + "b" * 32, "x" * 10_000])
-async def test_nobody_is_in_by_what_is_no_cookie(storage: Storage, actors: Actors, text: str) -> None:
+async def test_nobody_is_in_by_what_is_no_cookie(storage: Storage, actors: Actors) -> None:
     real = await logged_in(storage, actors.users["member"])
     assert await is_in(storage, real)
-    assert not await is_in(storage, text)
+    for text in ("", "wws_nonsense", "wws_" + "a" * 16 + "_" + "b" * 32, "x" * 10_000):
+        assert not await is_in(storage, text)
     assert not await is_in(storage, real[:-1] + ("b" if real[-1] != "b" else "c"))
     assert not await is_in(storage, real.replace("wws_", "wwt_"))
     with pytest.raises(UnauthorizedError):
@@ -108,7 +108,9 @@ async def test_being_there_is_written_once_a_minute_and_to_look_is_a_read(
     assert (await visitor(storage, cookie)).session.seen_at == clock.now
 
 
-async def test_a_half_session_may_nothing_and_ends_soon(storage: Storage, actors: Actors, clock: Clock) -> None:
+async def test_a_half_session_may_nothing_and_ends_soon(
+    storage: Storage, actors: Actors, clock: Clock
+) -> None:
     cookie = await logged_in(storage, actors.users["admin"], is_whole=False)
     assert not await is_in(storage, cookie)
     with pytest.raises(UnauthorizedError):

@@ -54,13 +54,13 @@ async def test_another_name_makes_another_administrator(storage: Storage) -> Non
     assert {each.name for each in (await storage.read(users.listed, None, 9)).items} == {"admin", "anna"}
 
 
-@pytest.mark.parametrize("name", ["member", "operator", "disabled"])
-async def test_nobody_becomes_more_than_they_are_by_it(storage: Storage, actors: Actors, name: str) -> None:
+async def test_nobody_becomes_more_than_they_are_by_it(storage: Storage, actors: Actors) -> None:
     gone = await storage.write(users.create, SYSTEM, "disabled", Role.ADMIN)
     await storage.write(users.update, SYSTEM, gone.id, enabled=False)
     token = await shown(storage)
-    with pytest.raises(ConflictError):
-        await complete(storage, token, name)
+    for name in ("member", "operator", "disabled"):
+        with pytest.raises(ConflictError):
+            await complete(storage, token, name)
     # The token is not used up by that.
     assert (await complete(storage, token, "admin")).name == "admin"
 
@@ -83,12 +83,13 @@ async def test_the_token_is_good_once_for_a_day_and_the_newest_only(storage: Sto
     assert (await storage.read(users.listed, None, 9, "eve")).items == []
 
 
-@pytest.mark.parametrize("text", ["", "wwf_x", "wwf_" + "a" * 16 + "_" + "b" * 32, "x" * 9999])
-async def test_what_is_not_the_token_makes_nobody(storage: Storage, text: str) -> None:
-    with pytest.raises(CoordinatorError):
-        await complete(storage, text)
+async def test_what_is_not_the_token_makes_nobody(storage: Storage) -> None:
+    texts = ("", "wwf_x", "wwf_" + "a" * 16 + "_" + "b" * 32, "x" * 9999)
+    for text in texts:
+        with pytest.raises(CoordinatorError):
+            await complete(storage, text)
     token = await shown(storage)
-    for wrong in (text, token.replace("wwf_", "wwl_"), token[:-1] + ("a" if token[-1] != "a" else "b")):
+    for wrong in (*texts, token.replace("wwf_", "wwl_"), token[:-1] + ("a" if token[-1] != "a" else "b")):
         with pytest.raises(ForbiddenError):
             await complete(storage, wrong)
     assert await storage.read(setup.is_needed)

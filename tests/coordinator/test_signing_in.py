@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from pwdlib.hashers.argon2 import Argon2Hasher
 
 from wirewright.coordinator.clock import SECOND
 from wirewright.coordinator.errors import TooManyError, UnauthorizedError
@@ -38,6 +39,31 @@ if TYPE_CHECKING:
     from .actors import Actors, Clock
 
 pytestmark = pytest.mark.anyio
+
+
+WRONG = [
+    ("member", PASSWORD + "x"),
+    ("member", ""),
+    ("member", "x" * 100_000),
+    ("nobody", PASSWORD),
+    ("other", PASSWORD),
+    ("disabled", PASSWORD),
+    ("", PASSWORD),
+    ("x" * 10_000, PASSWORD),
+    ("member\0", PASSWORD),
+    ("\0", PASSWORD),
+    ("Member", PASSWORD),
+    ("' OR 1=1 --", PASSWORD),
+    ("member", "\ud800\0"),
+]
+
+
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes that take no time; `test_passwords` has the real ones."""
+    hasher = Argon2Hasher(time_cost=1, memory_cost=64, parallelism=1)
+    monkeypatch.setattr(passwords, "_HASHER", hasher)
+    monkeypatch.setattr(passwords, "_NOBODYS", hasher.hash("nobody's"))
 
 
 @dataclass
@@ -83,26 +109,8 @@ async def test_name_and_password_begin_a_session_which_is_audited(door: Door, ac
     assert entered.secret.expose() not in repr(entered)
 
 
-@pytest.mark.parametrize(
-    ("name", "password"),
-    [
-        ("member", PASSWORD + "x"),
-        ("member", ""),
-        ("member", "x" * 100_000),
-        ("nobody", PASSWORD),
-        ("other", PASSWORD),
-        ("disabled", PASSWORD),
-        ("", PASSWORD),
-        ("x" * 10_000, PASSWORD),
-        ("member\0", PASSWORD),
-        ("\0", PASSWORD),
-        ("Member", PASSWORD),
-        ("' OR 1=1 --", PASSWORD),
-        ("member", "\ud800\0"),
-    ],
-)
 async def test_whatever_is_wrong_is_told_in_the_same_words(
-    door: Door, actors: Actors, name: str, password: str, monkeypatch: pytest.MonkeyPatch
+    door: Door, actors: Actors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor is it seen by the time: each case computes one hash."""
     disabled = await door.storage.write(users.create, SYSTEM, "disabled", SYSTEM.role)
@@ -116,11 +124,13 @@ async def test_whatever_is_wrong_is_told_in_the_same_words(
         return real(tried, kept)
 
     monkeypatch.setattr(passwords._HASHER, "verify", verify)
-    with pytest.raises(WrongError) as told:
-        await door.enter(name, password)
-    assert str(told.value) == "Name and password do not fit each other."
-    assert len(computed) == 1
-    assert len(computed[0]) <= 4 * passwords.LONGEST + 4
+    for name, password in WRONG:
+        computed.clear()
+        with pytest.raises(WrongError) as told:
+            await door.enter(name, password)
+        assert str(told.value) == "Name and password do not fit each other."
+        assert len(computed) == 1, (name, password)
+        assert len(computed[0]) <= 4 * passwords.LONGEST + 4
 
 
 async def test_a_wrong_password_of_somebody_is_audited_and_a_name_of_nobody_is_not(
@@ -207,8 +217,8 @@ async def test_guesses_are_held_back_but_not_who_was_there_before(door: Door, ac
             await door.enter(password="guess", browser=Browser("curl", f"192.0.2.{number}"))
         except WrongError:
             computed += 1
-        except TooManyError as error:
-            assert error.retry_after
+        except TooManyError:
+            continue
     assert computed < 30
     assert len(await door.told(actors.users["member"])) == computed + 1
     with pytest.raises(TooManyError):

@@ -8,13 +8,13 @@ import pyotp
 
 from wirewright.coordinator.clock import SECOND
 from wirewright.coordinator.login import passwords, second_factor, sessions
-from wirewright.coordinator.login.passwords import Passwords
 from wirewright.coordinator.login.sessions import Browser, Visitor
 from wirewright.coordinator.services import users
 from wirewright.coordinator.services.access import ROLES, Caller, Role
 from wirewright.dynamic.churn import Rate
 
 if TYPE_CHECKING:
+    from wirewright.coordinator.login.passwords import Passwords
     from wirewright.coordinator.storage import Storage, Transaction
     from wirewright.coordinator.storage.tables import User
 
@@ -34,7 +34,9 @@ async def whole(storage: Storage, user_id: str) -> Caller:
     return Caller(f"user {user.name}", BROWSER.origin, role, ROLES[role], user.id)
 
 
-async def logged_in(storage: Storage, user_id: str, browser: Browser = BROWSER, *, is_whole: bool = True) -> str:
+async def logged_in(
+    storage: Storage, user_id: str, browser: Browser = BROWSER, *, is_whole: bool = True
+) -> str:
     """Begin a session; return its cookie."""
 
     async def work(tx: Transaction) -> str:

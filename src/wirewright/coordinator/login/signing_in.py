@@ -75,7 +75,7 @@ async def by_code(storage: Storage, throttle: Throttle, text: str, code: str, br
     async def work(tx: Transaction) -> Entered | None:
         session, user = await sessions.half(tx, text)
         if not await second_factor.show(tx, user.id, code[:64]):
-            audit.record(tx, _caller(user, browser), "login.refused", user.id, by="second factor")
+            note_refusal(tx, user, browser, by="second factor")
             return None
         gone = delete(Session).where(Session.id == session.id).returning(Session.id)
         if await tx.session.scalar(gone) is None:
@@ -116,6 +116,11 @@ async def enter(
     return Entered(secret, whole)
 
 
+def note_refusal(tx: Transaction, user: User, browser: Browser, *, by: str) -> None:
+    """Write down that somebody was refused who would have been ``user``."""
+    audit.record(tx, _caller(user, browser), "login.refused", user.id, by=by)
+
+
 async def leave(tx: Transaction, caller: Caller, session_id: str) -> None:
     """End the session in which this is asked for."""
     await sessions.end(tx, caller, session_id)
@@ -131,7 +136,7 @@ async def _known(tx: Transaction, name: str) -> tuple[User | None, str | None]:
 async def _refused(tx: Transaction, user: User | None, browser: Browser) -> None:
     """Write down an attempt at somebody's name; names of nobody are not kept: anything may stand there."""
     if user is not None:
-        audit.record(tx, _caller(user, browser), "login.refused", user.id, by="password")
+        note_refusal(tx, user, browser, by="password")
 
 
 def _caller(user: User, browser: Browser) -> Caller:
