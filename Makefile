@@ -83,6 +83,7 @@ rust-tests:
 interop-peers: $(STAMPS)/venv
 	$(PY) scripts/install_wireguard_go.py
 	$(PY) scripts/install_cargo_peers.py
+	$(PY) scripts/install_oidc_provider.py
 
 $(STAMPS)/venv: scripts/find_python.sh
 	python=$$(scripts/find_python.sh) && "$$python" -m venv $(VENV)
