@@ -55,6 +55,15 @@ SCOPES: Mapping[str, Scope] = {
     "GET /api/v1/tokens": Scope.TOKENS_READ,
     "POST /api/v1/tokens": Scope.TOKENS_WRITE,
     "DELETE /api/v1/tokens/{token}": Scope.TOKENS_WRITE,
+    "GET /api/v1/sessions": Scope.LOGINS_READ,
+    "DELETE /api/v1/sessions/{session}": Scope.LOGINS_WRITE,
+    "GET /api/v1/users/{user}/logins": Scope.LOGINS_READ,
+    "PUT /api/v1/users/{user}/password": Scope.LOGINS_WRITE,
+    "POST /api/v1/users/{user}/second-factor": Scope.LOGINS_WRITE,
+    "POST /api/v1/users/{user}/second-factor/confirm": Scope.LOGINS_WRITE,
+    "DELETE /api/v1/users/{user}/second-factor": Scope.LOGINS_WRITE,
+    "DELETE /api/v1/users/{user}/identities": Scope.LOGINS_WRITE,
+    "DELETE /api/v1/passkeys/{passkey}": Scope.LOGINS_WRITE,
     "GET /api/v1/gateways": Scope.GATEWAYS_READ,
     "POST /api/v1/gateways": Scope.GATEWAYS_WRITE,
     "GET /api/v1/gateways/{gateway}": Scope.GATEWAYS_READ,
@@ -89,6 +98,8 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "POST /api/v1/users": {"name": "x"},
     "PATCH /api/v1/users/{user}": {"enabled": False},
     "POST /api/v1/tokens": {"name": "x", "scopes": ["admin"]},
+    "PUT /api/v1/users/{user}/password": {"password": "violet tractor seven lakes"},
+    "POST /api/v1/users/{user}/second-factor/confirm": {"code": "123456"},
     "POST /api/v1/gateways": {"name": "x", "endpoint": "x:1"},
     "PATCH /api/v1/gateways/{gateway}": {"endpoint": "x:1"},
     "POST /api/v1/pools": {"gateway": NOBODY, "network": "10.99.0.0/16"},
@@ -101,7 +112,17 @@ BODIES: Mapping[str, dict[str, Any]] = {
 
 async def ask(api: httpx2.AsyncClient, operation: str, bearer: str | None) -> httpx2.Response:
     method, path = operation.split(" ")
-    for name in ("device", "invitation", "user", "token", "gateway", "pool", "reservation"):
+    for name in (
+        "device",
+        "invitation",
+        "user",
+        "token",
+        "gateway",
+        "pool",
+        "reservation",
+        "session",
+        "passkey",
+    ):
         path = path.replace(f"{{{name}}}", NOBODY)
     headers = {"Authorization": f"Bearer {bearer}" if bearer else ""}
     url = f"http://coordinator{path}"

@@ -35,6 +35,8 @@ SCOPES = (
     "users:write",
     "tokens:read",
     "tokens:write",
+    "logins:read",
+    "logins:write",
     "gateways:read",
     "gateways:write",
     "addresses:read",

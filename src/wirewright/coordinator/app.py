@@ -20,6 +20,7 @@ from wirewright.coordinator.api import (
     health,
     invitations,
     leases,
+    logins,
     looking,
     problems,
     stream,
@@ -67,7 +68,7 @@ def create(storage: Storage, limiter: Limiter | None = None, site: Site | None =
     )
     app.state.coordinator = coordinator
     # `self` is no identifier of a gateway, and `search` none of a device.
-    for room in (stream, leases, looking, devices, invitations, users, gateways, audit):
+    for room in (stream, leases, looking, devices, invitations, users, logins, gateways, audit):
         app.include_router(room.router, prefix=PREFIX)
     app.include_router(health.router)
     problems.install(app)

@@ -5,7 +5,7 @@ role       may
 =========  ==========================================================================================
 admin      everything
 operator   all devices, invitations, addresses; reads gateways, users, the audit log and the metrics
-member     its own devices, with the policy and the expiry that others gave them; its own tokens
+member     its own devices, with the policy and the expiry that others gave them; its own tokens and logins
 =========  ==========================================================================================
 
 A token may what its scopes *and* its user's role allow. The scope ``admin`` stands for all that the role
@@ -43,6 +43,8 @@ class Scope(StrEnum):
     USERS_WRITE = "users:write"
     TOKENS_READ = "tokens:read"
     TOKENS_WRITE = "tokens:write"
+    LOGINS_READ = "logins:read"
+    LOGINS_WRITE = "logins:write"
     GATEWAYS_READ = "gateways:read"
     GATEWAYS_WRITE = "gateways:write"
     ADDRESSES_READ = "addresses:read"
@@ -51,7 +53,13 @@ class Scope(StrEnum):
     METRICS_READ = "metrics:read"
 
 
-_MEMBER = frozenset({Scope.DEVICES_READ, Scope.DEVICES_WRITE, Scope.TOKENS_READ, Scope.TOKENS_WRITE})
+_MEMBER = frozenset(
+    {
+        *(Scope.DEVICES_READ, Scope.DEVICES_WRITE),
+        *(Scope.TOKENS_READ, Scope.TOKENS_WRITE),
+        *(Scope.LOGINS_READ, Scope.LOGINS_WRITE),
+    }
+)
 ROLES: Final[Mapping[Role, frozenset[Scope]]] = {
     Role.MEMBER: _MEMBER,
     Role.OPERATOR: _MEMBER
