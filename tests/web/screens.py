@@ -36,13 +36,13 @@ SCREENS = {
 BEFORE = {"login": "/login", "join-without-invitation": "/join"}
 
 
-async def furnish(visit: Visit) -> str:
-    """Make devices, an invitation and users; return the path of a device."""
+async def furnish(visit: Visit) -> tuple[str, str]:
+    """Make devices, an invitation and users; return the path of a device, and its configuration."""
     page = visit.page
-    first = ""
+    first = ("", "")
     for name in ("Anna's phone", "Anna's laptop", "nas", "printer", "Bert's phone"):
-        path, _ = await visit.add_device(name)
-        first = first or path
+        made = await visit.add_device(name)
+        first = first if first[0] else made
         await visit.done()
         await page.wait_for_selector("#about")
         if name == "printer":

@@ -77,7 +77,7 @@ async def test_axe_finds_nothing_on_any_screen(served: Served, chromium: Browser
     await visit.set_up(served.setup)
     found["devices-empty"] = await complaints(page, axe)
     await page.set_viewport_size(WIDE)
-    device = await furnish(visit)
+    device, _ = await furnish(visit)
     async for name, _ in screens(visit, device):
         found[name] = await complaints(page, axe)
         await page.set_viewport_size(WIDE)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select
 
 from wirewright.coordinator.services.access import Scope
-from wirewright.coordinator.storage.tables import Gateway, User
+from wirewright.coordinator.storage.tables import Audit, Device, Gateway, User
 
 if TYPE_CHECKING:
     from wirewright.coordinator.services.access import Caller
@@ -26,3 +26,15 @@ async def users_to_choose(tx: Transaction, caller: Caller) -> list[User]:
     if not caller.may(Scope.USERS_READ):
         return []
     return list(await tx.session.scalars(select(User).order_by(User.name).limit(_MOST)))
+
+
+async def names_of(tx: Transaction, lines: list[Audit]) -> dict[str, str]:
+    """Return the names of the devices, gateways and users that lines of the audit log are about."""
+    wanted = {line.subject for line in lines}
+    for line in lines:
+        wanted |= {value for value in line.detail.values() if isinstance(value, str) and len(value) == 36}
+    found: dict[str, str] = {}
+    for table in (Device, Gateway, User):
+        rows = await tx.session.execute(select(table.id, table.name).where(table.id.in_(wanted)))
+        found |= {row.id: row.name for row in rows}
+    return found

@@ -62,9 +62,12 @@ def device_state(details: DeviceDetails, now: int) -> str:
     return "online" if details.is_online(now) else "idle"
 
 
-def details_in_words(detail: Mapping[str, Any]) -> str:
-    """Return what an entry of the audit log has besides who and what: names before values."""
-    return ", ".join(f"{name.replace('_', ' ')} {_value(name, value)}" for name, value in detail.items())
+def details_in_words(detail: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Return what an entry of the audit log has besides who and what; ``names`` by identifier."""
+    shown = {
+        name: names.get(value, value) if isinstance(value, str) else value for name, value in detail.items()
+    }
+    return ", ".join(f"{name.replace('_', ' ')} {_value(name, value)}" for name, value in shown.items())
 
 
 def _value(name: str, value: object) -> str:

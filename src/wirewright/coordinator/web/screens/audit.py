@@ -12,6 +12,7 @@ from wirewright.coordinator.services.access import Scope
 from wirewright.coordinator.services.paging import Page
 from wirewright.coordinator.storage import Transaction
 from wirewright.coordinator.storage.tables import Audit
+from wirewright.coordinator.web.choices import names_of
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.visitors import Visiting
 
@@ -31,11 +32,11 @@ async def show(
     """Show what was done."""
     visitor.caller.require(Scope.AUDIT_READ)
 
-    async def work(tx: Transaction) -> tuple[Page[Audit], int]:
+    async def work(tx: Transaction) -> tuple[Page[Audit], dict[str, str], int]:
         found = await audit.entries(
             tx, after, _PAGE, action=action or None, subject=subject, newest_first=True
         )
-        return found, tx.now
+        return found, await names_of(tx, found.items), tx.now
 
-    found, now = await store.read(work)
-    return render(request, "audit.html", found=found, now=now, action=action, subject=subject)
+    found, names, now = await store.read(work)
+    return render(request, "audit.html", found=found, names=names, now=now, action=action, subject=subject)
