@@ -21,6 +21,7 @@ from wirewright.cli.output import json_errors, write_json
 
 if TYPE_CHECKING:
     from wirewright.coordinator.embedding import Carriage
+    from wirewright.coordinator.login.provider import ProviderSettings
     from wirewright.coordinator.process import Running, Settings
     from wirewright.coordinator.state import StateDirectory
     from wirewright.host.service import ServiceManager
@@ -136,6 +137,27 @@ def run(  # noqa: PLR0917 - Typer's way to say what the arguments are
             help="At the first start: a pool of addresses; else 10.88.0.0/16 and an IPv6 network of its own.",
         ),
     ] = None,
+    oidc_issuer: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="A provider of identities (OpenID Connect) to log in at besides."),
+    ] = None,
+    oidc_client_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="What this coordinator is called there.")
+    ] = None,
+    oidc_secret_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file of its secret there, if it has one.")
+    ] = None,
+    oidc_name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What people call that provider.")
+    ] = None,
+    oidc_allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLAIM=VALUE",
+            help="Whom it lets in who is nobody here yet, as a member: email=@office.example, groups=vpn; "
+            "without it nobody. May be given again.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write a line of JSON when it serves.")] = False,
 ) -> None:
     """Hand out tunnels: the coordinator and its API, and peers for them, in one process.
@@ -166,6 +188,7 @@ def run(  # noqa: PLR0917 - Typer's way to say what the arguments are
             gateway=None if without_gateway else carriage,
             endpoint=endpoint,
             networks=tuple(pool or ()),
+            provider=_provider(oidc_issuer, oidc_client_id, oidc_secret_file, oidc_name, oidc_allow),
         )
         asyncio.run(_serve(settings, as_json))
 
@@ -389,6 +412,30 @@ def _listen(text: str) -> tuple[str, int]:
     if not port.isascii() or not port.isdigit() or len(port) > 5 or int(port) > 65_535 or not host:
         raise CommandError(f"--listen: {text!r} is no [ADDRESS:]PORT", status=2)
     return host, int(port)
+
+
+def _provider(
+    issuer: str | None,
+    client_id: str | None,
+    secret_file: Path | None,
+    name: str | None,
+    allow: list[str] | None,
+) -> "ProviderSettings | None":
+    from wirewright.coordinator.login.provider import ProviderSettings, checked_issuer, rules  # noqa: PLC0415
+
+    if issuer is None:
+        for option, value in (("client-id", client_id), ("secret-file", secret_file), ("allow", allow)):
+            if value is not None:
+                raise CommandError(f"--oidc-{option} goes with --oidc-issuer", status=2)
+        return None
+    if client_id is None:
+        raise CommandError("--oidc-issuer goes with --oidc-client-id", status=2)
+    with checked("--oidc-issuer"):
+        checked_issuer(issuer)
+    with checked("--oidc-allow"):
+        domains, claims = rules(allow or ())
+    secret = None if secret_file is None else read_line("", "the secret of a client", secret_file)
+    return ProviderSettings(issuer, client_id, secret, name or issuer, domains, claims)
 
 
 def _carriage(

@@ -14,6 +14,7 @@ from wirewright.coordinator.metrics import Metrics
 from wirewright.coordinator.streams import Streams
 
 if TYPE_CHECKING:
+    from wirewright.coordinator.login.provider import Provider
     from wirewright.coordinator.storage import Storage
     from wirewright.gateway.running import RunningGateway
 
@@ -29,6 +30,8 @@ class Coordinator:
     passwords: Passwords = field(default_factory=Passwords)
     throttle: Throttle = field(default_factory=Throttle)
     hub: Hub = field(default_factory=Hub)
+    provider: Provider | None = None
+    """Where people may log in besides, if there is one."""
     gateway: RunningGateway | None = None
     """The one in this process, if there is one."""
 

@@ -24,6 +24,7 @@ from wirewright.coordinator import app
 from wirewright.coordinator.embedding import Carriage, embedded
 from wirewright.coordinator.errors import CoordinatorError
 from wirewright.coordinator.login import links, setup
+from wirewright.coordinator.login.provider import Provider, ProviderSettings
 from wirewright.coordinator.services import bootstrap
 from wirewright.coordinator.services.credentials import Kind
 from wirewright.coordinator.serving import Listening, Served, refuse_open, serving
@@ -60,6 +61,8 @@ class Settings:
     """Where devices find that gateway; ``None`` keeps what it is, and guesses at the first start."""
     networks: tuple[str, ...] = ()
     """Its pools at the first start; none for the usual ones."""
+    provider: ProviderSettings | None = None
+    """Where people may log in besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,8 @@ async def running(settings: Settings, tell: Callable[[str], None] = _silent) -> 
                 solitude = await stack.enter_async_context(alone(storage))
             first = await _first_start(storage, state, settings)
         application = app.create(storage, site=_site(settings))
+        if settings.provider is not None:
+            application.state.coordinator.provider = Provider(settings.provider)
         served = await stack.enter_async_context(serving(application, settings.listening))
         gateway = None
         if settings.gateway is not None and first.gateway_id is not None:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from wirewright.coordinator.storage import Transaction
 
 LIFETIME: Final = 15 * MINUTE
-_PURPOSE: Final = "link"
+BY: Final = "link"
+"""What a session that began by one says."""
+_PURPOSE: Final = BY
 _REFUSED: Final = (
     "This link is unknown, over or was used already. Whoever owns the machine makes another one there: "
     "ww serve login-link."
@@ -72,4 +74,4 @@ async def redeem(tx: Transaction, text: str, browser: Browser) -> Entered:
     if user is None or not user.enabled:
         raise ForbiddenError(_REFUSED)
     await tx.session.delete(found)
-    return await signing_in.enter(tx, user, browser, whole=True, by=_PURPOSE)
+    return await signing_in.enter(tx, user, browser, whole=True, by=BY)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 from urllib.parse import quote_plus, urlsplit
@@ -66,6 +66,33 @@ class ProviderSettings:
     """Whoever has a verified e-mail address in one of these may come, as a member."""
     claims: frozenset[tuple[str, str]] = frozenset()
     """And whoever has one of these claims with this value, or with it among several."""
+
+
+def checked_issuer(url: str) -> None:
+    """Raise `ValueError` for an issuer that may not be asked."""
+    try:
+        _checked(url, "issuer")
+    except ProviderError as error:
+        raise ValueError(str(error)) from None
+
+
+def rules(allowed: Iterable[str]) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
+    """Return the domains and the claims of rules as people write them; raise `ValueError` for what is none.
+
+    ``email=@office.example`` is whoever has a verified address there, ``groups=vpn`` whoever has that claim.
+    """
+    domains, claims = set(), set()
+    for text in allowed:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not name or not equals or not value or value == "@":
+            raise ValueError(f"{text!r} is no CLAIM=VALUE, such as email=@office.example or groups=vpn")
+        if name == "email" and value.startswith("@"):
+            domains.add(value[1:].lower())
+        elif name == "email":
+            raise ValueError("an address is let in by its domain: email=@office.example")
+        else:
+            claims.add((name, value))
+    return frozenset(domains), frozenset(claims)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from wirewright.coordinator.web.screens import (
     invitations,
     links,
     login,
+    oidc,
+    passkeys,
     settings,
     setup,
     users,
@@ -29,6 +31,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
             setup,
             login,
             links,
+            oidc,
+            passkeys,
             # `new` is no device.
             create,
             devices,

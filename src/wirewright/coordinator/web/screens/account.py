@@ -8,7 +8,16 @@ from fastapi.responses import RedirectResponse, Response
 from wirewright.coordinator.api.dependencies import Store, the_coordinator
 from wirewright.coordinator.api.models import UUID
 from wirewright.coordinator.errors import CoordinatorError, InvalidError
-from wirewright.coordinator.login import passwords, second_factor, sessions
+from wirewright.coordinator.login import (
+    links,
+    oidc,
+    passkeys,
+    passwords,
+    second_factor,
+    sessions,
+    signing_in,
+)
+from wirewright.coordinator.login.passkeys import Party
 from wirewright.coordinator.login.sessions import Visitor
 from wirewright.coordinator.services import users
 from wirewright.coordinator.services.access import Scope
@@ -16,7 +25,7 @@ from wirewright.coordinator.storage import Storage, Transaction
 from wirewright.coordinator.storage.tables import Token
 from wirewright.coordinator.web import lifetimes
 from wirewright.coordinator.web.rendering import render
-from wirewright.coordinator.web.visitors import Visiting
+from wirewright.coordinator.web.visitors import Visiting, browser_of, root_url
 
 router = APIRouter(prefix="/account")
 Id = Annotated[str, Path(pattern=UUID)]
@@ -39,10 +48,8 @@ async def change_password(
 ) -> Response:
     """Take another password, from who knows the one that is; other sessions end."""
     hashing = the_coordinator(request).passwords
-    kept = await store.read(passwords.hash_of, visitor.user.id)
     try:
-        if kept is not None and not await hashing.verify(now, kept):
-            raise InvalidError("The password that you have now is another one.")
+        await _prove(request, store, visitor, now)
         if password != again:
             raise InvalidError("The two new passwords are not the same.")
         passwords.check(password, visitor.user.name)
@@ -89,9 +96,9 @@ async def remove_second_factor(
     request: Request, store: Store, visitor: Visiting, now: Annotated[str, Form(max_length=2000)] = ""
 ) -> Response:
     """Log in without it from now on; the password is asked for once more."""
-    kept = await store.read(passwords.hash_of, visitor.user.id)
-    if kept is not None and not await the_coordinator(request).passwords.verify(now, kept):
-        error = InvalidError("The password is another one; the second factor stays.")
+    try:
+        await _prove(request, store, visitor, now)
+    except CoordinatorError as error:
         return await _page(request, store, visitor, error=error)
     await store.write(second_factor.remove, visitor.caller, visitor.user.id)
     return RedirectResponse("/account", 303)
@@ -140,6 +147,19 @@ async def remove_key(store: Store, visitor: Visiting, token: Id) -> Response:
     return RedirectResponse("/account", 303)
 
 
+async def _prove(request: Request, store: Storage, visitor: Visitor, password: str) -> None:
+    """Have the visitor show their password again, if they have one.
+
+    Who came by a link of the machine's owner may have lost it: they show nothing.
+    """
+    coordinator = the_coordinator(request)
+    if visitor.session.by == links.BY or await store.read(passwords.hash_of, visitor.user.id) is None:
+        return
+    await signing_in.prove(
+        store, coordinator.throttle, coordinator.passwords, visitor.user, password, browser_of(request)
+    )
+
+
 async def _page(
     request: Request, store: Storage, visitor: Visitor, *, error: CoordinatorError | None = None
 ) -> Response:
@@ -149,15 +169,21 @@ async def _page(
             "now": tx.now,
             "has_password": await passwords.hash_of(tx, visitor.user.id) is not None,
             "has_second": await second_factor.is_wanted(tx, visitor.user.id),
+            "needs_password": visitor.session.by != links.BY,
+            "passkeys": await passkeys.listed(tx, visitor.user.id),
+            "identities": await oidc.listed(tx, visitor.user.id),
             "codes_left": await second_factor.left(tx, visitor.user.id),
             "sessions": await sessions.listed(tx, visitor.user.id),
             "tokens": [token for token in mine.items if token.user_id == visitor.user.id],
         }
 
+    there = the_coordinator(request).provider
     return render(
         request,
         "account.html",
         200 if error is None else error.status,
+        has_passkeys_here=Party.at(root_url(request)) is not None,
+        provider=None if there is None else there.settings.name,
         scopes=sorted(visitor.caller.scopes),
         lifetimes=lifetimes.CHOICES,
         error=None if error is None else str(error),

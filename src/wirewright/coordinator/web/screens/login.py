@@ -9,11 +9,12 @@ from fastapi.responses import RedirectResponse, Response
 from wirewright.coordinator.api.dependencies import Store, the_coordinator
 from wirewright.coordinator.errors import CoordinatorError, UnauthorizedError
 from wirewright.coordinator.login import sessions, setup, signing_in
+from wirewright.coordinator.login.passkeys import Party
 from wirewright.coordinator.login.signing_in import Entered, WrongError
 from wirewright.coordinator.web.forms import SESSION, cookie, set_cookie
 from wirewright.coordinator.web.problems import AwayError
 from wirewright.coordinator.web.rendering import render
-from wirewright.coordinator.web.visitors import Perhaps, Visiting, browser_of, local_path, the_site
+from wirewright.coordinator.web.visitors import Perhaps, Visiting, browser_of, local_path, root_url, the_site
 
 router = APIRouter()
 Next = Annotated[str, Form(max_length=500)]
@@ -31,7 +32,7 @@ async def show(
         return RedirectResponse(local_path(next_), 303)
     if await store.read(setup.is_needed):
         return RedirectResponse("/setup", 303)
-    return _form(request, next_)
+    return shown(request, next_)
 
 
 @router.post("/login")
@@ -49,8 +50,8 @@ async def log_in(
             store, coordinator.throttle, coordinator.passwords, name, password, browser_of(request)
         )
     except CoordinatorError as error:
-        return _form(request, next_, name, error)
-    return _entered(request, entered, next_)
+        return shown(request, next_, name, error)
+    return entered_by(request, entered, next_)
 
 
 @router.get("/login/second")
@@ -76,7 +77,7 @@ async def take_second(
         entered = await signing_in.by_code(store, throttle, text, code, browser_of(request))
     except WrongError as error:
         return render(request, "second.html", error.status, next=local_path(next_), error=str(error))
-    return _entered(request, entered, next_)
+    return entered_by(request, entered, next_)
 
 
 @router.post("/logout")
@@ -98,7 +99,8 @@ async def _half(request: Request, store: Store) -> str:
     return text
 
 
-def _entered(request: Request, entered: Entered, to: str) -> Response:
+def entered_by(request: Request, entered: Entered, to: str) -> Response:
+    """Answer with a session that has begun: where to go, and its cookie."""
     target = local_path(to)
     answer = RedirectResponse(target if entered.is_whole else _second(target), 303)
     set_cookie(answer, the_site(request), SESSION, entered.secret.expose())
@@ -109,7 +111,9 @@ def _second(target: str) -> str:
     return f"/login/second?next={quote(target, safe='')}"
 
 
-def _form(request: Request, to: str, name: str = "", error: CoordinatorError | None = None) -> Response:
+def shown(request: Request, to: str, name: str = "", error: CoordinatorError | None = None) -> Response:
+    """Show the ways in, perhaps with what was wrong."""
+    there = the_coordinator(request).provider
     answer = render(
         request,
         "login.html",
@@ -117,7 +121,10 @@ def _form(request: Request, to: str, name: str = "", error: CoordinatorError | N
         name=name,
         next=local_path(to),
         error=None if error is None else str(error),
-        ways={"passkeys": False, "oidc": None},
+        ways={
+            "passkeys": Party.at(root_url(request)) is not None,
+            "oidc": None if there is None else there.settings.name,
+        },
     )
     if error is not None and error.retry_after is not None:
         answer.headers["Retry-After"] = str(error.retry_after)
