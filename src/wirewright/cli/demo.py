@@ -1,6 +1,7 @@
 """``ww demo``."""
 
 import asyncio
+import signal
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,13 @@ def demo(
             "service of this machine, are kept apart and cut off.",
         ),
     ] = False,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            help="With a coordinator (as --coordinator): leave it running with its page until Ctrl-C.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON when done, and nothing else.")] = False,
 ) -> None:
     """Show a tunnel at work: two processes on this machine, a handshake, pings and HTTP between them.
@@ -33,8 +41,10 @@ def demo(
     Needs no root and leaves the loopback interface alone with it. The last line is "demo ok".
     """
     with json_errors(as_json), explained():
-        if coordinator:
-            _coordinator(megabytes, as_json=as_json)
+        if keep and as_json:
+            raise CommandError("--keep is for people: leave --json out", status=2)
+        if coordinator or keep:
+            _coordinator(megabytes, as_json=as_json, keep=keep)
             return
         measurement = asyncio.run(_demo(megabytes, quiet=as_json))
     if as_json:
@@ -44,7 +54,7 @@ def demo(
     typer.echo("demo ok")
 
 
-def _coordinator(megabytes: int, *, as_json: bool) -> None:
+def _coordinator(megabytes: int, *, as_json: bool, keep: bool) -> None:
     from rich.console import Console  # noqa: PLC0415 - only this command draws
 
     from wirewright.demo.coordinated import run_coordinator_demo  # noqa: PLC0415 - loads the core
@@ -52,8 +62,10 @@ def _coordinator(megabytes: int, *, as_json: bool) -> None:
     console = Console(stderr=True, highlight=False)
     # What takes long is told step by step, and turns a wheel on a terminal meanwhile.
     with nullcontext() if as_json else console.status("working"):
-        tell = (lambda _: None) if as_json else (lambda text: console.print(text, markup=False))
-        found = asyncio.run(run_coordinator_demo(megabytes, tell))
+        tell = (
+            (lambda _: None) if as_json else (lambda text: console.print(text, markup=False, soft_wrap=True))
+        )
+        found = asyncio.run(run_coordinator_demo(megabytes, tell, _interrupted if keep else None))
     if as_json:
         write_json(vars(found))
         return
@@ -71,6 +83,13 @@ def _coordinator(megabytes: int, *, as_json: bool) -> None:
     if not found.kept_apart:
         raise CommandError("a device reached another one that it has no right to")
     typer.echo("demo ok")
+
+
+async def _interrupted() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
 
 
 def _rate(bits_per_second: float) -> str:

@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -53,13 +53,16 @@ class CoordinatedMeasurement:
     """From the wish to disable a device until it reached nothing more."""
 
 
-async def run_coordinator_demo(megabytes: int, tell: Callable[[str], None]) -> CoordinatedMeasurement:
-    """Run it; ``tell`` hears of each step."""
+async def run_coordinator_demo(
+    megabytes: int, tell: Callable[[str], None], keep: Callable[[], Awaitable[None]] | None = None
+) -> CoordinatedMeasurement:
+    """Run it; ``tell`` hears of each step. With ``keep`` all of it stays until that returns."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wirewright-demo-")))
         state = folder / "state"
         host = own_address()
-        url = await stack.enter_async_context(_coordinator(state, str(ip_network(host))))
+        said = await stack.enter_async_context(_coordinator(state, str(ip_network(host))))
+        url = said["url"]
         tell(f"a coordinator at {url}, with a rootless gateway")
         admin = stack.enter_context(Client(Access.find(url, state / "admin.token", None, state, {})))
         began = time.perf_counter()
@@ -85,6 +88,12 @@ async def run_coordinator_demo(megabytes: int, tell: Callable[[str], None]) -> C
         tell("the second reaches nothing of the first")
         cut_off = await _cut_off(admin, second["id"], one, target)
         tell("and nothing at all, once it is disabled")
+        if keep is None:
+            tell(f"its page is at {url}; ww demo --keep leaves it running")
+        else:
+            await asyncio.to_thread(admin.act, f"/devices/{second['id']}/enable")
+            tell(f"its page, until you press Ctrl-C: {said['setup']}")
+            await keep()
     return CoordinatedMeasurement(
         enrolment,
         round_trip,
@@ -135,8 +144,8 @@ async def _cut_off(admin: Client, device: str, other: Tunnel, target: str) -> fl
 
 
 @asynccontextmanager
-async def _coordinator(state: Path, reach: str) -> AsyncIterator[str]:
-    """Start the process; give its URL. It ends with the block."""
+async def _coordinator(state: Path, reach: str) -> AsyncIterator[dict[str, str]]:
+    """Start the process; give its URL, and the link of its page's first start. It ends with the block."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -154,7 +163,7 @@ async def _coordinator(state: Path, reach: str) -> AsyncIterator[str]:
         line = await child.stdout.readline()
         if not line:
             raise ConnectionError("the coordinator's process did not start; see its message above")
-        yield json.loads(line)["url"]
+        yield json.loads(line)
     finally:
         child.stdin.close()
         await child.wait()

@@ -27,7 +27,7 @@ async def main(folder: Path, reach: str) -> None:
     settings = Settings(folder, Listening(port=0), gateway=carriage, endpoint=f"{OUTER}:{port}")
     async with running(settings, lambda text: print(f"coordinator: {text}", file=sys.stderr)) as process:  # noqa: T201
         with suppress(BrokenPipeError):
-            sys.stdout.write(f"{json.dumps({'url': process.served.url})}\n")
+            sys.stdout.write(f"{json.dumps({'url': process.served.url, 'setup': process.setup})}\n")
             sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)
 
