@@ -29,6 +29,7 @@ class FakeWriter:
     """The server's end of a connection, for writing."""
 
     number: int
+    reader: asyncio.StreamReader
     answers: int = 0
     ended: bool = False
     """Whether the server said that it says no more."""
@@ -57,6 +58,8 @@ class FakeWriter:
     def abort(self) -> None:
         self.aborted = True
         self.said.set()
+        # As a transport does: whoever reads is told that the connection is lost.
+        self.reader.feed_eof()
 
     async def drain(self) -> None:
         pass
@@ -80,13 +83,14 @@ class Listener:
         reader = asyncio.StreamReader()
         reader.feed_eof()
         assert self.accept is not None
-        await self.accept(reader, FakeWriter(number))
+        await self.accept(reader, FakeWriter(number, reader))
 
     def open(
         self, number: int, place: str = "wg0"
     ) -> tuple[asyncio.StreamReader, FakeWriter, asyncio.Task[None]]:
         """Connect and stay."""
-        reader, writer = asyncio.StreamReader(), FakeWriter(number, place=place)
+        reader = asyncio.StreamReader()
+        writer = FakeWriter(number, reader, place=place)
         assert self.accept is not None
 
         async def accept() -> None:
