@@ -12,6 +12,8 @@ from typing import NoReturn
 
 import pytest
 
+from tests.order import long_first
+
 ROOT = Path(__file__).resolve().parent.parent
 # Seconds that may pass at a test's end.
 TEARDOWN_LIMIT = 60
@@ -70,6 +72,13 @@ def missing(tool: str, remedy: str) -> NoReturn:
     if CI:
         pytest.fail(f"{message} (with CI=true nothing is skipped)")
     pytest.skip(message)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, once those that are not wanted are left out."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = long_first(items, workers, ROOT)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -13,16 +13,13 @@ from tests.conftest import missing
 from tests.interop.lab import Lab
 
 HERE = Path(__file__).parent
-# The longest first: under xdist the others run beside it.
-FIRST = "test_rekey.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark everything here, and begin with what mostly waits."""
+    """Mark everything here."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.interop)
-    items.sort(key=lambda item: item.path != HERE / FIRST)
 
 
 @pytest.fixture
