@@ -19,6 +19,9 @@ TARGETS ?=
 PYTEST ?=
 # Tests that run at once: most of them wait, for timers of the protocol or for a command that begins.
 WORKERS ?= $(shell echo $$((2 * $$(nproc))))
+# Once, and not in each process that a test begins, however PYTHONDONTWRITEBYTECODE is set; guests of the lab, which
+# are slow, can only read this folder.
+COMPILED := $(PY) -m compileall -q src/wirewright tests
 # Arguments for `ww bench` in `make bench-linux`: make bench-linux BENCH="--rounds 5 --workloads tcp-1"
 BENCH ?=
 
@@ -43,9 +46,11 @@ demo: $(STAMPS)/runtime $(STAMPS)/serve $(STAMPS)/core-fast ## Rootless tunnels 
 	$(BIN)/ww demo --coordinator
 
 test: rust-tests interop-peers $(STAMPS)/test $(STAMPS)/core-test ## Rust tests, replay of fuzz corpora, Python tests, interoperation
+	@$(COMPILED)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow" $(PYTEST)
 
 test-all: rust-tests interop-peers $(STAMPS)/test $(STAMPS)/core-test ## Everything in `make test`, and the slow tests
+	@$(COMPILED)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -o faulthandler_timeout=2400 $(PYTEST)
 
 lint: $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/core-test ## Formatting, clippy, ruff, mypy, layers, stubs, file sizes
