@@ -171,8 +171,10 @@ class Kernel:
 
     def pings(self, to: str, size: int, seconds: float) -> bool:
         program = "ping6" if ":" in to else "ping"
-        line = f"{program} -c 1 -W {max(1, round(seconds))} -s {size} {to}"
-        return ", 0% packet loss" in self._run(line, seconds)
+        # Its program asks once, where others ask until they are answered.
+        tries, wait = (round(seconds / 5), 5) if seconds >= 5 else (1, max(1, round(seconds)))
+        ping = f"{program} -c 1 -W {wait} -s {size} {to}"
+        return ", 0% packet loss" in self._run(f"for i in $(seq {tries}); do {ping} && break; done", seconds)
 
     def _run(self, line: str, seconds: float) -> str:
         try:
