@@ -321,3 +321,75 @@ def test_a_lost_token_is_made_anew(desk: Desk) -> None:
         assert stat.S_IMODE(token.stat().st_mode) == 0o600
         assert token.read_text() != before
         assert desk.ww("device", "list").returncode == 0
+
+
+def test_the_first_start_says_where_to_begin_until_somebody_can_log_in(desk: Desk) -> None:
+    with serving(desk, *ALONE) as said:
+        first = said["setup"]
+        assert first.startswith(f"{said['url']}/setup#wwf_")
+        # Lost, it is shown again, and the one of before is worth nothing.
+        again = desk.json("serve", "login-link")
+        assert again["user"] is None
+        assert again["link"].startswith(f"{said['url']}/setup#wwf_")
+        assert again["link"] != first
+        named = desk.json("serve", "login-link", "admin")
+        assert named["link"].startswith(f"{said['url']}/login/link#wwl_")
+        assert desk.ww("serve", "login-link", "admin").stdout.strip().startswith(f"{said['url']}/login/link#")
+        nobody = desk.ww("serve", "login-link", "nobody")
+        assert (nobody.returncode, nobody.stderr) == (1, "ww: There is no user nobody.\n")
+        lines = desk.json("audit")["entries"]
+        assert "login.link" in {line["action"] for line in lines}
+        secrets = [each["link"].partition("#")[2] for each in (again, named)]
+        assert not [secret for secret in secrets if secret in str(lines)]
+        assert not [secret for secret in secrets if secret in (desk.state / "coordinator.json").read_text()]
+    away = desk.ww("serve", "login-link", "admin")
+    assert away.returncode == 1
+    assert "no coordinator runs in" in away.stderr
+    named = desk.json("serve", "login-link", "admin", "--public-url", "https://vpn.example/")
+    assert named["link"].startswith("https://vpn.example/login/link#wwl_")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--oidc-client-id", "x"), "--oidc-client-id goes with --oidc-issuer"),
+        (("--oidc-issuer", "https://id.example"), "--oidc-issuer goes with --oidc-client-id"),
+        (("--oidc-issuer", "http://id.example", "--oidc-client-id", "x"), "begins with https://"),
+        (
+            ("--oidc-issuer", "https://id.example", "--oidc-client-id", "x", "--oidc-allow", "anna"),
+            "no CLAIM=VALUE",
+        ),
+        (
+            (
+                "--oidc-issuer",
+                "https://id.example",
+                "--oidc-client-id",
+                "x",
+                "--oidc-allow",
+                "email=a@b.example",
+            ),
+            "by its domain",
+        ),
+    ],
+)
+def test_a_provider_that_cannot_be_is_told(desk: Desk, arguments: tuple[str, ...], words: str) -> None:
+    done = desk.ww("serve", *ALONE, *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_secret_of_a_client_is_read_from_a_file_and_told_to_nobody(desk: Desk) -> None:
+    file = desk.folder / "secret"
+    file.write_text("the secret\n")
+    file.chmod(0o600)
+    options = (
+        "--oidc-issuer",
+        "https://id.example",
+        "--oidc-client-id",
+        "x",
+        "--oidc-secret-file",
+        str(file),
+    )
+    with serving(desk, *ALONE, *options) as said:
+        assert "the secret" not in str(said)
