@@ -344,7 +344,7 @@ def token(
 def login_link(  # noqa: PLR0917 - Typer's way to say what the arguments are
     user: Annotated[
         str | None,
-        typer.Argument(metavar="[USER]", help="Who is to get in; else the oldest administrator."),
+        typer.Argument(metavar="USER", help="Who is to get in; else the oldest administrator."),
     ] = None,
     state: State = None,
     database: Database = None,
