@@ -139,7 +139,8 @@ async def test_a_passkey_is_added_used_and_removed(
     assert await another.is_in()
     again = await another.ask("/login/passkey", body)
     assert (again.status_code, again.json()["type"]) == (401, "urn:wirewright:problem:wrong")
-    for broken in ({}, {"answer": 7}, {"answer": {}}, {"answer": {"response": []}}):
+    malformed: tuple[object, ...] = ({}, {"answer": 7}, {"answer": {}}, {"answer": {"response": []}})
+    for broken in malformed:
         assert (await another.ask("/login/passkey", broken)).status_code in {401, 422}
     kept = (await storage.read(passkeys.listed, actors.users["member"]))[0]
     assert (await page.submit(f"/account/passkeys/{kept.id}/remove")).status_code == 303
@@ -205,7 +206,9 @@ async def test_somebody_logs_in_at_a_provider_and_adds_it_to_an_account(
     # What one is there is added by a form and a link.
     another.take(await logged_in(storage, actors.users["operator"]))
     assert (await another.get("/login/oidc")).headers["location"] == "/"
-    link = re.search(r'class="button main" href="([^"]+)"', (await another.submit("/account/identities")).text)
+    link = re.search(
+        r'class="button main" href="([^"]+)"', (await another.submit("/account/identities")).text
+    )
     assert link
     answer = await logged_in_there(unescape(link[1]), "foreign")
     added = await another.get(oidc.CALLBACK, params=answer)

@@ -330,6 +330,20 @@ async def test_what_the_provider_says_of_itself_is_kept_and_new_keys_are_looked_
     assert false.asked.count("/keys") == 3
 
 
+async def test_a_provider_that_is_away_is_asked_again_after_some_seconds_and_not_by_each_who_waits() -> None:
+    away = Liar(answer=httpx2.Response(503, json={}))
+    there, now = away.provider(), NOW * SECOND
+    done = await asyncio.gather(
+        *(there.address(ASKING, "state", now) for _ in range(5)), return_exceptions=True
+    )
+    assert [type(each) for each in done] == [ProviderError] * 5
+    assert len(away.asked) == 1
+    away.answer = None
+    with pytest.raises(ProviderError, match="a moment ago"):
+        await there.address(ASKING, "state", now + 4 * SECOND)
+    assert (await there.address(ASKING, "state", now + 5 * SECOND)).startswith(f"{ISSUER}/authorize?")
+
+
 async def test_a_provider_is_asked_by_tls_or_on_this_machine_only() -> None:
     for address in ("http://id.example", "ftp://id.example", "", "id.example", "http://192.0.2.7"):
         with pytest.raises(ProviderError):

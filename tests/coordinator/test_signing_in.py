@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pwdlib.hashers.argon2 import Argon2Hasher
+from sqlalchemy import event
 
 from wirewright.coordinator.clock import SECOND
 from wirewright.coordinator.errors import TooManyError, UnauthorizedError
@@ -131,6 +132,28 @@ async def test_whatever_is_wrong_is_told_in_the_same_words(
         assert str(told.value) == "Name and password do not fit each other."
         assert len(computed) == 1, (name, password)
         assert len(computed[0]) <= 4 * passwords.LONGEST + 4
+
+
+async def test_the_database_is_asked_and_told_as_much_of_nobody_as_of_somebody(
+    door: Door, actors: Actors
+) -> None:
+    """Or the time of a query or a commit would tell who exists."""
+    done: list[str] = []
+
+    def note(*arguments: object) -> None:
+        done.append(str(arguments[2]).split()[0])
+
+    engine = door.storage.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    seen = []
+    # The first time a row is made, later it is changed.
+    for name in ("nobody", "nobody", "member", "other", "disabled"):
+        done.clear()
+        with pytest.raises(WrongError):
+            await door.enter(name, "x")
+        seen.append([word for word in done if word in {"SELECT", "INSERT", "UPDATE", "DELETE"}])
+    event.remove(engine, "before_cursor_execute", note)
+    assert seen == [["SELECT", "INSERT"]] * 5
 
 
 async def test_a_wrong_password_of_somebody_is_audited_and_a_name_of_nobody_is_not(

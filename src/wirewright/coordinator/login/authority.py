@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from wirewright.coordinator.errors import ForbiddenError
 from wirewright.coordinator.services import users
-from wirewright.coordinator.services.access import Role, Scope
+from wirewright.coordinator.services.access import ROLES, Role, Scope
 
 if TYPE_CHECKING:
     from wirewright.coordinator.services.access import Caller
@@ -23,7 +23,10 @@ async def over(tx: Transaction, caller: Caller, user_id: str) -> User:
     if user_id != caller.user_id:
         caller.require(Scope.USERS_WRITE)
     user = await users.get(tx, user_id)
-    caller.require_role(Role(user.role))
+    if not ROLES[Role(user.role)] <= caller.scopes:
+        raise ForbiddenError(
+            "To change what somebody logs in with takes a token that may all that their role may."
+        )
     if caller.expires_at is not None:
         raise ForbiddenError("A token that expires may not change what its user logs in with.")
     return user

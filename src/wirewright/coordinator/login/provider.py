@@ -30,6 +30,8 @@ KEPT: Final = 60 * MINUTE
 """For which the provider's description and keys are kept."""
 _AGAIN: Final = MINUTE
 """Between two looks for a key that is not among them."""
+_REST: Final = 5 * SECOND
+"""After a description that was not to be had."""
 _PATIENCE: Final = 10.0
 """Seconds for an answer."""
 _LARGEST: Final = 256 * 1024
@@ -118,7 +120,7 @@ class Provider:
         self._turn = asyncio.Lock()
         self._description: dict[str, Any] = {}
         self._keys: list[jwk.Key] = []
-        self._described_at = self._looked_at = -KEPT
+        self._described_at = self._looked_at = self._failed_at = -KEPT
 
     async def address(self, asking: Asking, state: str, now: int) -> str:
         """Return where to send a browser."""
@@ -196,12 +198,17 @@ class Provider:
         async with self._turn:
             if now - self._described_at < KEPT:
                 return self._description
+            if now - self._failed_at < _REST:
+                raise ProviderError("The provider was away a moment ago; come again in a few seconds.")
+            # Who waits for their turn meanwhile need not find out each by themselves.
+            self._failed_at = now
             issuer = self.settings.issuer
             found = await self._ask("issuer", {"issuer": get_well_known_url(issuer, external=True)})
             if found.get("issuer") != issuer:
                 raise ProviderError(f"What is at {issuer} calls itself otherwise.")
             self._keys = _readable(await self._ask("jwks_uri", found))
             self._description, self._described_at, self._looked_at = found, now, now
+            self._failed_at = -KEPT
             return found
 
     async def _exchange(self, found: dict[str, Any], code: str, asking: Asking) -> dict[str, Any]:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from wirewright.coordinator.errors import UnauthorizedError
 from wirewright.coordinator.login import passwords, second_factor, sessions
 from wirewright.coordinator.services import audit, texts
 from wirewright.coordinator.services.access import Caller, Role
-from wirewright.coordinator.storage.logins import Session
-from wirewright.coordinator.storage.tables import User
+from wirewright.coordinator.storage.logins import Password, Session
+from wirewright.coordinator.storage.tables import Setting, User
 
 if TYPE_CHECKING:
     from wirewright.coordinator.login.passwords import Passwords
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from wirewright.coordinator.login.throttle import Throttle
     from wirewright.coordinator.services.credentials import Secret
     from wirewright.coordinator.storage import Storage, Transaction
+
+
+_NOBODY: Final = "login of nobody"
+"""The setting that is written where there is nobody whose refusal could be."""
 
 
 class WrongError(UnauthorizedError):
@@ -129,14 +134,26 @@ async def leave(tx: Transaction, caller: Caller, session_id: str) -> None:
 async def _known(tx: Transaction, name: str) -> tuple[User | None, str | None]:
     if not texts.is_handle(name):
         return None, None
-    user = await tx.session.scalar(select(User).where(User.name == name, User.enabled))
-    return user, None if user is None else await passwords.hash_of(tx, user.id)
+    # One question for all, whoever exists.
+    query = select(User, Password.hash).outerjoin(Password, Password.user_id == User.id)
+    row = (await tx.session.execute(query.where(User.name == name, User.enabled))).one_or_none()
+    return (None, None) if row is None else (row[0], row[1])
 
 
 async def _refused(tx: Transaction, user: User | None, browser: Browser) -> None:
-    """Write down an attempt at somebody's name; names of nobody are not kept: anything may stand there."""
+    """Write down an attempt at somebody's name; names of nobody are not kept: anything may stand there.
+
+    When somebody tried one is written in the other's place, so that a commit's time does not tell the two
+    apart.
+    """
     if user is not None:
         note_refusal(tx, user, browser, by="password")
+        return
+    insert = (postgresql.insert if tx.dialect == "postgresql" else sqlite.insert)(Setting)
+    kept = insert.values(name=_NOBODY, value={"at": tx.now})
+    await tx.session.execute(
+        kept.on_conflict_do_update(index_elements=["name"], set_={"value": {"at": tx.now}})
+    )
 
 
 def _caller(user: User, browser: Browser) -> Caller:
