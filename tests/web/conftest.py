@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.async_api import Browser, async_playwright
 
-from tests.conftest import missing
-
+from .browsing import chromium_running
 from .serving import Served, serving
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
 
 
 @pytest.fixture
 async def chromium() -> AsyncIterator[Browser]:
     """A browser of the test's own, without a window."""
-    program = shutil.which("chromium")
-    if program is None:
-        missing("chromium", "run scripts/install_lab_tools.sh, or install Debian's chromium")
-    async with async_playwright() as playwright:
-        # Its own sandbox takes a user other than root; it sees nothing here but our page.
-        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    async with chromium_running() as browser:
         yield browser
-        await browser.close()
 
 
 @pytest.fixture

@@ -24,13 +24,15 @@ async function readWgEasy(text) {
   let data;
   try {
     data = JSON.parse(text);
-  } catch (error) {
-    throw new Error(`this is no JSON: ${error.message}`);
+  } catch {
+    // What the browser says of it quotes the text, which has keys in it.
+    throw new Error("this is no JSON, though it begins as wg-easy's backup does");
   }
   const clients = data?.clients;
   if (!clients || typeof clients !== "object") throw new Error("this is no backup of wg-easy: it has no clients");
   const devices = [];
   for (const client of Object.values(clients)) {
+    if (!client || typeof client !== "object") throw new Error("a client in this file is none");
     const publicKey = KEY.test(client.publicKey ?? "") ? client.publicKey : await derived(client.privateKey);
     devices.push({
       name: String(client.name ?? "device"),
@@ -41,7 +43,8 @@ async function readWgEasy(text) {
     });
   }
   const server = data.server ?? {};
-  return { kind: "wg-easy", serverPublicKey: server.publicKey ?? (await perhaps(server.privateKey)), devices };
+  const serverPublicKey = KEY.test(server.publicKey ?? "") ? server.publicKey : await perhaps(server.privateKey);
+  return { kind: "wg-easy", serverPublicKey, devices };
 }
 
 async function readWgQuick(text) {
@@ -56,7 +59,7 @@ async function readWgQuick(text) {
       comment = "";
     } else if (line) {
       const [, key, value] = /^(\w+)\s*=\s*(.*)$/.exec(line) ?? [];
-      if (!key || !sections.length) throw new Error(`line ${number + 1} is not of a wg-quick file: ${line.slice(0, 60)}`);
+      if (!key || !sections.length) throw new Error(`line ${number + 1} is not of a wg-quick file`);
       const { values } = sections.at(-1);
       values[key.toLowerCase()] = values[key.toLowerCase()] ? `${values[key.toLowerCase()]}, ${value}` : value;
     } else if (remark) {
@@ -71,17 +74,24 @@ async function readWgQuick(text) {
   const devices = peers.map(({ name, values }, index) => ({
     name: name || `device ${index + 1}`,
     publicKey: values.publickey,
-    addresses: (values.allowedips ?? "").split(",").map((each) => each.trim()).filter(isSingle).map(bare),
+    addresses: listed(values.allowedips).filter(isSingle).map(bare),
     enabled: true,
     hasPresharedKey: Boolean(values.presharedkey),
   }));
   return { kind: "wg-quick", serverPublicKey: await perhaps(own?.values.privatekey), devices };
 }
 
+/** Names as wg-easy, PiVPN, wireguard-install and people write them into comments. */
 function named(remark) {
-  return remark.replace(/^(?:name|client|friendly_name|begin)\s*[:=]?\s*/i, "").replace(/\s*\([0-9a-f-]{36}\)$/, "").slice(0, 64).trim();
+  return remark
+    .replace(/^[#\s]+|[#\s]+$/g, "")
+    .replace(/^(?:begin\s+|(?:name|client|friendly_name)(?:\s*[:=]\s*|\s+))/i, "")
+    .replace(/\s*\([0-9a-f-]{36}\)$/, "")
+    .slice(0, 64)
+    .trim();
 }
 
+const listed = (text) => (text ?? "").split(",").map((each) => each.trim()).filter(Boolean);
 const isSingle = (network) => !network.includes("/") || network.endsWith(network.includes(":") ? "/128" : "/32");
 const bare = (address) => String(address).split("/")[0];
 
