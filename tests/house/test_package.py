@@ -68,6 +68,11 @@ def test_a_source_distribution_holds_what_a_build_needs(sdist: Path) -> None:
         "src/wirewright/py.typed",
         "src/wirewright/_core.pyi",
     }
+    # Scripts, styles and templates of the page, which no import would miss.
+    page = ROOT / "src/wirewright/coordinator/web"
+    furniture = [path for folder in ("static", "templates") for path in (page / folder).rglob("*.*")]
+    needed |= {str(path.relative_to(ROOT)) for path in furniture}
+    assert len(furniture) > 50
     needed |= {f"crates/{path.parent.name}/src/lib.rs" for path in ROOT.glob("crates/*/Cargo.toml")}
     assert needed <= names
     assert metadata["License-Expression"] == "Apache-2.0"
@@ -94,6 +99,11 @@ def test_the_source_distribution_installs_into_an_empty_environment(sdist: Path,
     assert said.strip() == cargo_version()
     for name in ("wirewright", "ww"):
         assert "Usage" in run(programs / name, "--help")
+    (installed,) = (tmp_path / "clean").glob("lib/python*/site-packages/wirewright/coordinator/web")
+    for folder in ("static", "templates"):
+        there = {path.relative_to(installed) for path in (installed / folder).rglob("*.*")}
+        here = ROOT / "src/wirewright/coordinator/web"
+        assert there == {path.relative_to(here) for path in (here / folder).rglob("*.*")}
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from playwright.async_api import async_playwright
 
 from tests.conftest import missing
-from wirewright.coordinator.web.rendering import STATIC
+from wirewright.coordinator.web.integrity import STATIC
 from wirewright.coordinator.web.shield import HEADERS
 
 if TYPE_CHECKING:

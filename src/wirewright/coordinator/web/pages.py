@@ -10,7 +10,8 @@ from starlette.staticfiles import StaticFiles
 
 from wirewright.coordinator.web import problems
 from wirewright.coordinator.web.forms import Forms
-from wirewright.coordinator.web.rendering import STATIC, fingerprint_of_all
+from wirewright.coordinator.web.integrity import STATIC
+from wirewright.coordinator.web.rendering import fingerprint_of_all
 from wirewright.coordinator.web.screens import ROUTERS
 from wirewright.coordinator.web.shield import Shield
 

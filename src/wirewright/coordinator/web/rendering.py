@@ -1,27 +1,25 @@
 """HTML from templates: escaped by default, with what every page needs at hand.
 
-Templates get ``visitor`` (``None`` before a login), ``site``, ``form_token``, ``static(path)`` and the
-filters of `wirewright.coordinator.web.words`. What is not given to a template is an error, not an empty
-string.
+Templates get ``visitor`` (``None`` before a login), ``site``, ``form_token``, ``static(path)``,
+``integrity(path)`` and the filters of `wirewright.coordinator.web.words`. What is not given to a template is
+an error, not an empty string.
 """
 
 from __future__ import annotations
 
 import hashlib
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 import wirewright
 from wirewright.coordinator.web import words
+from wirewright.coordinator.web.integrity import STATIC, digest, integrity
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-
-STATIC: Final = Path(__file__).parent / "static"
 
 
 def render(request: Request, template: str, status: int = 200, /, **values: Any) -> HTMLResponse:  # noqa: ANN401
@@ -45,7 +43,7 @@ def render(request: Request, template: str, status: int = 200, /, **values: Any)
 @cache
 def fingerprint(path: str) -> str:
     """Return what tells a static file's contents from others', as part of its address."""
-    return hashlib.sha256((STATIC / path).read_bytes()).hexdigest()[:12]
+    return digest(path).hex()[:12]
 
 
 def static(path: str) -> str:
@@ -65,13 +63,6 @@ def fingerprint_of_all() -> str:
 
 
 @cache
-def hashes(*folders: str) -> list[tuple[str, str]]:
-    """Return the SHA-256 of each static file of these folders, by its path."""
-    found = sorted(path for folder in folders for path in (STATIC / folder).glob("*.js"))
-    return [(str(path.relative_to(STATIC)), hashlib.sha256(path.read_bytes()).hexdigest()) for path in found]
-
-
-@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("wirewright.coordinator.web"),
@@ -80,6 +71,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"static": static, "version": wirewright.__version__}
+    environment.globals |= {"static": static, "integrity": integrity, "version": wirewright.__version__}
     environment.filters |= words.FILTERS
     return environment

@@ -5,7 +5,8 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from wirewright.coordinator.api.dependencies import Store
 from wirewright.coordinator.login import setup
-from wirewright.coordinator.web.rendering import STATIC, static
+from wirewright.coordinator.web.integrity import STATIC
+from wirewright.coordinator.web.rendering import static
 from wirewright.coordinator.web.visitors import Perhaps
 
 router = APIRouter()

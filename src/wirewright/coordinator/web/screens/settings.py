@@ -9,7 +9,8 @@ from wirewright.coordinator.api.dependencies import Store
 from wirewright.coordinator.services import importing
 from wirewright.coordinator.services.access import Scope
 from wirewright.coordinator.web.choices import gateways_to_choose
-from wirewright.coordinator.web.rendering import hashes, render
+from wirewright.coordinator.web.integrity import scripts
+from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.visitors import Visiting, root_url
 
 router = APIRouter()
@@ -24,7 +25,7 @@ async def show(request: Request, store: Store, visitor: Visiting) -> Response:
         "settings.html",
         root=root_url(request),
         database=str(store.url),
-        scripts=hashes("js", "vendor"),
+        scripts=scripts(),
     )
 
 
