@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from wirewright.client import phrases
@@ -23,7 +24,9 @@ def size(number: int) -> str:
     value, unit = float(number), 0
     while value >= 999.5 and unit < len(_UNITS) - 1:
         value, unit = value / 1000, unit + 1
-    return f"{value:.0f} {_UNITS[unit]}" if unit == 0 or value >= 99.5 else f"{value:.1f} {_UNITS[unit]}"
+    # As scripts round: the page would else change where nothing does.
+    places = "1" if unit == 0 or value >= 99.5 else "0.1"
+    return f"{Decimal(value).quantize(Decimal(places), ROUND_HALF_UP)} {_UNITS[unit]}"
 
 
 def moment(at: int) -> datetime:
@@ -49,7 +52,7 @@ def relative(at: int, now: int) -> str:
         return "now"
     _, unit, divisor = next(step for step in _STEPS if distance < step[0])
     # What is to come is told as it was chosen: in 7 days, and not in 6 and a half.
-    count = int(distance // divisor) if seconds > 0 else round(distance / divisor)
+    count = int(distance // divisor) if seconds > 0 else int(distance / divisor + 0.5)
     if unit == "days" and count == 1:
         unit = "day"
     return f"{count} {unit} ago" if seconds > 0 else f"in {count} {unit}"

@@ -10,6 +10,8 @@ import { size } from "./sizes.js";
 import { time } from "./times.js";
 
 const SAMPLES = 60;
+/** Milliseconds until a stream that was refused is asked for again. */
+const AGAIN = 10_000;
 const WORDS = { online: "online", idle: "offline", off: "cut off", gone: "removed" };
 
 export default function live(root) {
@@ -19,7 +21,15 @@ export default function live(root) {
   if (!shown.size) return;
   const query = new URLSearchParams([...shown.keys()].map((id) => ["id", id]));
   let source = null;
+  let again = 0;
+  const close = () => {
+    clearTimeout(again);
+    source?.close();
+  };
   const open = () => {
+    close();
+    // A page that nobody sees needs no news.
+    if (document.hidden || !root.isConnected) return;
     source = new EventSource(`/live?${query}`);
     source.addEventListener("device", (event) => {
       const sight = JSON.parse(event.data);
@@ -28,18 +38,16 @@ export default function live(root) {
     });
     // After an answer that is no stream (logged out, too many pages) a browser does not try again by itself.
     source.addEventListener("error", () => {
-      if (source.readyState === EventSource.CLOSED && root.isConnected) setTimeout(open, 10_000);
+      if (source.readyState === EventSource.CLOSED) again = setTimeout(open, AGAIN);
     });
   };
   open();
-  // A page that nobody sees needs no news.
-  document.addEventListener("visibilitychange", () => {
-    source.close();
-    if (!document.hidden && root.isConnected) open();
-  });
+  const seen = () => (document.hidden ? close() : open());
+  document.addEventListener("visibilitychange", seen);
   const over = new MutationObserver(() => {
     if (!root.isConnected) {
-      source.close();
+      close();
+      document.removeEventListener("visibilitychange", seen);
       over.disconnect();
     }
   });
