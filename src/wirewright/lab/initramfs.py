@@ -20,7 +20,7 @@ from pathlib import Path
 # What WireGuard, a full tunnel's guard, a gateway, the virtual network card and a shared folder need; their
 # dependencies are looked up.
 CIPHERS = ("chacha-x86_64", "poly1305-x86_64", "curve25519-x86_64")
-FIREWALL = ("nf_tables", "nft_ct", "nft_fib_ipv4", "nft_fib_ipv6", "nft_chain_nat", "nft_masq")
+FIREWALL = ("nf_tables", "nft_ct", "nft_connlimit", "nft_fib_inet", "nft_chain_nat", "nft_masq")
 MODULES = (
     *("virtio_pci", "virtio_net", "virtio_console", "virtiofs"),
     *("wireguard", *CIPHERS, *FIREWALL),
