@@ -1,7 +1,8 @@
 """Runs in a host of a lab: a coordinator on the loopback, which does what each line of its input says.
 
-It says its URL and the credential of its gateway, then an answer to each line: ``add NAME KEY`` (the
-device's id), ``disable ID``, ``seen ID`` (bytes that its gateway had from it).
+It is told the address of its database. It says its URL and the credential of its gateway, then an answer
+to each line: ``add NAME KEY`` (the device's id), ``disable ID``, ``seen ID`` (bytes that its gateway had from
+it).
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ async def answer(storage: Storage, word: str, *words: str) -> object:
             return report.received if report else 0
 
 
-async def main(path: str) -> None:
-    storage = Storage.open(f"sqlite:///{path}")
+async def main(address: str) -> None:
+    storage = Storage.open(address)
     async with app.running(Coordinator(storage)):
         actors = await Actors.settle(storage)
         async with served(storage) as url:

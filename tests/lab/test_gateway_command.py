@@ -9,9 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.conftest import ROOT
+import pytest
+
+from tests.conftest import ROOT, missing
+from tests.coordinator.cluster import REMEDY, cluster
 from tests.lab.gateways import GATE, SHOP, is_clear, process_of, topology, until
 from tests.lab.nodes import Node
 from wirewright.lab import Lab, Machine
@@ -23,9 +27,9 @@ PATIENCE = 40
 class Coordinator:
     """A coordinator in a host."""
 
-    def __init__(self, machine: Machine, folder: Path) -> None:
+    def __init__(self, machine: Machine, database: str) -> None:
         pipe = subprocess.PIPE
-        words = (sys.executable, "-m", "tests.lab.coordinator_process", str(folder / "coordinator.sqlite"))
+        words = (sys.executable, "-m", "tests.lab.coordinator_process", database)
         path = f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"
         self.process = machine.popen(*words, stdin=pipe, stdout=pipe, text=True, env={"PYTHONPATH": path})
         self.url, self.credential = self._line(), self._line()
@@ -79,10 +83,23 @@ class Gateway:
         return counters
 
 
-def test_it_serves_reports_outlives_its_coordinator_and_ends_clean(tmp_path: Path) -> None:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty database of the coordinator's, on each of the two."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/coordinator.sqlite"
+        return
+    with cluster() as running:
+        if running is None:
+            missing("PostgreSQL", REMEDY)
+        with running.database() as address:
+            yield address
+
+
+def test_it_serves_reports_outlives_its_coordinator_and_ends_clean(tmp_path: Path, database: str) -> None:
     with Lab(topology()) as lab:
         machine, told = lab["gate"], tmp_path / "told"
-        coordinator = Coordinator(machine, tmp_path)
+        coordinator = Coordinator(machine, database)
         file = tmp_path / "gateway.credential"
         file.write_text(coordinator.credential)
         file.chmod(0o600)
