@@ -1,12 +1,14 @@
-"""Runs in a host of a lab: a coordinator on port 8080 of the loopback, whose devices ask for addresses.
+"""Runs in a host of a lab: a coordinator on port 8080, whose devices ask for addresses.
 
 ``leasing_coordinator.py DIRECTORY PUBLIC_KEY...``: the database and the credential of its gateway are in the
-directory, and stay there.
+directory, and stay there. The environment may name another database (``DATABASE``), and another address to
+listen on than the loopback (``LISTEN``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -50,8 +52,11 @@ async def prepare(storage: Storage, credential: Path, *keys: str) -> None:
 
 
 async def main(directory: str, *keys: str) -> None:
-    storage = Storage.open(f"sqlite:///{directory}/coordinator.sqlite")
-    async with serving(app.create(storage), Listening("127.0.0.1", 8080)) as served:
+    storage = Storage.open(os.environ.get("DATABASE", f"sqlite:///{directory}/coordinator.sqlite"))
+    address = os.environ.get("LISTEN", "127.0.0.1")
+    # As if a proxy were in front: the lab's machines may listen to each other.
+    listening = Listening(address, 8080, behind_proxy=(address,))
+    async with serving(app.create(storage), listening) as served:
         await prepare(storage, Path(directory, "gateway.credential"), *keys)
         sys.stdout.write(f"a coordinator at {served.url}\n")
         sys.stdout.flush()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import signal
-import sqlite3
 import sys
-from contextlib import closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import NullPool, create_engine, make_url, text
 
+from tests.conftest import missing
+from tests.coordinator.cluster import REMEDY, cluster
 from tests.lab.nodes import OUTER, Node, cable, peer_section, until
 from tests.lab.test_dynamic import WW, Running
 from wirewright.dynamic import link_local
@@ -29,8 +31,8 @@ pytestmark = pytest.mark.timeout(240)
 class Site:
     """A coordinator and its gateway on a, and on b a device that asks for its addresses itself."""
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
-        self.lab, self.folder = lab, folder
+    def __init__(self, lab: Lab, folder: Path, database: str) -> None:
+        self.lab, self.folder, self.database = lab, folder, database
         self.b = Node(lab["b"], key=SecretKey.generate()).start()
         self.state = folder / "state"
         self.state.mkdir(mode=0o700)
@@ -58,8 +60,9 @@ class Site:
 
     def begin(self, host: str, *command: str, ready: str) -> Running:
         words = self.folder / f"words-{len(self.started)}"
+        environment = {"PYTHONUNBUFFERED": "1", "DATABASE": self.database}
         with words.open("w") as file:
-            process = self.lab[host].popen(*command, stdout=file, stderr=file, env={"PYTHONUNBUFFERED": "1"})
+            process = self.lab[host].popen(*command, stdout=file, stderr=file, env=environment)
         running = Running(process, self.lab[host], words)
         self.started.append(running)
         until(lambda: ready in running.said() or process.poll() is not None, f"{command[:3]} begins", 90)
@@ -91,14 +94,29 @@ class Site:
 
     def kept(self, query: str) -> Any:
         """Ask the coordinator's database."""
-        with closing(sqlite3.connect(f"file:{self.state}/coordinator.sqlite?mode=ro", uri=True)) as database:
-            return database.execute(query).fetchone()[0]
+        url = make_url(self.database)
+        driver = "postgresql+psycopg" if url.drivername == "postgresql" else url.drivername
+        engine = create_engine(url.set(drivername=driver), poolclass=NullPool)
+        with engine.connect() as connection:
+            return connection.execute(text(query)).scalar_one()
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with Lab(cable()) as lab:
-        made = Site(lab, tmp_path)
+def leases(client: Running) -> list[dict[str, Any]]:
+    """What a client said of its leases; it may have said of a trouble between them."""
+    return [json.loads(line) for line in client.said().splitlines() if line.startswith("{")]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    with ExitStack() as stack:
+        database = f"sqlite:///{tmp_path}/state/coordinator.sqlite"
+        if request.param == "postgresql":
+            running = stack.enter_context(cluster())
+            if running is None:
+                missing("PostgreSQL", REMEDY)
+            database = stack.enter_context(running.database())
+        lab = stack.enter_context(Lab(cable()))
+        made = Site(lab, tmp_path, database)
         try:
             yield made
         finally:
@@ -110,15 +128,14 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def test_a_lease_is_had_refreshed_and_over_and_there_after_a_crash_of_either_end(site: Site) -> None:
     gateway = site.gateway(4)
     client = site.begin("b", WW, "lease", "wg0", "--json", ready='"until"')
-    held = set(json.loads(client.said().splitlines()[0])["addresses"])
+    held = set(leases(client)[0]["addresses"])
     assert len(held) == 2
     until(lambda: site.allowed() == held, "the interface has it")
     site.lab["b"].run("ip", "route", "add", "10.88.0.0/24", "dev", "wg0")
     site.b.ping("10.88.0.1")
     # It is refreshed at half its time, and stays the same.
     until(lambda: client.said().count('"until"') >= 2, "the lease is refreshed", 90)
-    lines = [json.loads(line) for line in client.said().splitlines() if line.startswith("{")]
-    assert {frozenset(line["addresses"]) for line in lines} == {frozenset(held)}
+    assert {frozenset(lease["addresses"]) for lease in leases(client)} == {frozenset(held)}
     client.end()
     until(lambda: site.allowed() == set(), "the lease ends", 90)
     leased = "SELECT count(*) FROM address WHERE kind = 'leased' AND state = 'held'"
