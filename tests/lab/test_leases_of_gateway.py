@@ -111,10 +111,10 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     with ExitStack() as stack:
         database = f"sqlite:///{tmp_path}/state/coordinator.sqlite"
         if request.param == "postgresql":
-            running = stack.enter_context(cluster())
-            if running is None:
+            server = stack.enter_context(cluster())
+            if server is None:
                 missing("PostgreSQL", REMEDY)
-            database = stack.enter_context(running.database())
+            database = stack.enter_context(server.database())
         lab = stack.enter_context(Lab(cable()))
         made = Site(lab, tmp_path, database)
         try:
