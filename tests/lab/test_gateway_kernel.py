@@ -236,6 +236,34 @@ def test_a_device_that_expires_is_cut_and_comes_back_when_it_may(gate: Gate) -> 
     assert gate.node.reaches(OUTSIDE[4], seconds=40)
 
 
+def test_while_the_gateway_is_away_its_devices_go_on_and_it_catches_up(gate: Gate) -> None:
+    other = Device("laptop", SecretKey.generate().public_key, (ip_network("10.88.0.3"),))
+    gate.revision += 1
+    gate.send(PutDevice(gate.revision, other))
+    gate.put(only("udp", "7000"))
+    gate.wait_until_kept()
+    gate.end("KILL")
+    both = {str(gate.node.public_key), str(other.public_key)}
+    # The interface and the rules are the kernel's: nobody notices.
+    assert gate.peers() == both
+    assert gate.asks("udp", 4) == "yes"
+    assert gate.asks_in_vain("tcp", 6)
+    # The coordinator is away: what was kept is all there is, and the session goes on.
+    handshakes = gate.guest.run("wg show wg0 latest-handshakes")
+    gate.start()
+    assert gate.peers() == both
+    assert gate.guest.run("wg show wg0 latest-handshakes") == handshakes
+    assert gate.asks("udp", 6) == "yes"
+    assert gate.asks_in_vain("tcp", 4)
+    # It is back, and has much to tell.
+    gate.revision += 5
+    gate.send(GatewayState(gate.revision, SETTINGS, (gate.device(only("tcp")),), "log"))
+    gate.wait()
+    assert gate.peers() == {str(gate.node.public_key)}
+    assert gate.asks("tcp", 4) == "yes"
+    assert gate.asks_in_vain("udp", 6)
+
+
 def test_nothing_is_left_when_it_ends(gate: Gate) -> None:
     gate.end()
     assert "wg0" not in gate.guest.run("ip -o link")
