@@ -53,7 +53,8 @@ class StateFile:
         """Read it; None if there is none, or nothing that can be understood."""
         try:
             with self.path.open("rb") as file:
-                text = file.read(LONGEST_FILE)
+                # All of what is asked for is allocated first.
+                text = file.read(min(LONGEST_FILE, os.fstat(file.fileno()).st_size))
         except FileNotFoundError:
             return None
         instructions, at = [], 0
