@@ -76,6 +76,9 @@ def create(storage: Storage, limiter: Limiter | None = None, site: Site | None =
         web.install(app, site)
     app.add_middleware(BoundedBodies)
     app.add_middleware(Counting, metrics=coordinator.metrics)
+    if site is not None:
+        # Outermost: what is refused before the page is held to them, too.
+        app.add_middleware(web.Headers, site=site)
     return app
 
 

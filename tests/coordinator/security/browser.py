@@ -80,7 +80,7 @@ def address(path: str, house: House) -> str:
 def fields(house: House) -> dict[str, dict[str, Any]]:
     """What each change of the page is sent with, by its path; a test holds it to be all of them."""
     passwords = {"now": PASSWORD, "password": NEW, "again": NEW}
-    device = {"name": "lamp", "public_key": key(), "expires": "30d", "gateway": "office"}
+    device = {"name": "lamp", "public_key": key(), "gateway": "office"}
     foreign = [{"name": "old", "public_key": key(), "addresses": ["10.88.7.7"]}]
     return {
         "/account/identities": {},

@@ -68,6 +68,8 @@ async def create(
 async def choose(tx: Transaction, wanted: str | None) -> str:
     """Return the gateway that was asked for, by its identifier or its name, or the only one there is."""
     if wanted is not None:
+        if not texts.is_handle(wanted):
+            raise NotFoundError(f"There is no gateway called {wanted[:64]!r}.")
         # An identifier goes before a name that looks like one.
         known = select(Gateway.id).where(or_(Gateway.id == wanted, Gateway.name == wanted))
         found = await tx.session.scalar(known.order_by(Gateway.id != wanted).limit(1))

@@ -111,7 +111,8 @@ def _joined(query: Select[Any]) -> Select[Any]:
 
 def _conditions(asked: Search, now: int) -> list[ColumnElement[bool]]:
     found = []
-    if text := asked.text.strip()[:TEXT]:
+    # PostgreSQL has no text with a NUL in it.
+    if text := asked.text.replace("\0", "").strip()[:TEXT]:
         found.append(_matches(text))
     if asked.state is not None:
         found.append(_is(asked.state, now))

@@ -5,6 +5,7 @@ server never sees. Everything is served from the package, nothing is fetched fro
 """
 
 from wirewright.coordinator.web.pages import install
+from wirewright.coordinator.web.shield import Headers
 from wirewright.coordinator.web.site import Site
 
-__all__ = ["Site", "install"]
+__all__ = ["Headers", "Site", "install"]

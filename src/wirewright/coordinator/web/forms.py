@@ -90,10 +90,16 @@ class Forms:
                 message["headers"] = [*message["headers"], *_kept(self._site, begun)]
             await send(message)
 
-        if scope["method"] in _SAFE:
+        is_safe = scope["method"] in _SAFE
+        body = b"" if is_safe else await _body(receive)
+        if _has_nul(scope["query_string"]) or _has_nul(body):
+            # Nobody types one, and databases have no place for it.
+            words = "A value has a NUL character in it. Leave it out."
+            await refusal(Request(scope), 400, "A value cannot be used", words)(scope, receive, visiting)
+            return
+        if is_safe:
             await self._app(scope, receive, visiting)
             return
-        body = await _body(receive)
         words = self._wrong(headers, visit, body)
         if words is not None:
             await refusal(Request(scope), 403, "This was not sent from here", words)(scope, receive, visiting)
@@ -116,6 +122,10 @@ class Forms:
         if origin is not None:
             return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
         return site is not None
+
+
+def _has_nul(text: bytes) -> bool:
+    return b"\0" in text or b"%00" in text
 
 
 def _field(headers: Headers, body: bytes) -> str:

@@ -1,4 +1,4 @@
-"""What each answer of the page is held to, whichever screen it comes from.
+"""What each answer is held to, whichever screen it comes from, and also where none was asked.
 
 - The ``Host`` header names this site, or nothing is answered (421): see `Site.knows`.
 - The policy of contents (CSP) lets scripts, styles and connections come from here only, and none stand in the
@@ -44,8 +44,8 @@ HEADERS: Final = {
 _TWO_YEARS: Final = "max-age=63072000"
 
 
-class Shield:
-    """Middleware around the whole page."""
+class Headers:
+    """Middleware around everything: refusals that come before the page, and failures in it, have them as well."""
 
     def __init__(self, app: ASGIApp, site: Site) -> None:
         self._app, self._site = app, site
@@ -66,11 +66,25 @@ class Shield:
                     headers["Strict-Transport-Security"] = _TWO_YEARS
             await send(message)
 
+        await self._app(scope, receive, shielded)
+
+
+class Shield:
+    """Middleware around the whole page, which answers to the names of this site only."""
+
+    def __init__(self, app: ASGIApp, site: Site) -> None:
+        self._app, self._site = app, site
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if len(hosts) == 1 and self._site.knows(hosts[0]):
-            await self._app(scope, receive, shielded)
+            await self._app(scope, receive, send)
         else:
-            await _misdirected(hosts)(scope, receive, shielded)
+            await _misdirected(hosts)(scope, receive, send)
 
 
 def _misdirected(hosts: list[str]) -> PlainTextResponse:
