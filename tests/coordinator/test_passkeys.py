@@ -24,7 +24,7 @@ from wirewright.coordinator.login import challenges, passkeys, setup
 from wirewright.coordinator.login.challenges import Purpose
 from wirewright.coordinator.login.passkeys import MOST, Party
 from wirewright.coordinator.login.signing_in import Entered, WrongError
-from wirewright.coordinator.services import audit, users
+from wirewright.coordinator.services import audit, clearing, users
 from wirewright.coordinator.services.access import SYSTEM, Scope
 from wirewright.coordinator.services.users import NewToken
 
@@ -272,6 +272,12 @@ async def test_challenges_of_nobody_are_bounded_and_the_newest_are_good(
     assert 0 < await storage.read(count) <= 300
     assert await storage.write(challenges.answered, Purpose.PROVIDER, last) is None
     assert await storage.write(challenges.answered, Purpose.PASSKEY_LOGIN, last) == {}
+    clock.now += 5 * MINUTE
+    await storage.write(clearing.clear)
+    assert 0 < await storage.read(count) <= 310
+    clock.now += MINUTE
+    await storage.write(clearing.clear)
+    assert await storage.read(count) == 0
 
 
 ANYTHING = st.recursive(
