@@ -94,6 +94,38 @@ async def test_a_device_goes_offline_by_itself(storage: Storage, actors: Actors,
             assert (await heard(listener))[device]["state"] == "idle"
 
 
+async def test_the_reader_wakes_by_itself_for_a_device_that_somebody_looks_at_since(
+    storage: Storage, actors: Actors, clock: Clock
+) -> None:
+    device = await add(storage)
+    await report(storage, actors, device, 1)
+    async with reading(storage) as hub:
+        # The reader sleeps already, and nobody has told it of this handshake.
+        clock.now += ONLINE - SECOND // 2
+        with hub.listening(SYSTEM, frozenset({device})) as listener:
+            (details,) = await storage.read(live.these, [device])
+            for _ in range(50):
+                assert hub.sight(details, clock.now)["state"] == "online"
+            clock.now += SECOND // 2
+            assert (await heard(listener))[device]["state"] == "idle"
+        # However many looked, it was noted once.
+        assert hub.ends == 0
+
+
+async def test_more_changes_than_are_read_at_once_are_read_at_once_all_the_same(
+    storage: Storage, actors: Actors, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "AT_ONCE", 3)
+    cursor = await storage.read(live.begin)
+    ids = [await add(storage, f"device {number}") for number in range(8)]
+    found, has_more = [], True
+    while has_more:
+        news = await storage.read(live.after, cursor)
+        found += [each.device.id for each in news.changed]
+        has_more = news.has_more
+    assert sorted(found) == sorted(ids)
+
+
 async def test_disabling_and_removing_are_told(storage: Storage, actors: Actors, clock: Clock) -> None:
     device = await add(storage)
     async with reading(storage) as hub:

@@ -61,6 +61,8 @@ async def names(storage: Storage, **asked: object) -> list[str]:
         ("member", ["Epsilon"]),
         ("10.88.3.200", ["delta"]),
         ("10.88.1.", ["Beta 100%"]),
+        ("10.88.1", ["Beta 100%"]),
+        ("100", ["Beta 100%"]),
         ("10.88.2.0/23", ["delta", "gamma_x"]),
         ("10.88.", ["alpha", "Beta 100%", "delta", "Epsilon", "gamma_x"]),
         ("fd88::1", []),
@@ -79,8 +81,12 @@ async def test_the_beginning_of_a_public_key_finds_its_device(storage: Storage, 
     from wirewright.coordinator.api.models import key_text
 
     text = key_text(whole.device.public_key)
-    for part in (text, text[:43], text[:20], text[:8]):
+    for part in (text, text[:43], text[:20], text[:11], text[:10], text[:9], text[:8]):
         assert "delta" in await names(storage, text=part)
+    # Another last character is another key.
+    for length in (9, 10, 11, 12):
+        other = text[: length - 1] + ("A" if text[length - 1] != "A" else "B")
+        assert await names(storage, text=other) == []
     assert await names(storage, text=text) == ["delta"]
 
 

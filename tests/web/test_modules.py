@@ -255,5 +255,7 @@ async def photographed(modules: Modules, text: str) -> str:
     # Four modules all around (ISO/IEC 18004), without which some cameras see nothing.
     assert svg == {"role": "img", "label": "QR code", "paths": 1, "quiet": [4, 4, 4, 4]}
     picture = await modules.page.screenshot()
-    (found,) = zxingcpp.read_barcodes(Image.open(io.BytesIO(picture)), formats=zxingcpp.BarcodeFormat.QRCode)
+    (found,) = zxingcpp.read_barcodes(
+        Image.open(io.BytesIO(picture)), formats=zxingcpp.barcode_formats_from_str("QRCode")
+    )
     return str(found.text)

@@ -134,7 +134,7 @@ def no_private_key_was_sent(visit: Visit, text: str) -> None:
 def scanned(picture: bytes) -> str:
     """Read the QR code of a screenshot."""
     # Nothing else is looked for: lines of a code look like a bar code now and then.
-    kind = zxingcpp.BarcodeFormat.QRCode
+    kind = zxingcpp.barcode_formats_from_str("QRCode")
     found = zxingcpp.read_barcodes(Image.open(io.BytesIO(picture)), formats=kind)
     assert len(found) == 1
     return found[0].text

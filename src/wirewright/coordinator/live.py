@@ -97,7 +97,11 @@ class Hub:
         """By device."""
         self._of_user: dict[str | None, int] = {}
         self._ends: list[tuple[int, str]] = []
-        """When devices that are shown are online no more, the earliest first."""
+        """When devices that are shown are online no more, the earliest first; some may be out of date."""
+        self._end_of: dict[str, int] = {}
+        """The one that holds for each of them."""
+        self._nearer = asyncio.Event()
+        """Set when the reader has to wake up earlier than it meant to."""
         self.reads = 0
 
     @contextmanager
@@ -121,6 +125,11 @@ class Hub:
                 if not rest:
                     del self._listeners[device_id]
 
+    @property
+    def ends(self) -> int:
+        """How many devices are waited for to go offline."""
+        return len(self._ends)
+
     def rates(self, device_id: str) -> list[Rate]:
         """Return a device's last rates, the oldest first."""
         traffic = self._traffic.get(device_id)
@@ -132,7 +141,7 @@ class Hub:
         rates = self.rates(device.id)
         is_online = details.is_online(now)
         if is_online and report is not None and report.latest_handshake is not None:
-            heapq.heappush(self._ends, (report.latest_handshake + ONLINE, device.id))
+            self._ends_at(device.id, report.latest_handshake + ONLINE)
         return {
             "id": device.id,
             "name": device.name,
@@ -152,11 +161,14 @@ class Hub:
         with storage.bulletin.subscribe(LIVE) as news:
             cursor = await storage.read(live.begin)
             while True:
+                self._nearer.clear()
+                waiting = [asyncio.ensure_future(each.wait()) for each in (news, self._nearer)]
                 try:
-                    async with asyncio.timeout(self._wait(storage.clock())):
-                        await news.wait()
-                except TimeoutError:
-                    pass
+                    pause = self._wait(storage.clock())
+                    await asyncio.wait(waiting, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for each in waiting:
+                        each.cancel()
                 news.clear()
                 try:
                     await self._read(storage, cursor)
@@ -215,11 +227,23 @@ class Hub:
         now = storage.clock()
         over = set()
         while self._ends and self._ends[0][0] <= now:
-            over.add(heapq.heappop(self._ends)[1])
+            at, device_id = heapq.heappop(self._ends)
+            if self._end_of.get(device_id) == at:
+                del self._end_of[device_id]
+                over.add(device_id)
         shown = sorted(over & self._listeners.keys())
         if shown:
             for details in await storage.read(live.these, shown):
                 self._hand_on(details, now)
+
+    def _ends_at(self, device_id: str, at: int) -> None:
+        """Note when a device is online no more; once for each handshake, however many look at it."""
+        if self._end_of.get(device_id) == at:
+            return
+        self._end_of[device_id] = at
+        if not self._ends or at < self._ends[0][0]:
+            self._nearer.set()
+        heapq.heappush(self._ends, (at, device_id))
 
     def _wait(self, now: int) -> float:
         if not self._ends:

@@ -41,7 +41,7 @@ class Browser(httpx2.AsyncClient):
         opened.visit = value
         return opened
 
-    async def submit(self, path: str, fields: Any = None, **headers: str) -> httpx2.Response:  # noqa: ANN401
+    async def submit(self, path: str, fields: Any = None, **headers: str) -> httpx2.Response:
         """Send a form as ours are sent, with the token of this visit."""
         given = {**FROM_HERE, "X-Form-Token": token_of(self.visit), **headers}
         if isinstance(fields, bytes):

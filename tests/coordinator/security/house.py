@@ -66,7 +66,9 @@ class House:
         self.link = secret.expose()
 
         async def work(tx: Transaction) -> None:
-            tx.session.add(Identity(issuer="https://id.example", subject="1", user_id=admin, created_at=tx.now))
+            tx.session.add(
+                Identity(issuer="https://id.example", subject="1", user_id=admin, created_at=tx.now)
+            )
             passkey = Passkey(
                 id="00000000-0000-4000-8000-000000000001",
                 user_id=admin,
@@ -133,7 +135,7 @@ def scopes() -> list[str]:
     return [scope.value for scope in Scope]
 
 
-def _totp(uri: str) -> Any:  # noqa: ANN401 (pyotp's)
-    import pyotp  # noqa: PLC0415
+def _totp(uri: str) -> Any:
+    import pyotp
 
     return pyotp.parse_uri(uri)

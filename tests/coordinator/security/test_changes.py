@@ -90,7 +90,9 @@ async def test_none_is_done_without_the_token_of_the_visit(page: Open) -> None:
                 answer = await browser.post(where, data=sent, headers=FROM_HERE)
                 assert answer.status_code == 403, where
                 answer = await browser.post(
-                    where, data=values, headers=[*FROM_HERE.items(), (b"X-Form-Token", token.encode("latin-1"))]
+                    where,
+                    data=values,
+                    headers=[*FROM_HERE.items(), (b"X-Form-Token", token.encode("latin-1"))],
                 )
                 assert answer.status_code == 403, where
     assert await everything(page.storage) == before
@@ -113,9 +115,7 @@ async def test_none_is_done_without_a_cookie_at_all(page: Open) -> None:
     async with page.browser() as browser:
         browser.cookies.clear()
         for _, where, values in changes(page.house):
-            answer = await browser.post(
-                where, data={**values, "form_token": token_of("")}, headers=FROM_HERE
-            )
+            answer = await browser.post(where, data={**values, "form_token": token_of("")}, headers=FROM_HERE)
             assert answer.status_code == 403, where
             browser.cookies.clear()
     assert await everything(page.storage) == before

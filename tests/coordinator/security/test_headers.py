@@ -27,9 +27,7 @@ SOURCES = {"'self'", "'none'"}
 def held(answer: httpx2.Response) -> None:
     """Hold an answer to the headers of the page."""
     where = (answer.request.method, answer.request.url, answer.status_code)
-    policy = dict(
-        part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";")
-    )
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
     assert set(policy.values()) <= SOURCES, where
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'", where
     assert policy["form-action"] == policy["script-src"] == policy["style-src"] == "'self'", where

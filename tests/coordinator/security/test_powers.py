@@ -30,14 +30,22 @@ NONE: dict[str, Any] = {}
 def same_in_the_api(house: House, who: str) -> dict[str, tuple[str, str, dict[str, Any]]]:
     """What each change of the page is in the API: method, path and body."""
     ids, me = house.ids, house.actors.users[who]
-    device, user, gateway = f"/devices/{ids['device']}", f"/users/{ids['user']}", f"/gateways/{ids['gateway']}"
+    device, user, gateway = (
+        f"/devices/{ids['device']}",
+        f"/users/{ids['user']}",
+        f"/gateways/{ids['gateway']}",
+    )
     ends = datetime(2024, 10, 20, tzinfo=UTC).isoformat()
     foreign = {"name": "old", "public_key": key(), "addresses": ["10.88.7.7"]}
     new = {"name": "lamp", "public_key": key(), "gateway": "office"}
     rule = {"destinations": ["192.0.2.0/24"], "protocol": "tcp", "ports": ["80"]}
     return {
         "/account/identities/remove": ("DELETE", f"/users/{me}/identities", NONE),
-        "/account/keys": ("POST", "/tokens", {"name": "script", "scopes": ["devices:read"], "expires_at": ends}),
+        "/account/keys": (
+            "POST",
+            "/tokens",
+            {"name": "script", "scopes": ["devices:read"], "expires_at": ends},
+        ),
         "/account/keys/{token}/remove": ("DELETE", f"/tokens/{ids['token']}", NONE),
         "/account/passkeys/{passkey}/remove": ("DELETE", f"/passkeys/{ids['passkey']}", NONE),
         "/account/password": ("PUT", f"/users/{me}/password", {"password": NEW, "current": PASSWORD}),
@@ -54,7 +62,11 @@ def same_in_the_api(house: House, who: str) -> dict[str, tuple[str, str, dict[st
         "/devices/{device}/remove": ("DELETE", device, NONE),
         "/gateways": ("POST", "/gateways", {"name": "berlin", "endpoint": "berlin.example:51820"}),
         "/gateways/{gateway}/credential": ("POST", f"{gateway}/credential", NONE),
-        "/gateways/{gateway}/pools": ("POST", "/pools", {"gateway": ids["gateway"], "network": "10.99.0.0/24"}),
+        "/gateways/{gateway}/pools": (
+            "POST",
+            "/pools",
+            {"gateway": ids["gateway"], "network": "10.99.0.0/24"},
+        ),
         "/gateways/{gateway}/remove": ("DELETE", f"/gateways/{ids['spare']}", NONE),
         "/gateways/{gateway}/settings": ("PATCH", gateway, {"endpoint": "new.example:1"}),
         "/import": ("POST", "/devices/import", {"devices": [foreign], "gateway": "office"}),

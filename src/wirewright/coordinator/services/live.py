@@ -52,29 +52,33 @@ async def begin(tx: Transaction) -> Cursor:
 
 async def after(tx: Transaction, cursor: Cursor) -> News:
     """Return what is new, at most `AT_ONCE` of each kind, and move the cursor behind it."""
-    ids, gone = await _told(tx, cursor)
-    reported, has_more = await _reported(tx, cursor)
+    ids, gone, more_told = await _told(tx, cursor)
+    reported, more_reported = await _reported(tx, cursor)
     wanted = [*dict.fromkeys([*ids, *reported])]
     rows = list(await tx.session.scalars(select(Device).where(Device.id.in_(wanted)))) if wanted else []
     known = {row.id for row in rows}
     changed = await devices.details_of(tx, rows) if rows else []
-    return News(changed, [each for each in gone if each not in known], has_more)
+    return News(changed, [each for each in gone if each not in known], more_told or more_reported)
 
 
-async def _told(tx: Transaction, cursor: Cursor) -> tuple[list[str], list[str]]:
-    """Return devices that gateways were told of, and those that they were told to forget."""
+async def _told(tx: Transaction, cursor: Cursor) -> tuple[list[str], list[str], bool]:
+    """Return devices that gateways were told of, those to forget, and whether there are more."""
     ids: list[str] = []
     gone: list[str] = []
+    has_more = False
     for gateway_id, revision in await tx.session.execute(select(Gateway.id, Gateway.revision)):
         known = cursor.revisions.get(gateway_id, 0)
         if revision == known:
             continue
-        rows = await tx.session.scalars(
-            select(Change)
-            .where(Change.gateway_id == gateway_id, Change.revision > known)
-            .order_by(Change.revision)
-            .limit(AT_ONCE)
+        rows = list(
+            await tx.session.scalars(
+                select(Change)
+                .where(Change.gateway_id == gateway_id, Change.revision > known)
+                .order_by(Change.revision)
+                .limit(AT_ONCE)
+            )
         )
+        has_more = has_more or len(rows) == AT_ONCE
         for change in rows:
             known = change.revision
             if change.name == "put":
@@ -83,7 +87,7 @@ async def _told(tx: Transaction, cursor: Cursor) -> tuple[list[str], list[str]]:
                 gone.append(change.value["id"])
         # A database that was put back has smaller ones.
         cursor.revisions[gateway_id] = known if known <= revision else revision
-    return ids, gone
+    return ids, gone, has_more
 
 
 async def _reported(tx: Transaction, cursor: Cursor) -> tuple[list[str], bool]:

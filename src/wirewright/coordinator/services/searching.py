@@ -28,7 +28,7 @@ TEXT: Final = 64
 """Characters that are looked for, at most."""
 PAGES: Final = 100_000
 _KEY: Final = re.compile(r"[A-Za-z0-9+/]{4,43}=?", re.ASCII)
-_BEGUN: Final = re.compile(r"(?:[0-9]{1,3}\.){1,3}", re.ASCII)
+_BEGUN: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){0,2}\.?", re.ASCII)
 
 
 class State(StrEnum):
@@ -154,10 +154,14 @@ def _matches(text: str) -> ColumnElement[bool]:
         )
         ways.append(held)
     if _KEY.fullmatch(text):
-        known = text.rstrip("=")
-        prefix = b64decode(known[: len(known) // 4 * 4])
-        ways.append(Device.public_key.between(prefix.ljust(32, b"\0"), prefix.ljust(32, b"\xff")))
+        first, last = _keys(text.rstrip("="))
+        ways.append(Device.public_key.between(first, last))
     return or_(*ways)
+
+
+def _keys(begun: str) -> tuple[bytes, bytes]:
+    """Return the first and the last key that begins with some base64: 6 bits a character."""
+    return b64decode(begun.ljust(43, "A") + "="), b64decode(begun.ljust(43, "/") + "=")
 
 
 def _addresses(text: str) -> tuple[bytes, bytes] | None:
@@ -168,6 +172,9 @@ def _addresses(text: str) -> tuple[bytes, bytes] | None:
             return network.network_address.packed, network.broadcast_address.packed
         if _BEGUN.fullmatch(text):
             parts = text.rstrip(".").split(".")
+            if len(parts) == 1 and not text.endswith("."):
+                # A number alone is more likely a part of a name.
+                return None
             text = ".".join([*parts, *["0"] * (4 - len(parts))])
             network = ip_network(f"{text}/{8 * len(parts)}", strict=False)
             return network.network_address.packed, network.broadcast_address.packed
