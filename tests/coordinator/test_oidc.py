@@ -273,6 +273,7 @@ async def test_a_token_that_is_in_order_is_believed() -> None:
         {"claims": {"aud": "another"}},
         {"claims": {"aud": ["another", "more"]}},
         {"claims": {"aud": ["wirewright", "another"], "azp": "another"}},
+        {"claims": {"aud": "another", "azp": "wirewright"}},
         {"claims": {"aud": None}},
         {"claims": {"nonce": "another"}},
         {"claims": {"nonce": None}},

@@ -154,31 +154,31 @@ async def test_an_answer_for_another_page_or_without_its_user_is_refused(
 ) -> None:
     made = Authenticator()
     await add(storage, actors.users["member"], made)
-    options = await asked(storage)
-    wrong = [
-        made.get(options, origin="https://vpn.example.evil.example"),
-        made.get(options, origin="http://vpn.example"),
-        made.get(options, origin="https://vpn.example:8443"),
-        made.get(options, type="webauthn.create"),
-        made.get(options | {"rpId": "evil.example"}),
-    ]
-    for flags in (0, PRESENT, VERIFIED):
+
+    async def refused(flags: int = PRESENT | VERIFIED, page: str = PARTY.id, **client: object) -> bool:
+        """Whether an answer is that is in order, and signed, but for what is said here."""
         made.flags = flags
-        wrong.append(made.get(options))
-    made.flags = PRESENT | VERIFIED
-    broken = made.get(options)
+        return not await is_in(storage, made.get((await asked(storage)) | {"rpId": page}, **client))
+
+    for origin in ("https://vpn.example.evil.example", "http://vpn.example", "https://vpn.example:8443"):
+        assert await refused(origin=origin), origin
+    assert await refused(type="webauthn.create")
+    assert await refused(page="evil.example")
+    for flags in (0, PRESENT, VERIFIED):
+        assert await refused(flags), flags
+    assert not await refused()
+    forged = Authenticator(credential=made.credential, user=made.user)
+    assert not await is_in(storage, forged.get(await asked(storage)))
+    assert not await is_in(storage, Authenticator().get(await asked(storage)))
+    broken = made.get(await asked(storage))
     broken["response"]["signature"] = text(bytes(70))
-    forged = Authenticator(credential=made.credential, user=made.user).get(options)
-    stranger = Authenticator().get(options)
-    for answer in (*wrong, broken, forged, stranger):
-        fresh = await asked(storage)
-        again = copy.deepcopy(answer)
-        said = json.loads(raw(again["response"]["clientDataJSON"]))
-        # As it was signed, with a challenge that is good, and signed for that one where it can be.
-        assert not await is_in(storage, again), said
-        said["challenge"] = fresh["challenge"]
-        again["response"]["clientDataJSON"] = text(json.dumps(said).encode())
-        assert not await is_in(storage, again), said
+    assert not await is_in(storage, broken)
+    # What was signed is for the challenge that was signed, and no other.
+    other = made.get(await asked(storage))
+    said = json.loads(raw(other["response"]["clientDataJSON"]))
+    said["challenge"] = (await asked(storage))["challenge"]
+    other["response"]["clientDataJSON"] = text(json.dumps(said).encode())
+    assert not await is_in(storage, other)
     lines = (await storage.read(audit.entries, None, 200, action="login.refused")).items
     assert {(line.subject, line.detail["by"]) for line in lines} == {(actors.users["member"], "passkey")}
     assert await is_in(storage, made.get(await asked(storage)))

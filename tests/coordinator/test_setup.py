@@ -173,9 +173,13 @@ async def test_a_link_that_is_opened_twice_at_once_logs_in_once(storage: Storage
 
 async def test_secrets_of_one_kind_are_none_of_another(storage: Storage, actors: Actors) -> None:
     _, secret = await made(storage, "admin")
+    text = secret.expose()
+    with pytest.raises(ForbiddenError):
+        await storage.write(links.redeem, text[:-1] + ("a" if text[-1] != "a" else "b"), BROWSER)
     for other in ("wws", "wwf", "wwt"):
         with pytest.raises(ForbiddenError):
             await storage.write(links.redeem, secret.expose().replace("wwl", other), BROWSER)
     with pytest.raises(ForbiddenError):
         await storage.write(links.redeem, "", BROWSER)
+    assert (await storage.write(links.redeem, text, BROWSER)).is_whole
     assert (await whole(storage, actors.users["admin"])).role is Role.ADMIN

@@ -48,6 +48,7 @@ WRONG = [
     ("member", "x" * 100_000),
     ("nobody", PASSWORD),
     ("other", PASSWORD),
+    ("other", "nobody's"),
     ("disabled", PASSWORD),
     ("", PASSWORD),
     ("x" * 10_000, PASSWORD),
