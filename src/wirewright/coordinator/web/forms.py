@@ -24,6 +24,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request, cookie_parser
 from starlette.responses import Response
 
+from wirewright.coordinator.errors import InvalidError
 from wirewright.coordinator.web.problems import refusal
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ VISIT: Final = "wirewright-visit"
 SESSION: Final = "wirewright-session"
 _SAFE: Final = frozenset({"GET", "HEAD"})
 _FORM: Final = "application/x-www-form-urlencoded"
+_JSON: Final = "application/json"
 _FIELDS: Final = 2000
 """Fields of a form, at most."""
 
@@ -66,6 +68,14 @@ def set_cookie(answer: Response, site: Site, name: str, value: str | None) -> No
 def token_of(value: str) -> str:
     """Return the token of a visit whose cookie has this value."""
     return hmac.new(value.encode(), b"wirewright form", hashlib.sha256).hexdigest()
+
+
+async def require_sent(request: Request, *names: str) -> None:
+    """Raise `InvalidError` unless a form has these fields; one that is absent would be taken for an empty one."""
+    form = await request.form()
+    absent = [name for name in names if name not in form]
+    if absent:
+        raise InvalidError(f"The form was sent without {', '.join(absent)}, so nothing was changed.")
 
 
 class Forms:
@@ -100,6 +110,11 @@ class Forms:
         if is_safe:
             await self._app(scope, receive, visiting)
             return
+        if body and _kind(headers) not in (_FORM, _JSON):
+            # It would be read as a form whose fields are all empty.
+            words = f"What was sent is no form of this page. It takes {_FORM}."
+            await refusal(Request(scope), 415, "This is no form", words)(scope, receive, visiting)
+            return
         words = self._wrong(headers, visit, body)
         if words is not None:
             await refusal(Request(scope), 403, "This was not sent from here", words)(scope, receive, visiting)
@@ -124,12 +139,16 @@ class Forms:
         return site is not None
 
 
+def _kind(headers: Headers) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def _has_nul(text: bytes) -> bool:
     return b"\0" in text or b"%00" in text
 
 
 def _field(headers: Headers, body: bytes) -> str:
-    if headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+    if _kind(headers) != _FORM:
         return ""
     try:
         fields = parse_qs(body.decode("ascii"), max_num_fields=_FIELDS)

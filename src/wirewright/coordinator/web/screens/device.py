@@ -14,6 +14,7 @@ from wirewright.coordinator.services.access import Caller, Scope
 from wirewright.coordinator.services.devices import DeviceChange
 from wirewright.coordinator.storage import Storage, Transaction
 from wirewright.coordinator.web import lifetimes, rules
+from wirewright.coordinator.web.forms import require_sent
 from wirewright.coordinator.web.problems import wants_json
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.visitors import Visiting
@@ -158,9 +159,14 @@ async def rename(
 
 @router.post("/policy")
 async def change_policy(
-    store: Store, visitor: Visiting, device: Id, policy: Annotated[str, Form(max_length=20_000)] = ""
+    request: Request,
+    store: Store,
+    visitor: Visiting,
+    device: Id,
+    policy: Annotated[str, Form(max_length=20_000)] = "",
 ) -> Response:
     """Change what a device may reach."""
+    await require_sent(request, "policy")
     read = rules.from_text(policy)
     change = DeviceChange(policy=rules.usual() if read is None else read)
     return await _change(store, visitor.caller, device, change)
@@ -168,9 +174,14 @@ async def change_policy(
 
 @router.post("/expiry")
 async def change_expiry(
-    store: Store, visitor: Visiting, device: Id, expires: Annotated[str, Form(max_length=40)] = ""
+    request: Request,
+    store: Store,
+    visitor: Visiting,
+    device: Id,
+    expires: Annotated[str, Form(max_length=40)] = "",
 ) -> Response:
     """Move when a device expires."""
+    await require_sent(request, "expires")
     caller = visitor.caller
     caller.require(Scope.DEVICES_WRITE)
 

@@ -13,6 +13,7 @@ from wirewright.coordinator.services import addresses, changes, gateways, networ
 from wirewright.coordinator.services.access import Scope
 from wirewright.coordinator.storage import Transaction
 from wirewright.coordinator.storage.tables import Device, Gateway, Pool
+from wirewright.coordinator.web.forms import require_sent
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.visitors import Visiting, root_url
 
@@ -101,6 +102,7 @@ async def show_one(request: Request, store: Store, visitor: Visiting, gateway: I
 
 @router.post("/{gateway}/settings")
 async def change(
+    request: Request,
     store: Store,
     visitor: Visiting,
     gateway: Id,
@@ -109,6 +111,7 @@ async def change(
     mtu: Annotated[str, Form(max_length=5, pattern=r"^[0-9]*$")] = "",
 ) -> Response:
     """Change what devices are told of a gateway."""
+    await require_sent(request, "endpoint", "dns", "mtu")
     visitor.caller.require(Scope.GATEWAYS_WRITE)
     wanted = gateways.GatewayChange(
         endpoint=endpoint.strip(),
