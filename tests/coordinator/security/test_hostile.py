@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -10,10 +9,12 @@ import pytest
 
 from tests.coordinator.visiting import PASSWORD
 from wirewright.coordinator import app
+from wirewright.coordinator.login.throttle import Throttle
 from wirewright.coordinator.web import Site
 
 from .browser import ROOT, Browser, changes, filled, routes
 from .house import House
+from .screen import Screen
 
 if TYPE_CHECKING:
     import httpx2
@@ -38,44 +39,6 @@ HOSTILE = (
 AT_POSTGRESQL = (NUL, ODD, NUMBER)
 """What another database may take otherwise."""
 LONG = "w" * 5000
-ATTRIBUTES = {"href", "src", "action", "formaction"}
-
-
-class Screen(HTMLParser):
-    """Reads a page, and fails at what nobody of ours wrote."""
-
-    def __init__(self, answer: httpx2.Response) -> None:
-        super().__init__(convert_charrefs=True)
-        self.where = f"{answer.request.method} {answer.request.url}"
-        self.inside = ""
-        self.feed(answer.text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        names = [name for name, _ in attrs]
-        values = dict(attrs)
-        self.inside = tag
-        assert len(set(names)) == len(names), (self.where, tag, names)
-        assert tag not in ("style", "iframe", "object", "embed", "base"), self.where
-        assert tag != "script" or (values.get("src") or "").startswith("/static/"), self.where
-        assert not any(name.startswith("on") or name in ("style", "srcdoc") for name in names), (
-            self.where,
-            names,
-        )
-        assert tag != "img" or (values["src"] or "").startswith("/static/"), self.where
-        for name in ATTRIBUTES & values.keys():
-            text = values[name] or ""
-            assert text.startswith(("/", "#", "https://vpn.example")) and not text.startswith("//"), (
-                self.where,
-                text,
-            )
-
-    def handle_data(self, data: str) -> None:
-        assert self.inside != "script" or not data.strip(), self.where
-
-    def handle_endtag(self, tag: str) -> None:
-        self.inside = ""
-
-
 def read(answer: httpx2.Response) -> None:
     """Hold an answer to be harmless."""
     assert answer.status_code < 500, (answer.request.url, answer.text)
@@ -158,7 +121,7 @@ async def test_whatever_stands_in_a_login_breaks_nothing(
     for path, names in forms.items():
         for name in names:
             for value in values:
-                application.state.coordinator.throttle = type(application.state.coordinator.throttle)()
+                application.state.coordinator.throttle = Throttle()
                 who = house.cookies["half"] if path == "/login/second" else ""
                 async with Browser.of(application, who) as browser:
                     given = {**dict.fromkeys(names, "olive trumpet nine rivers"), name: value}

@@ -70,7 +70,7 @@ def same_in_the_api(house: House, who: str) -> dict[str, tuple[str, str, dict[st
         "/gateways/{gateway}/remove": ("DELETE", f"/gateways/{ids['spare']}", NONE),
         "/gateways/{gateway}/settings": ("PATCH", gateway, {"endpoint": "new.example:1"}),
         "/import": ("POST", "/devices/import", {"devices": [foreign], "gateway": "office"}),
-        "/invitations": ("POST", "/invitations", {"name": "D", "expires_at": ends, "gateway": "office"}),
+        "/invitations": ("POST", "/invitations", {"name": "D", "gateway": ids["gateway"]}),
         "/invitations/{invitation}/remove": ("DELETE", f"/invitations/{ids['invitation']}", NONE),
         "/pools/{pool}/remove": ("DELETE", f"/pools/{ids['pool']}", NONE),
         "/users": ("POST", "/users", {"name": "fritz", "role": "member"}),
@@ -149,6 +149,7 @@ async def asked_of_the_api(page: Open, who: str, method: str, path: str, body: d
     headers = page.house.actors.bearer(who)
     async with httpx2.AsyncClient(transport=transport, base_url=f"{ROOT}/api/v1", headers=headers) as api:
         answer = await api.request(method, path, json=body or None)
+        assert answer.status_code != 422, (path, answer.text)
         return answer.status_code
 
 

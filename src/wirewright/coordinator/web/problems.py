@@ -48,6 +48,13 @@ def refusal(request: Request, status: int, title: str, text: str, kind: str = "r
     return render(request, "problem.html", status, title=title, text=text, status=status)
 
 
+def timed(answer: Response, error: CoordinatorError | None) -> Response:
+    """Return an answer that says when to come again, if what it tells of does."""
+    if error is not None and error.retry_after is not None:
+        answer.headers["Retry-After"] = str(error.retry_after)
+    return answer
+
+
 def install(page: FastAPI) -> None:
     """Have the page tell its refusals so."""
     page.add_exception_handler(AwayError, _away)
@@ -68,10 +75,7 @@ async def _away(request: Request, error: Exception) -> Response:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, CoordinatorError)
-    answer = refusal(request, error.status, error.title, str(error), error.kind)
-    if error.retry_after is not None:
-        answer.headers["Retry-After"] = str(error.retry_after)
-    return answer
+    return timed(refusal(request, error.status, error.title, str(error), error.kind), error)
 
 
 async def _unreadable(request: Request, error: Exception) -> Response:

@@ -24,6 +24,7 @@ from wirewright.coordinator.services.access import Scope
 from wirewright.coordinator.storage import Storage, Transaction
 from wirewright.coordinator.storage.tables import Token
 from wirewright.coordinator.web import lifetimes
+from wirewright.coordinator.web.problems import timed
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.visitors import Visiting, browser_of, root_url
 
@@ -178,7 +179,7 @@ async def _page(
         }
 
     there = the_coordinator(request).provider
-    return render(
+    answer = render(
         request,
         "account.html",
         200 if error is None else error.status,
@@ -189,3 +190,4 @@ async def _page(
         error=None if error is None else str(error),
         **await store.read(work),
     )
+    return timed(answer, error)

@@ -10,6 +10,7 @@ from wirewright.coordinator.api.dependencies import Store, the_coordinator
 from wirewright.coordinator.errors import CoordinatorError
 from wirewright.coordinator.login import links
 from wirewright.coordinator.web.forms import SESSION, set_cookie
+from wirewright.coordinator.web.problems import timed
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.visitors import browser_of, the_site
 
@@ -30,7 +31,7 @@ async def redeem(request: Request, store: Store, link: Annotated[str, Form(max_l
         the_coordinator(request).throttle.admit(browser.origin, "", monotonic())
         entered = await store.write(links.redeem, link.strip(), browser)
     except CoordinatorError as error:
-        return render(request, "link.html", error.status, error=str(error))
+        return timed(render(request, "link.html", error.status, error=str(error)), error)
     answer = RedirectResponse("/account", 303)
     set_cookie(answer, the_site(request), SESSION, entered.secret.expose())
     return answer

@@ -12,7 +12,7 @@ from wirewright.coordinator.login import sessions, setup, signing_in
 from wirewright.coordinator.login.passkeys import Party
 from wirewright.coordinator.login.signing_in import Entered, WrongError
 from wirewright.coordinator.web.forms import SESSION, cookie, set_cookie
-from wirewright.coordinator.web.problems import AwayError
+from wirewright.coordinator.web.problems import AwayError, timed
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.visitors import Perhaps, Visiting, browser_of, local_path, root_url, the_site
 
@@ -126,6 +126,4 @@ def shown(request: Request, to: str, name: str = "", error: CoordinatorError | N
             "oidc": None if there is None else there.settings.name,
         },
     )
-    if error is not None and error.retry_after is not None:
-        answer.headers["Retry-After"] = str(error.retry_after)
-    return answer
+    return timed(answer, error)

@@ -12,6 +12,7 @@ from wirewright.coordinator.login import passwords, sessions, setup
 from wirewright.coordinator.services.credentials import Secret
 from wirewright.coordinator.storage import Transaction
 from wirewright.coordinator.web.forms import SESSION, set_cookie
+from wirewright.coordinator.web.problems import timed
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.visitors import browser_of, the_site
 
@@ -49,7 +50,7 @@ async def complete(
 
         secret = await store.write(work)
     except CoordinatorError as error:
-        return render(request, "setup.html", error.status, name=name, error=str(error))
+        return timed(render(request, "setup.html", error.status, name=name, error=str(error)), error)
     answer = RedirectResponse("/devices", 303)
     set_cookie(answer, the_site(request), SESSION, secret.expose())
     return answer
