@@ -24,15 +24,20 @@ CALL = "async ([module, name, values]) => (await import(`/js/${module}.js`))[nam
 EMPTY = b'<!doctype html><html lang="en"><title>Modules</title><body></body></html>'
 
 
+def program() -> str:
+    """Return Debian's Chromium."""
+    found = shutil.which("chromium")
+    if found is None:
+        missing("chromium", "run scripts/install_lab_tools.sh, or install Debian's chromium")
+    return found
+
+
 @asynccontextmanager
 async def chromium_running() -> AsyncIterator[Browser]:
     """A browser without a window."""
-    program = shutil.which("chromium")
-    if program is None:
-        missing("chromium", "run scripts/install_lab_tools.sh, or install Debian's chromium")
     async with async_playwright() as playwright:
         # Its own sandbox takes a user other than root; it sees nothing here but our page.
-        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=program(), args=["--no-sandbox"])
         yield browser
         await browser.close()
 

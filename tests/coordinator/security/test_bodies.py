@@ -85,11 +85,21 @@ async def test_a_path_leads_out_of_the_static_files_nowhere(page: Open) -> None:
         assert (await browser.get(f"{folder}/js/page.js")).status_code == 200
         for up in ("..", "%2e%2e", "%2E%2e", ".%2e", "..%2f..", "..%5c..", "%252e%252e", "....//"):
             for file in ("rendering.py", "templates/base.html", "../../../etc/passwd", "/etc/passwd"):
-                for path in (f"{folder}/{up}/{file}", f"{folder}/js/{up}/{up}/{file}", f"/static/{up}/{file}"):
+                for path in (
+                    f"{folder}/{up}/{file}",
+                    f"{folder}/js/{up}/{up}/{file}",
+                    f"/static/{up}/{file}",
+                ):
                     answer = await browser.get(path)
                     assert answer.status_code in (400, 404, 405), path
                     assert "def render" not in answer.text and "root:" not in answer.text, path
-        for path in (f"{folder}/", f"{folder}/js", f"{folder}/js/", f"{folder}/%00", f"{folder}/js/page.js%00"):
+        for path in (
+            f"{folder}/",
+            f"{folder}/js",
+            f"{folder}/js/",
+            f"{folder}/%00",
+            f"{folder}/js/page.js%00",
+        ):
             answer = await browser.get(path)
             assert answer.status_code in (400, 404), path
 

@@ -39,6 +39,8 @@ HOSTILE = (
 AT_POSTGRESQL = (NUL, ODD, NUMBER)
 """What another database may take otherwise."""
 LONG = "w" * 5000
+
+
 def read(answer: httpx2.Response) -> None:
     """Hold an answer to be harmless."""
     assert answer.status_code < 500, (answer.request.url, answer.text)

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.anyio
 
 TEMPLATES = Path(STATIC).parent / "templates"
 
+
 @pytest.mark.parametrize("who", ["admin", "operator", "member", "half", ""])
 async def test_no_screen_has_a_script_a_style_or_a_handler_in_it(page: Open, who: str) -> None:
     async with page.browser(who) as browser:

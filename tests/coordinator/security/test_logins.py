@@ -64,7 +64,9 @@ async def test_a_name_of_nobody_is_told_the_same_as_a_wrong_password(page: Open)
         told = []
         for name in ("admin", "nobody", "gone", "nadia"):
             answer = await browser.submit("/login", {"name": name, "password": "guess"})
-            told.append((answer.status_code, answer.text.replace(f'value="{name}"', ""), dict(answer.headers)))
+            told.append(
+                (answer.status_code, answer.text.replace(f'value="{name}"', ""), dict(answer.headers))
+            )
         for _, _, headers in told:
             headers.pop("content-length")
         assert told[0] == told[1] == told[2] == told[3]
