@@ -33,9 +33,10 @@ async def test_a_body_that_is_too_large_is_refused_unread(page: Open) -> None:
 )
 async def test_thousands_of_fields_are_refused(page: Open, body: bytes) -> None:
     before = await everything(page.storage)
+    body = f"action=disable&id={page.house.ids['device']}&".encode() + body
     async with page.browser("admin") as browser:
         answer = await browser.submit("/devices/bulk", body, **{"Content-Type": FORM})
-        assert 400 <= answer.status_code < 500
+        assert answer.status_code == 413
         assert "Traceback" not in answer.text
     assert await everything(page.storage) == before
 
@@ -92,7 +93,8 @@ async def test_a_path_leads_out_of_the_static_files_nowhere(page: Open) -> None:
                 ):
                     answer = await browser.get(path)
                     assert answer.status_code in (400, 404, 405), path
-                    assert "def render" not in answer.text and "root:" not in answer.text, path
+                    assert "def render" not in answer.text, path
+                    assert "root:" not in answer.text, path
         for path in (
             f"{folder}/",
             f"{folder}/js",
@@ -133,7 +135,8 @@ async def test_a_login_leads_to_no_other_site(page: Open, to: str) -> None:
     for answer in answers:
         assert answer.status_code == 303
         where = answer.headers["location"]
-        assert where.startswith("/") and not where.startswith(("//", "/\\")), where
+        assert where.startswith("/"), where
+        assert not where.startswith(("//", "/\\")), where
         assert "set-cookie:" not in where.lower()
         # What a browser makes of it.
         assert answer.url.join(where).host == "vpn.example", where

@@ -71,7 +71,7 @@ def token_of(value: str) -> str:
 
 
 async def require_sent(request: Request, *names: str) -> None:
-    """Raise `InvalidError` unless a form has these fields; one that is absent would be taken for an empty one."""
+    """Raise `InvalidError` unless a form has these fields: an absent one would be taken for an empty one."""
     form = await request.form()
     absent = [name for name in names if name not in form]
     if absent:
@@ -115,9 +115,13 @@ class Forms:
             words = f"What was sent is no form of this page. It takes {_FORM}."
             await refusal(Request(scope), 415, "This is no form", words)(scope, receive, visiting)
             return
-        words = self._wrong(headers, visit, body)
-        if words is not None:
-            await refusal(Request(scope), 403, "This was not sent from here", words)(scope, receive, visiting)
+        if body.count(b"&") >= _FIELDS and _kind(headers) == _FORM:
+            words = f"A form has at most {_FIELDS} fields."
+            await refusal(Request(scope), 413, "The form is too large", words)(scope, receive, visiting)
+            return
+        wrong = self._wrong(headers, visit, body)
+        if wrong is not None:
+            await refusal(Request(scope), 403, "This was not sent from here", wrong)(scope, receive, visiting)
             return
         await self._app(scope, _replay(body, receive), visiting)
 
