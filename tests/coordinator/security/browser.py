@@ -57,7 +57,7 @@ def routes(method: str) -> list[str]:
         route.path
         for router in ROUTERS
         for route in router.routes
-        if isinstance(route, APIRoute) and method in route.methods
+        if isinstance(route, APIRoute) and method in (route.methods or ())
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,12 +87,11 @@ def opening(
 ) -> Callable[[], AbstractAsyncContextManager[Open]]:
     """Opens a copy of the furnished database, as often as it is asked to, each a new one."""
     original, house = furnished
+    numbers = count()
 
     @asynccontextmanager
     async def fresh() -> AsyncIterator[Open]:
-        path = tmp_path / "copy.sqlite"
-        for old in tmp_path.glob("copy.sqlite*"):
-            old.unlink()
+        path = tmp_path / f"{next(numbers)}.sqlite"
         shutil.copyfile(original, path)
         storage = Storage.open(f"sqlite:///{path}", clock=Clock())
         coordinator = application.state.coordinator

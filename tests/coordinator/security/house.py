@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pyotp
 from sqlalchemy import select
 
 from tests.coordinator.actors import Actors, key
@@ -12,7 +13,7 @@ from tests.coordinator.visiting import PASSWORD, code_of, give_second_factor, lo
 from wirewright.coordinator.clock import DAY
 from wirewright.coordinator.login import links, passwords, second_factor
 from wirewright.coordinator.services import devices, gateways, invitations, pools, users
-from wirewright.coordinator.services.access import SYSTEM, Role, Scope
+from wirewright.coordinator.services.access import SYSTEM, Role
 from wirewright.coordinator.storage.logins import Identity, Passkey, Session
 from wirewright.coordinator.storage.tables import Base, Token
 
@@ -115,7 +116,7 @@ class House:
 
 
 async def everything(storage: Storage) -> dict[str, list[str]]:
-    """All that the database has, but for the audit log, what gateways report, and when somebody was last seen."""
+    """All that the database has, but for the audit log, reports, and when somebody was last seen."""
 
     async def work(tx: Transaction) -> dict[str, list[str]]:
         found = {}
@@ -130,12 +131,6 @@ async def everything(storage: Storage) -> dict[str, list[str]]:
     return await storage.read(work)
 
 
-def scopes() -> list[str]:
-    """What a key can be for."""
-    return [scope.value for scope in Scope]
-
-
 def _totp(uri: str) -> Any:
-    import pyotp
 
     return pyotp.parse_uri(uri)

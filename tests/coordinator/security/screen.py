@@ -27,17 +27,13 @@ class Screen(HTMLParser):
         assert len(set(names)) == len(names), (self.where, tag, names)
         assert tag not in ("style", "iframe", "object", "embed", "base"), self.where
         assert tag != "script" or (values.get("src") or "").startswith("/static/"), self.where
-        assert not any(name.startswith("on") or name in ("style", "srcdoc") for name in names), (
-            self.where,
-            names,
-        )
+        handlers = [name for name in names if name.startswith("on") or name in ("style", "srcdoc")]
+        assert not handlers, (self.where, handlers)
         assert tag != "img" or (values["src"] or "").startswith("/static/"), self.where
         for name in ATTRIBUTES & values.keys():
             text = values[name] or ""
-            assert text.startswith(("/", "#", "https://vpn.example")) and not text.startswith("//"), (
-                self.where,
-                text,
-            )
+            assert text.startswith(("/", "#", "https://vpn.example")), (self.where, text)
+            assert not text.startswith("//"), (self.where, text)
 
     def handle_data(self, data: str) -> None:
         assert self.inside != "script" or not data.strip(), self.where

@@ -92,7 +92,7 @@ async def test_none_is_done_without_the_token_of_the_visit(page: Open) -> None:
                 answer = await browser.post(
                     where,
                     data=values,
-                    headers=[*FROM_HERE.items(), (b"X-Form-Token", token.encode("latin-1"))],
+                    headers=[(b"Sec-Fetch-Site", b"same-origin"), (b"X-Form-Token", token.encode("latin-1"))],
                 )
                 assert answer.status_code == 403, where
     assert await everything(page.storage) == before

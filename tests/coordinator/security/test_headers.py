@@ -70,7 +70,8 @@ async def test_what_is_refused_before_the_page_and_what_fails_in_it_has_the_head
         monkeypatch.setattr(sessions, "visit", fail)
         answer = await browser.get("/devices")
         assert answer.status_code == 500
-        assert "secret detail" not in answer.text and "Traceback" not in answer.text
+        assert "secret detail" not in answer.text
+        assert "Traceback" not in answer.text
         assert "its log says more" in answer.text
         held(answer)
 
@@ -134,7 +135,9 @@ async def test_a_name_in_capitals_with_its_port_is_known_where_the_public_url_ha
 
 async def test_without_a_public_url_no_name_but_localhost_leads_here(page: Open) -> None:
     site = Site()
-    assert site.knows("localhost:8080") and site.knows("192.0.2.1:8080") and site.knows("[2001:db8::1]")
+    assert site.knows("localhost:8080")
+    assert site.knows("192.0.2.1:8080")
+    assert site.knows("[2001:db8::1]")
     assert not any(site.knows(host) for host in ("vpn.example", "rebound.example:8080", "localhost."))
 
 

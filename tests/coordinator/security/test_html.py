@@ -1,4 +1,4 @@
-"""What stands in the pages: nothing that the policy of contents would not let run, and nothing from elsewhere."""
+"""What stands in the pages: nothing that the policy of contents forbids, and nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from wirewright.coordinator.web.rendering import STATIC
+from wirewright.coordinator.web.integrity import STATIC
 
 from .browser import changes, filled, routes
 from .screen import Screen

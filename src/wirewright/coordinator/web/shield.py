@@ -45,7 +45,7 @@ _TWO_YEARS: Final = "max-age=63072000"
 
 
 class Headers:
-    """Middleware around everything: refusals that come before the page, and failures in it, have them as well."""
+    """Middleware around everything, since refusals before the page, and failures in it, have them as well."""
 
     def __init__(self, app: ASGIApp, site: Site) -> None:
         self._app, self._site = app, site
