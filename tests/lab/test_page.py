@@ -1,4 +1,4 @@
-"""The page and wireguard-go: what a browser made is a tunnel for others' programs, through a gateway of root's."""
+"""The page and wireguard-go: what a browser made is a tunnel for others' programs."""
 
 from __future__ import annotations
 
@@ -77,6 +77,7 @@ async def test_a_configuration_from_the_browser_is_a_tunnel_for_wireguard_go(tmp
             stdout=subprocess.PIPE,
             text=True,
         )
+        assert process.stdout is not None
         said = json.loads(process.stdout.readline())
         async with browser_of(gate, tmp_path) as browser:
             visit = await Visit.begin(browser, said["url"])

@@ -1,7 +1,8 @@
 /**
  * `<form data-module="create">`: makes the key pair here, sends the public half, and shows the configuration.
  *
- * A public key that was typed in leaves the form as it is: the device has its own private key.
+ * A public key that was typed in leaves the form as it is: the device has its own private key. The button waits for
+ * this module, since before it nobody could make a key.
  */
 
 import { failed, send } from "./asking.js";
@@ -9,10 +10,11 @@ import { generateKeyPair } from "./keys.js";
 import { show } from "./made.js";
 
 export default function create(form) {
+  const button = form.querySelector("button.main");
+  button.disabled = false;
   form.addEventListener("submit", async (event) => {
     if (form.elements.public_key.value.trim()) return;
     event.preventDefault();
-    const button = form.querySelector("button.main");
     button.disabled = true;
     try {
       const keys = await generateKeyPair();

@@ -6,11 +6,12 @@ import { readForeign } from "./importing.js";
 export default function importing(form) {
   const part = (name) => form.querySelector(`[data-part="${name}"]`);
   const button = form.querySelector("button.main");
-  form.querySelector("input[type=file]").addEventListener("change", async (event) => {
+  const chosen = form.querySelector("input[type=file]");
+  const read = async () => {
     button.disabled = true;
     part("found").hidden = true;
     part("none").hidden = false;
-    const [file] = event.target.files;
+    const [file] = chosen.files;
     if (!file) return;
     try {
       const { devices } = await readForeign(await file.text());
@@ -22,7 +23,10 @@ export default function importing(form) {
     } catch (error) {
       failed(error);
     }
-  });
+  };
+  chosen.addEventListener("change", read);
+  // Somebody may have been quicker than this module.
+  if (chosen.files.length) read();
 }
 
 /** What leaves this browser of a device. */
