@@ -80,6 +80,8 @@ SCOPES: Mapping[str, Scope] = {
     "GET /api/v1/audit": Scope.AUDIT_READ,
     "GET /metrics": Scope.METRICS_READ,
 }
+# Any token will do.
+BY_TOKEN = {"GET /api/v1/me"}
 BY_CREDENTIAL = {
     "GET /api/v1/gateways/self",
     "PUT /api/v1/gateways/self/key",
@@ -135,16 +137,24 @@ def operations(schema: Mapping[str, Any]) -> set[str]:
 
 async def test_every_operation_is_in_these_tables(storage: Storage) -> None:
     """So that none is added whose rule is not tried from the wrong side."""
-    assert operations(app.create(storage).openapi()) == OPEN | set(SCOPES) | BY_CREDENTIAL
+    assert operations(app.create(storage).openapi()) == OPEN | set(SCOPES) | BY_TOKEN | BY_CREDENTIAL
 
 
 @pytest.mark.parametrize("bearer", [None, "wwt_nonsense", "", "wwt_" + "a" * 16 + "_" + "b" * 32])
 async def test_who_is_nobody_may_nothing(api: httpx2.AsyncClient, bearer: str | None, actors: Actors) -> None:
-    for operation in [*SCOPES, *BY_CREDENTIAL]:
+    for operation in [*SCOPES, *BY_TOKEN, *BY_CREDENTIAL]:
         answer = await ask(api, operation, bearer)
         assert answer.status_code == 401, operation
         assert answer.headers["www-authenticate"] == "Bearer"
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_token_tells_whose_it_is_and_what_it_may(api: httpx2.AsyncClient, actors: Actors) -> None:
+    said = (await api.get("/me", headers=actors.bearer("member"))).json()
+    assert (said["id"], said["actor"], said["role"]) == (actors.users["member"], "user member", "member")
+    assert said["scopes"] == sorted(ROLES[Role.MEMBER])
+    answer = await ask(api, "GET /api/v1/me", actors.credential)
+    assert answer.status_code == 401
 
 
 async def test_a_token_without_the_scope_may_not(

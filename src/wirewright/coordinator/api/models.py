@@ -102,6 +102,8 @@ class DeviceAnswer(BaseModel):
     policy: list[PolicyRule]
     enabled: bool
     active: bool
+    online: bool
+    """Whether it is active, and has keys with its gateway that are worth something."""
     expires_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -121,6 +123,7 @@ class DeviceAnswer(BaseModel):
             policy=[PolicyRule.model_validate(rule) for rule in device.policy],
             enabled=device.enabled,
             active=device.active,
+            online=details.is_online(details.read_at),
             expires_at=moment(device.expires_at),
             created_at=to_datetime(device.created_at),
             updated_at=to_datetime(device.updated_at),

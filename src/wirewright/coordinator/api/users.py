@@ -1,10 +1,12 @@
 """``/users`` and ``/tokens``."""
 
+from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import BaseModel
 
-from wirewright.coordinator.api.dependencies import Creating, Pages, Store, needs
+from wirewright.coordinator.api.dependencies import Creating, Pages, Store, authenticated, needs
 from wirewright.coordinator.api.models import (
     Handle,
     Id,
@@ -16,10 +18,11 @@ from wirewright.coordinator.api.models import (
     UserPatch,
     UserRequest,
     instant,
+    moment,
 )
 from wirewright.coordinator.api.problems import answers
 from wirewright.coordinator.services import users
-from wirewright.coordinator.services.access import Caller, Scope
+from wirewright.coordinator.services.access import Caller, Role, Scope
 from wirewright.coordinator.storage import Transaction
 
 router = APIRouter(tags=["users"])
@@ -27,6 +30,28 @@ Reader = Annotated[Caller, needs(Scope.USERS_READ)]
 Writer = Annotated[Caller, needs(Scope.USERS_WRITE)]
 TokenReader = Annotated[Caller, needs(Scope.TOKENS_READ)]
 TokenWriter = Annotated[Caller, needs(Scope.TOKENS_WRITE)]
+
+
+class MeAnswer(BaseModel):
+    """Who a token belongs to, and what it may."""
+
+    id: Id | None
+    actor: str
+    role: Role
+    scopes: list[Scope]
+    expires_at: datetime | None
+
+
+@router.get("/me", responses=answers())
+async def show_me(caller: Annotated[Caller, Depends(authenticated)]) -> MeAnswer:
+    """Show who asks."""
+    return MeAnswer(
+        id=caller.user_id,
+        actor=caller.actor,
+        role=caller.role,
+        scopes=sorted(caller.scopes),
+        expires_at=moment(caller.expires_at),
+    )
 
 
 @router.get("/users", responses=answers())

@@ -49,6 +49,8 @@ class DeviceDetails:
     addresses: tuple[IPAddress, ...]
     report: Report | None
     """What its gateway saw of it last."""
+    read_at: int
+    """When it was read, in microseconds since 1970."""
 
     def is_online(self, now: int) -> bool:
         """Whether it is let in, and has keys with its gateway that are worth something."""
@@ -190,7 +192,7 @@ async def details_of(tx: Transaction, rows: list[Device]) -> list[DeviceDetails]
     """Return devices with their addresses, in the same order."""
     ids = [device.id for device in rows]
     held, seen = await changes.held_addresses(tx, ids), await reports.of(tx, ids)
-    return [_details(device, held.get(device.id, []), seen.get(device.id)) for device in rows]
+    return [_details(device, held.get(device.id, []), seen.get(device.id), tx.now) for device in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +287,7 @@ async def details(tx: Transaction, device: Device) -> DeviceDetails:
     await tx.session.flush()
     held = await changes.held_addresses(tx, [device.id])
     seen = await reports.of(tx, [device.id])
-    return _details(device, held.get(device.id, []), seen.get(device.id))
+    return _details(device, held.get(device.id, []), seen.get(device.id), tx.now)
 
 
 async def _locked(tx: Transaction, caller: Caller, device_id: str) -> tuple[Gateway, Device]:
@@ -313,8 +315,8 @@ def _visible(caller: Caller, device: Device | None, device_id: str) -> Device:
     return device
 
 
-def _details(device: Device, held: list[bytes], report: Report | None) -> DeviceDetails:
-    return DeviceDetails(device, tuple(networks.address(value) for value in held), report)
+def _details(device: Device, held: list[bytes], report: Report | None, now: int) -> DeviceDetails:
+    return DeviceDetails(device, tuple(networks.address(value) for value in held), report, now)
 
 
 def checked_policy(rules: list[dict[str, object]] | None) -> list[dict[str, object]]:
