@@ -140,7 +140,8 @@ async def test_devices_of_another_provisioner_come_all_or_none(storage: Storage,
     twice = key()
     found = [
         Foreign(name="phone", public_key=key(), addresses=["10.88.0.20"]),
-        Foreign(name="laptop", public_key=twice, enabled=False),
+        # No pool has this one, so that it gets the next free ones.
+        Foreign(name="laptop", public_key=twice, addresses=["10.8.0.2"], enabled=False),
     ]
     wrong = [*found, Foreign(name="copy", public_key=twice)]
     with pytest.raises(ConflictError, match=r"^copy: .* Nothing was brought along\.$"):
@@ -149,6 +150,8 @@ async def test_devices_of_another_provisioner_come_all_or_none(storage: Storage,
     await storage.write(importing.bring, SYSTEM, found, None)
     items = (await storage.read(devices.listed, SYSTEM, None, 200)).items
     assert {each.device.name: each.device.enabled for each in items} == {"phone": True, "laptop": False}
+    held = {each.device.name: [str(address) for address in each.addresses] for each in items}
+    assert held == {"phone": ["10.88.0.20"], "laptop": ["10.88.0.2", "fd88::2"]}
     with pytest.raises(InvalidError):
         importing.read('[{"name": "x", "public_key": "y", "private_key": "z"}]')
     with pytest.raises(InvalidError, match="Choose the file"):

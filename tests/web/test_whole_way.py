@@ -69,14 +69,19 @@ async def test_setup_device_client_firewall_disable_expiry_and_the_log_of_it(
         await until_silent(lambda: tunnel.ping(GATEWAY, timeout=1))
         await page.click("text=Enable")
         await expect(page.locator("[data-live=dot]")).not_to_have_attribute("data-state", "off")
+        await tunnel.ping(GATEWAY, timeout=PATIENCE)
 
-    await page.evaluate(EXPIRE_SOON)
-    await page.click("text=Move the expiry")
-    await expect(page.locator(".tag:visible")).to_have_text("expired", timeout=PATIENCE * 1000)
+        await page.evaluate(EXPIRE_SOON)
+        await page.click("text=Move the expiry")
+        await expect(page.locator(".tag:visible")).to_have_text("expired", timeout=PATIENCE * 1000)
+        await until_silent(lambda: tunnel.ping(GATEWAY, timeout=1))
+
     await visit.open("/audit")
     told = await page.locator("table").inner_text()
     for action in ("setup.complete", "device.create", "device.update", "device.expire"):
         assert action in told, action
+    for words in ("policy 10.88.0.1/32 tcp 7000", "enabled no", "enabled yes", "expires at 20"):
+        assert words in told, words
     assert device.startswith("/devices/")
     await visit.end()
 

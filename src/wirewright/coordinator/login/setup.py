@@ -28,9 +28,10 @@ _SETUP: Final = "setup"
 
 
 async def is_needed(tx: Transaction) -> bool:
-    """Whether nobody can log in yet."""
+    """Whether no administrator can log in yet; others may, by a provider of identities."""
+    admins = select(User.id).where(User.role == Role.ADMIN.value, User.enabled)
     for table in (Password, Passkey, Identity):
-        if await tx.session.scalar(select(exists().where(table.user_id.is_not(None)))):
+        if await tx.session.scalar(select(exists().where(table.user_id.in_(admins)))):
             return False
     return True
 

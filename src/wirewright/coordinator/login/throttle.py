@@ -58,10 +58,14 @@ class Throttle:
             raise error
         self._from_one.take(where, now)
         self._from_all.take(None, now)
+        if code:
+            # At once, and a right one as well: many that come together must not all be looked at.
+            self._for_codes.take(who, now)
 
     def failed(self, source: str, name: str, now: float, *, code: bool = False) -> None:
         """Note that an attempt was wrong."""
-        (self._for_codes if code else self._for_one).take(self._key(source, name), now)
+        if not code:
+            self._for_one.take(self._key(source, name), now)
 
     def succeeded(self, source: str, name: str) -> None:
         """Note that somebody is logged in."""

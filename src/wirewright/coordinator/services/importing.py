@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from wirewright.coordinator.errors import CoordinatorError, InvalidError
-from wirewright.coordinator.services import devices
+from wirewright.coordinator.services import addresses, devices, gateways, networks
 from wirewright.coordinator.services.devices import DeviceChange, NewDevice
 
 if TYPE_CHECKING:
@@ -55,12 +55,17 @@ def read(text: str) -> list[Foreign]:
 async def bring(tx: Transaction, caller: Caller, found: list[Foreign], gateway_id: str | None) -> Brought:
     """Make the devices; a refusal names the device, and then none is made."""
     caller.require_others("bring devices along")
+    home = await gateways.choose(tx, gateway_id)
+    rows = await addresses.pools_of(tx, home)
+    pools = [networks.network(pool.first, pool.prefix_length) for pool in rows]
     for each in found:
         try:
-            addresses = tuple(ip_address(text) for text in each.addresses)
+            wanted = [ip_address(text) for text in each.addresses]
         except ValueError:
             raise InvalidError(f"{each.name}: an address is none.") from None
-        new = NewDevice(each.name, each.public_key, gateway_id, addresses=addresses)
+        # Where no pool has its address, the device gets the next free ones.
+        kept = tuple(address for address in wanted if any(address in network for network in pools))
+        new = NewDevice(each.name, each.public_key, home, addresses=kept)
         try:
             made = await devices.create(tx, caller, new)
             if not each.enabled:

@@ -139,7 +139,9 @@ class Forms:
         if site is not None and site != "same-origin":
             return False
         if origin is not None:
-            return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+            # A proxy in front may put its own name for us into Host; what browsers see is the public URL.
+            public = urlsplit(self._site.public_url or "").netloc
+            return urlsplit(origin).netloc.lower() in {headers.get("host", "").lower(), public.lower()} - {""}
         return site is not None
 
 

@@ -9,9 +9,10 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from wirewright.coordinator.api.dependencies import Store
 from wirewright.coordinator.api.enrolments import TunnelParameters
 from wirewright.coordinator.api.models import DeviceAnswer
-from wirewright.coordinator.errors import InvalidError
+from wirewright.coordinator.errors import ConflictError, InvalidError
 from wirewright.coordinator.services import devices, tunnels
 from wirewright.coordinator.services.access import Scope
+from wirewright.coordinator.services.tunnels import Parameters
 from wirewright.coordinator.storage import Transaction
 from wirewright.coordinator.web import lifetimes, rules
 from wirewright.coordinator.web.choices import gateways_to_choose, users_to_choose
@@ -69,6 +70,8 @@ async def create(
         )
         details = await devices.create(tx, caller, new)
         parameters = await tunnels.of_device(tx, caller, details.device.id)
+        if wants_json(request):
+            refuse_silent(parameters)
         return {
             "device": DeviceAnswer.of(details).model_dump(mode="json"),
             "tunnel": TunnelParameters.of(parameters).model_dump(mode="json"),
@@ -78,6 +81,14 @@ async def create(
     if wants_json(request):
         return JSONResponse(made, 201)
     return RedirectResponse(f"/devices/{made['device']['id']}", 303)
+
+
+def refuse_silent(parameters: Parameters) -> None:
+    """Refuse what no configuration can be made of, before a key is made for nothing: nothing is changed."""
+    if parameters.gateway_public_key is None:
+        raise ConflictError(
+            "This gateway has never run, so that its key is unknown. Start it (ww gateway), and repeat this."
+        )
 
 
 def _addresses(text: str) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ from wirewright.coordinator.web import lifetimes, rules
 from wirewright.coordinator.web.forms import require_sent
 from wirewright.coordinator.web.problems import wants_json
 from wirewright.coordinator.web.rendering import render
+from wirewright.coordinator.web.screens.create import refuse_silent
 from wirewright.coordinator.web.visitors import Visiting
 
 router = APIRouter(prefix="/devices/{device}")
@@ -97,6 +98,8 @@ async def change_key(
     async def work(tx: Transaction) -> dict[str, object]:
         details = await devices.change_key(tx, caller, device, public_key.strip())
         parameters = await tunnels.of_device(tx, caller, device)
+        if wants_json(request):
+            refuse_silent(parameters)
         return {
             "device": DeviceAnswer.of(details).model_dump(mode="json"),
             "tunnel": TunnelParameters.of(parameters).model_dump(mode="json"),
@@ -184,6 +187,9 @@ async def change_expiry(
     await require_sent(request, "expires")
     caller = visitor.caller
     caller.require(Scope.DEVICES_WRITE)
+
+    if expires == "keep":
+        return RedirectResponse(f"/devices/{device}", 303)
 
     async def work(tx: Transaction) -> None:
         end = lifetimes.ends(expires, tx.now)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from wirewright.coordinator.api.dependencies import Store, the_coordinator
-from wirewright.coordinator.errors import CoordinatorError, UnauthorizedError
+from wirewright.coordinator.errors import CoordinatorError, TooManyError, UnauthorizedError
 from wirewright.coordinator.login import sessions, setup, signing_in
 from wirewright.coordinator.login.passkeys import Party
 from wirewright.coordinator.login.signing_in import Entered, WrongError
@@ -75,7 +75,7 @@ async def take_second(
     throttle = the_coordinator(request).throttle
     try:
         entered = await signing_in.by_code(store, throttle, text, code, browser_of(request))
-    except WrongError as error:
+    except (WrongError, TooManyError) as error:
         return render(request, "second.html", error.status, next=local_path(next_), error=str(error))
     return entered_by(request, entered, next_)
 

@@ -3,10 +3,10 @@
 /**
  * @param {string} name of the file
  * @param {string | Uint8Array} content
+ * @param {string} type as text some phones would add `.txt` to the name
  */
-export function download(name, content) {
-  // As text some phones would add `.txt` to the name.
-  const url = URL.createObjectURL(new Blob([content], { type: "application/octet-stream" }));
+export function download(name, content, type = "application/octet-stream") {
+  const url = URL.createObjectURL(new Blob([content], { type }));
   const link = document.createElement("a");
   link.href = url;
   link.download = name;

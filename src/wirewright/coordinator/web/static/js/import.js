@@ -31,7 +31,7 @@ export default function importing(form) {
 
 /** What leaves this browser of a device. */
 function sent({ name, publicKey, addresses, enabled }) {
-  return { name, public_key: publicKey, addresses, enabled };
+  return { name: [...name].slice(0, 64).join("").trim() || "device", public_key: publicKey, addresses, enabled };
 }
 
 function show(place, devices) {

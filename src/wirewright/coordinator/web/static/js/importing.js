@@ -14,6 +14,9 @@ const KEY = /^[A-Za-z0-9+/]{43}=$/;
  * @typedef {{name: string, publicKey: string, addresses: string[], enabled: boolean, hasPresharedKey: boolean}} Device
  */
 export async function readForeign(text) {
+  if (text.startsWith("SQLite format 3")) {
+    throw new Error("this is the database of wg-easy 15, which is not read here: take its wg0.conf from the container");
+  }
   const plain = text.replace(/^\uFEFF/, "").trim();
   const found = plain.startsWith("{") ? await readWgEasy(plain) : await readWgQuick(plain);
   if (!found.devices.length) throw new Error("there is no peer in this file");

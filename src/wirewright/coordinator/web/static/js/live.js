@@ -6,12 +6,14 @@
  * changed: the server tells of the devices shown here only.
  */
 
+import { failed, Refused } from "./asking.js";
 import { size } from "./sizes.js";
 import { time } from "./times.js";
 
 const SAMPLES = 60;
 /** Milliseconds until a stream that was refused is asked for again. */
 const AGAIN = 10_000;
+const STALE = "What devices do is not followed any more, so that this page grows old. Load it again; perhaps you are logged out.";
 const WORDS = { online: "online", idle: "offline", off: "cut off", gone: "removed" };
 
 export default function live(root) {
@@ -38,7 +40,9 @@ export default function live(root) {
     });
     // After an answer that is no stream (logged out, too many pages) a browser does not try again by itself.
     source.addEventListener("error", () => {
-      if (source.readyState === EventSource.CLOSED) again = setTimeout(open, AGAIN);
+      if (source.readyState !== EventSource.CLOSED) return;
+      failed(new Refused(STALE));
+      again = setTimeout(open, AGAIN);
     });
   };
   open();

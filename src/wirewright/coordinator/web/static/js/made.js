@@ -25,15 +25,19 @@ export function show(place, made, privateKey) {
   part("text").textContent = text;
   part("download").addEventListener("click", () => download(`${name}.conf`, text));
   part("mobileconfig").addEventListener("click", () =>
-    download(`${name}.mobileconfig`, mobileConfiguration(made.device.name, text)),
+    download(`${name}.mobileconfig`, mobileConfiguration(made.device.name, text), "application/x-apple-aspen-config"),
   );
   part("zip").addEventListener("click", () => download(`${name}.zip`, archive([{ name: `${name}.conf`, text }])));
   part("copy").addEventListener("click", (event) => copy(text, event.currentTarget));
   const done = part("done");
-  if (made.device.id && done.dataset.leadsTo !== "nowhere") done.href = `/devices/${made.device.id}`;
   const warn = (event) => event.preventDefault();
+  const taken = () => window.removeEventListener("beforeunload", warn);
   window.addEventListener("beforeunload", warn);
-  done.addEventListener("click", () => window.removeEventListener("beforeunload", warn));
+  for (const name of ["download", "mobileconfig", "zip", "copy"]) part(name).addEventListener("click", taken);
+  done.addEventListener("click", taken);
+  // Who was invited has no page of the device to go to.
+  if (made.device.id) done.href = `/devices/${made.device.id}`;
+  else done.remove();
   const heading = fragment.querySelector("h2");
   place.replaceWith(fragment);
   heading.focus();
