@@ -30,6 +30,8 @@ need fish fish
 need man man-db
 need groff groff-base
 need chromium chromium
+need node nodejs
+need npm npm
 [ -d /usr/share/fonts/truetype/dejavu ] || missing="$missing fonts-dejavu-core"
 [ -x /usr/lib/qemu/virtiofsd ] || [ -x /usr/libexec/virtiofsd ] || missing="$missing virtiofsd"
 

@@ -124,11 +124,13 @@ def test_people_are_told_where_it_is(desk: Desk) -> None:
         [*COMMAND, "serve", *ALONE, "--state-directory", str(desk.state)], stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
-    first, second = process.stderr.readline(), process.stderr.readline()
+    first, second, third = (process.stderr.readline() for _ in range(3))
     process.send_signal(signal.SIGINT)
     rest = process.communicate(timeout=30)[1]
     assert first == f"made an administrator; the token is in {desk.state}/admin.token\n"
     assert second.startswith("API at http://127.0.0.1:")
+    assert third.startswith("make yourself the administrator of the page, within a day: http://127.0.0.1:")
+    assert "/setup#wwf_" in third
     assert (process.returncode, rest) == (0, "")
 
 

@@ -155,6 +155,9 @@ def test_a_lease_is_had_kept_and_given_back(tmp_path: Path) -> None:
         p.lab["a"].run("ip", "address", "add", "10.99.0.1/24", "dev", "wg0")
         server = p.serve("--lease-time", "6")
         client = p.lease("--json", ready='"until"')
+        # Its own address can be used at once, and not only when the kernel has looked for others.
+        links = p.lab["b"].run("ip", "-6", "address", "show", "dev", "wg0", "scope", "link").stdout
+        assert "nodad" in links
         first = json.loads(client.said().splitlines()[0])
         held = {f"{first['addresses'][0]}/32", f"{first['addresses'][1]}/128"}
         assert p.allowed() == p.addresses() == held

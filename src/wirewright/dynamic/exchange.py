@@ -79,5 +79,7 @@ def _why(error: OSError, interface: str, source: IPv6Address) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {PORT} of {source} is in use: another client runs on {interface}"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"the connection of before still holds port {PORT} of {source}"
+        return (
+            f"{source} cannot be used on {interface} yet, or a connection of before still holds port {PORT}"
+        )
     return f"the server on {interface} cannot be asked: {error.strerror or error}"

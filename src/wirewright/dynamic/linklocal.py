@@ -44,7 +44,8 @@ class LinkLocal:
                 self._undo.append(partial(_add, self.interface, other))
         if address not in self.found(network):
             own = IPv6Interface((address, 128))
-            network.add_address(self.interface, own)
+            # Who asks for a lease binds to it next.
+            network.add_address(self.interface, own, at_once=True)
             self._undo.append(lambda _: delete_address(self.interface, own))
         link = network.link(self.interface)
         index = link.index if link else 0

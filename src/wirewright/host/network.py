@@ -14,7 +14,7 @@ from pyroute2 import IPRoute, NetlinkError
 from pyroute2.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST
 from pyroute2.netlink.rtnl import RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE, RTM_GETRULE, RTM_NEWRULE
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_NODAD, ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
@@ -134,11 +134,17 @@ class Network:
                 if message["index"] == index
             ]
 
-    def add_address(self, name: str, address: IPInterface) -> None:
-        """Give an interface an address."""
+    def add_address(self, name: str, address: IPInterface, *, at_once: bool = False) -> None:
+        """Give an interface an address.
+
+        An address of IPv6 can be used a moment later only, when the kernel has seen that nobody else has it
+        (it puts that off even where it has nothing to see to). ``at_once`` leaves that out (``IFA_F_NODAD``).
+        """
+        length = address.network.prefixlen
+        flags = {"flags": IFA_F_NODAD} if at_once and address.version == 6 else {}
         with _errors(f"{address} on {name}"):
             self._socket.addr(
-                "add", index=self._index(name), address=str(address.ip), prefixlen=address.network.prefixlen
+                "add", index=self._index(name), address=str(address.ip), prefixlen=length, **flags
             )
 
     def routes(self, version: int, *, table: int | None = None, link: int | None = None) -> list[Route]:

@@ -39,8 +39,8 @@ export function failed(error) {
   text.textContent = error instanceof Refused ? error.message : `This browser could not do it: ${error.message}`;
   notice.append(text);
   const place = document.getElementById("notices");
-  place.replaceChildren(notice);
-  place.scrollIntoView({ block: "nearest" });
+  place?.replaceChildren(notice);
+  place?.scrollIntoView({ block: "nearest" });
 }
 
 function formToken() {
