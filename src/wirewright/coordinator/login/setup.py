@@ -21,6 +21,8 @@ from wirewright.coordinator.storage.logins import Identity, Passkey, Password
 from wirewright.coordinator.storage.tables import Setting, User
 
 if TYPE_CHECKING:
+    from sqlalchemy import Select
+
     from wirewright.coordinator.storage import Transaction
 
 LIFETIME: Final = DAY
@@ -29,11 +31,19 @@ _SETUP: Final = "setup"
 
 async def is_needed(tx: Transaction) -> bool:
     """Whether no administrator can log in yet; others may, by a provider of identities."""
-    admins = select(User.id).where(User.role == Role.ADMIN.value, User.enabled)
+    return not await _some_can(tx, select(User.id).where(User.role == Role.ADMIN.value, User.enabled))
+
+
+async def is_first(tx: Transaction) -> bool:
+    """Whether nobody at all can log in yet, so that a login leads nowhere."""
+    return not await _some_can(tx, select(User.id))
+
+
+async def _some_can(tx: Transaction, users_: Select[str]) -> bool:
     for table in (Password, Passkey, Identity):
-        if await tx.session.scalar(select(exists().where(table.user_id.in_(admins)))):
-            return False
-    return True
+        if await tx.session.scalar(select(exists().where(table.user_id.in_(users_)))):
+            return True
+    return False
 
 
 async def renew(tx: Transaction) -> Secret | None:

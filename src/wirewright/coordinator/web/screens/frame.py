@@ -17,7 +17,7 @@ async def start(store: Store, visitor: Perhaps) -> Response:
     """Lead to the devices, or to what comes before them."""
     if visitor is not None:
         return RedirectResponse("/devices", 303)
-    needed = await store.read(setup.is_needed)
+    needed = await store.read(setup.is_first)
     return RedirectResponse("/setup" if needed else "/login", 303)
 
 

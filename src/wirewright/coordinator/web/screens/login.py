@@ -30,7 +30,7 @@ async def show(
     """Show the ways in."""
     if visitor is not None:
         return RedirectResponse(local_path(next_), 303)
-    if await store.read(setup.is_needed):
+    if await store.read(setup.is_first):
         return RedirectResponse("/setup", 303)
     return shown(request, next_)
 
@@ -76,7 +76,8 @@ async def take_second(
     try:
         entered = await signing_in.by_code(store, throttle, text, code, browser_of(request))
     except (WrongError, TooManyError) as error:
-        return render(request, "second.html", error.status, next=local_path(next_), error=str(error))
+        answer = render(request, "second.html", error.status, next=local_path(next_), error=str(error))
+        return timed(answer, error)
     return entered_by(request, entered, next_)
 
 
