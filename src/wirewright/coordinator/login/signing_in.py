@@ -126,11 +126,6 @@ def note_refusal(tx: Transaction, user: User, browser: Browser, *, by: str) -> N
     audit.record(tx, _caller(user, browser), "login.refused", user.id, by=by)
 
 
-async def leave(tx: Transaction, caller: Caller, session_id: str) -> None:
-    """End the session in which this is asked for."""
-    await sessions.end(tx, caller, session_id)
-
-
 async def _known(tx: Transaction, name: str) -> tuple[User | None, str | None]:
     if not texts.is_handle(name):
         return None, None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
+from datetime import timedelta
 from typing import Final
 
-from wirewright.coordinator.clock import SECOND
+from wirewright.client import phrases
 from wirewright.coordinator.errors import InvalidError
 
 CHOICES: Final = (
@@ -17,18 +17,20 @@ CHOICES: Final = (
     ("90d", "in 90 days"),
     ("365d", "in a year"),
 )
-_FORM: Final = re.compile(r"([0-9]{1,5})([smhd])", re.ASCII)
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+LONGEST: Final = timedelta(days=36_600)
 
 
 def span(text: str) -> int | None:
     """Read a choice, in microseconds; ``None`` for "never"."""
     if not text:
         return None
-    match = _FORM.fullmatch(text)
-    if match is None or not int(match[1]):
-        raise InvalidError(f"{text[:40]!r} is no time, such as 12h or 30d.")
-    return int(match[1]) * _SECONDS[match[2]] * SECOND
+    try:
+        length = phrases.span(text)
+    except ValueError as error:
+        raise InvalidError(f"{error}.") from None
+    if length > LONGEST:
+        raise InvalidError(f"{text} is longer than a hundred years.")
+    return length // timedelta(microseconds=1)
 
 
 def ends(text: str, now: int) -> int | None:
