@@ -11,7 +11,8 @@ from fastapi.routing import APIRoute
 
 from tests.coordinator.actors import key
 from tests.coordinator.visiting import PASSWORD
-from wirewright.coordinator.web.forms import SESSION, VISIT, token_of
+from wirewright.coordinator.web.cookies import SESSION, VISIT
+from wirewright.coordinator.web.forms import token_of
 from wirewright.coordinator.web.screens import ROUTERS
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from wirewright.coordinator.web.forms import SESSION, VISIT, token_of
+from wirewright.coordinator.web.cookies import SESSION, VISIT
+from wirewright.coordinator.web.forms import token_of
 
 from .browser import FROM_HERE, ROOT, SECURE, address, changes, fields, routes
 from .house import everything

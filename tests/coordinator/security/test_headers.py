@@ -11,7 +11,7 @@ from tests.coordinator.visiting import PASSWORD
 from wirewright.coordinator import app
 from wirewright.coordinator.login import sessions
 from wirewright.coordinator.web import Site
-from wirewright.coordinator.web.forms import SESSION, VISIT
+from wirewright.coordinator.web.cookies import SESSION, VISIT
 from wirewright.coordinator.web.rendering import static
 
 from .browser import FROM_HERE, ROOT, SECURE, Browser, filled, routes

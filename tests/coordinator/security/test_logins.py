@@ -16,7 +16,7 @@ from wirewright.coordinator.services import users
 from wirewright.coordinator.services.access import SYSTEM
 from wirewright.coordinator.storage.logins import Identity, Passkey, Password, Session
 from wirewright.coordinator.web import Site
-from wirewright.coordinator.web.forms import SESSION
+from wirewright.coordinator.web.cookies import SESSION
 
 from .browser import NEW, SECURE, Browser, routes
 from .house import everything

@@ -25,6 +25,7 @@ from starlette.requests import Request, cookie_parser
 from starlette.responses import Response
 
 from wirewright.coordinator.errors import InvalidError
+from wirewright.coordinator.web.cookies import SESSION, VISIT, cookie, set_cookie
 from wirewright.coordinator.web.problems import refusal
 
 if TYPE_CHECKING:
@@ -34,35 +35,11 @@ if TYPE_CHECKING:
 
 FIELD: Final = "form_token"
 HEADER: Final = "X-Form-Token"
-VISIT: Final = "wirewright-visit"
-SESSION: Final = "wirewright-session"
 _SAFE: Final = frozenset({"GET", "HEAD"})
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
 _FIELDS: Final = 2000
 """Fields of a form, at most."""
-
-
-def cookie(site: Site, name: str, cookies: dict[str, str]) -> str | None:
-    """Return the value of one of our cookies."""
-    value = cookies.get(site.cookie_prefix + name, "")
-    return value if 0 < len(value) <= 200 else None
-
-
-def set_cookie(answer: Response, site: Site, name: str, value: str | None) -> None:
-    """Have the browser keep a cookie while it is open, or forget it (``None``).
-
-    How long a session lasts is the database's to say.
-    """
-    answer.set_cookie(
-        site.cookie_prefix + name,
-        value or "",
-        max_age=None if value else 0,
-        path="/",
-        secure=site.secure,
-        httponly=True,
-        samesite="lax",
-    )
 
 
 def token_of(value: str) -> str:

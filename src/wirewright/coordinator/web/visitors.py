@@ -11,7 +11,7 @@ from wirewright.coordinator.api.dependencies import Store, origin
 from wirewright.coordinator.errors import UnauthorizedError
 from wirewright.coordinator.login import sessions
 from wirewright.coordinator.login.sessions import Browser, Visitor
-from wirewright.coordinator.web.forms import SESSION, cookie
+from wirewright.coordinator.web.cookies import SESSION, cookie
 from wirewright.coordinator.web.problems import AwayError
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from wirewright.coordinator.services.bulk import Action
 from wirewright.coordinator.services.searching import Found, Search, Sort, State
 from wirewright.coordinator.storage import Transaction
 from wirewright.coordinator.streaming import stream
-from wirewright.coordinator.web.forms import SESSION, cookie
+from wirewright.coordinator.web.cookies import SESSION, cookie
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.visitors import Visiting, the_site
 

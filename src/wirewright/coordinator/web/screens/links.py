@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 from wirewright.coordinator.api.dependencies import Store, the_coordinator
 from wirewright.coordinator.errors import CoordinatorError
 from wirewright.coordinator.login import links
-from wirewright.coordinator.web.forms import SESSION, set_cookie
+from wirewright.coordinator.web.cookies import SESSION, set_cookie
 from wirewright.coordinator.web.problems import timed
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.visitors import browser_of, the_site

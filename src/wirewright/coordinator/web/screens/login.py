@@ -11,7 +11,7 @@ from wirewright.coordinator.errors import CoordinatorError, TooManyError, Unauth
 from wirewright.coordinator.login import sessions, setup, signing_in
 from wirewright.coordinator.login.passkeys import Party
 from wirewright.coordinator.login.signing_in import Entered, WrongError
-from wirewright.coordinator.web.forms import SESSION, cookie, set_cookie
+from wirewright.coordinator.web.cookies import SESSION, cookie, set_cookie
 from wirewright.coordinator.web.problems import AwayError, timed
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.visitors import Perhaps, Visiting, browser_of, local_path, root_url, the_site

@@ -15,7 +15,7 @@ from wirewright.coordinator.api.dependencies import Store, origin, the_coordinat
 from wirewright.coordinator.errors import CoordinatorError, NotFoundError
 from wirewright.coordinator.login import oidc
 from wirewright.coordinator.login.provider import Provider
-from wirewright.coordinator.web.forms import SESSION, VISIT, cookie
+from wirewright.coordinator.web.cookies import SESSION, VISIT, cookie
 from wirewright.coordinator.web.problems import AwayError
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.screens.login import entered_by, shown

@@ -12,7 +12,7 @@ from wirewright.coordinator.api.models import Id
 from wirewright.coordinator.errors import InvalidError
 from wirewright.coordinator.login import passkeys
 from wirewright.coordinator.login.passkeys import Party
-from wirewright.coordinator.web.forms import SESSION, set_cookie
+from wirewright.coordinator.web.cookies import SESSION, set_cookie
 from wirewright.coordinator.web.visitors import Visiting, browser_of, local_path, root_url, the_site
 
 router = APIRouter()

@@ -11,7 +11,7 @@ from wirewright.coordinator.errors import CoordinatorError, InvalidError
 from wirewright.coordinator.login import passwords, sessions, setup
 from wirewright.coordinator.services.credentials import Secret
 from wirewright.coordinator.storage import Transaction
-from wirewright.coordinator.web.forms import SESSION, set_cookie
+from wirewright.coordinator.web.cookies import SESSION, set_cookie
 from wirewright.coordinator.web.problems import timed
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.visitors import browser_of, the_site
