@@ -73,6 +73,8 @@ def address(path: str, house: House) -> str:
         "/devices/{device}/enable": {"device": "off"},
         "/users/{user}/enable": {"user": "gone"},
         "/users/{user}/remove": {"user": "gone"},
+        "/users/{user}/identities/remove": {"user": "admin"},
+        "/users/{user}/second-factor/remove": {"user": "other"},
         "/gateways/{gateway}/remove": {"gateway": "spare"},
     }
     return filled(path, house, **others.get(path, {}))
@@ -120,14 +122,19 @@ def fields(house: House) -> dict[str, dict[str, Any]]:
         "/login/passkey/begin": {},
         "/login/second": {"code": house.recovery, "next": "/"},
         "/logout": {},
-        "/pools/{pool}/remove": {"gateway": house.ids["second"]},
+        "/pools/{pool}/remove": {},
         "/setup": {"token": "wwf_x", "name": "eve", "password": NEW, "again": NEW},
         "/users": {"name": "fritz", "role": "member", "password": NEW},
         "/users/{user}/disable": {},
         "/users/{user}/enable": {},
+        "/users/{user}/identities/remove": {},
+        "/users/{user}/keys/{token}/remove": {},
+        "/users/{user}/passkeys/{passkey}/remove": {},
         "/users/{user}/password": {"password": NEW},
         "/users/{user}/remove": {},
         "/users/{user}/role": {"role": "operator"},
+        "/users/{user}/second-factor/remove": {},
+        "/users/{user}/sessions/{session}/end": {},
     }
 
 

@@ -41,7 +41,10 @@ class House:
     async def furnish(cls, storage: Storage) -> House:
         """Make all of it; what the identifiers are of is the admin's or nobody's, never a member's."""
         made = cls(await Actors.settle(storage))
-        made.ids |= {"gateway": made.actors.gateway}
+        made.ids |= {
+            "gateway": made.actors.gateway,
+            **{name: made.actors.users[name] for name in ("admin", "other")},
+        }
         hashed = passwords._HASHER.hash(PASSWORD)
         for name, user in made.actors.users.items():
 

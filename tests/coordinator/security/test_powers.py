@@ -76,9 +76,14 @@ def same_in_the_api(house: House, who: str) -> dict[str, tuple[str, str, dict[st
         "/users": ("POST", "/users", {"name": "fritz", "role": "member"}),
         "/users/{user}/disable": ("PATCH", user, {"enabled": False}),
         "/users/{user}/enable": ("PATCH", f"/users/{ids['gone']}", {"enabled": True}),
+        "/users/{user}/identities/remove": ("DELETE", f"/users/{ids['admin']}/identities", NONE),
+        "/users/{user}/keys/{token}/remove": ("DELETE", f"/tokens/{ids['token']}", NONE),
+        "/users/{user}/passkeys/{passkey}/remove": ("DELETE", f"/passkeys/{ids['passkey']}", NONE),
         "/users/{user}/password": ("PUT", f"{user}/password", {"password": NEW}),
         "/users/{user}/remove": ("DELETE", f"/users/{ids['gone']}", NONE),
         "/users/{user}/role": ("PATCH", user, {"role": "operator"}),
+        "/users/{user}/second-factor/remove": ("DELETE", f"/users/{ids['other']}/second-factor", NONE),
+        "/users/{user}/sessions/{session}/end": ("DELETE", f"/sessions/{ids['session']}", NONE),
     }
 
 
@@ -112,17 +117,26 @@ SEEN = {
     "/users/{user}": "/users/{user}",
 }
 ASKED_FIRST = {
+    "/account/identities/remove": "/account/identities/remove",
+    "/account/keys/{token}/remove": "/account/keys/{token}/remove",
+    "/account/passkeys/{passkey}/remove": "/account/passkeys/{passkey}/remove",
     "/devices/new": "/devices",
     "/devices/{device}/key": "/devices/{device}/key",
     "/devices/{device}/remove": "/devices/{device}/remove",
     "/gateways/new": "/gateways",
+    "/gateways/{gateway}/credential": "/gateways/{gateway}/credential",
     "/gateways/{gateway}/remove": "/gateways/{gateway}/remove",
     "/import": "/import",
     "/invitations/new": "/invitations",
     "/invitations/{invitation}/remove": "/invitations/{invitation}/remove",
+    "/pools/{pool}/remove": "/pools/{pool}/remove",
     "/settings": "/gateways",
     "/users/new": "/users",
+    "/users/{user}/identities/remove": "/users/{user}/identities/remove",
+    "/users/{user}/keys/{token}/remove": "/users/{user}/keys/{token}/remove",
+    "/users/{user}/passkeys/{passkey}/remove": "/users/{user}/passkeys/{passkey}/remove",
     "/users/{user}/remove": "/users/{user}/remove",
+    "/users/{user}/second-factor/remove": "/users/{user}/second-factor/remove",
 }
 """Screens before a change: who may not make it does not see them."""
 FOR_EVERYBODY = {

@@ -187,11 +187,17 @@ async def listed(tx: Transaction, user_id: str) -> list[Passkey]:
     return list(await tx.session.scalars(query))
 
 
-async def remove(tx: Transaction, caller: Caller, passkey_id: str, *, keep: str | None = None) -> None:
-    """Forget a passkey, and end its user's sessions but for ``keep``; who may is `authority.over`."""
-    passkey = await tx.session.scalar(select(Passkey).where(Passkey.id == passkey_id).with_for_update())
+async def get(tx: Transaction, caller: Caller, passkey_id: str) -> Passkey:
+    """Return a passkey: one's own, or anybody's for who may change users."""
+    passkey = await tx.session.get(Passkey, passkey_id)
     if passkey is None or (passkey.user_id != caller.user_id and not caller.may(Scope.USERS_WRITE)):
         raise NotFoundError(f"There is no passkey {passkey_id}.")
+    return passkey
+
+
+async def remove(tx: Transaction, caller: Caller, passkey_id: str, *, keep: str | None = None) -> None:
+    """Forget a passkey, and end its user's sessions but for ``keep``; who may is `authority.over`."""
+    passkey = await get(tx, caller, passkey_id)
     await authority.over(tx, caller, passkey.user_id)
     await tx.session.delete(passkey)
     await sessions.end_all(tx, passkey.user_id, but=keep)

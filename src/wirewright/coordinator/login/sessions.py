@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import delete, select, update
 
 from wirewright.coordinator.clock import DAY, HOUR, MINUTE
-from wirewright.coordinator.errors import CoordinatorError, NotFoundError, UnauthorizedError
+from wirewright.coordinator.errors import CoordinatorError, ForbiddenError, NotFoundError, UnauthorizedError
 from wirewright.coordinator.identity import new_id
 from wirewright.coordinator.services import audit
 from wirewright.coordinator.services.access import ROLES, Caller, Role, Scope
@@ -36,6 +36,8 @@ HALF: Final = 5 * MINUTE
 """For which the second factor is waited for."""
 _SOME: Final = 4
 """Half sessions of a user, counted by themselves: who knows a password, and no more, ends no whole one."""
+FRESH: Final = 15 * MINUTE
+"""After a login, in which another way to log in can be added."""
 STRIDE: Final = MINUTE
 MOST: Final = 32
 """Sessions of a user; the one that nobody used for longest goes."""
@@ -134,6 +136,21 @@ async def _found(tx: Transaction, text: str) -> tuple[Session, User]:
 def is_over(session: Session, now: int) -> bool:
     """Whether a session has ended by time."""
     return session.ends_at <= now or session.seen_at + IDLE <= now
+
+
+def is_fresh(session: Session, now: int) -> bool:
+    """Whether somebody has shown who they are lately."""
+    return now < session.began_at + FRESH
+
+
+def require_fresh(session: Session, now: int) -> None:
+    """Raise `ForbiddenError` unless somebody has shown who they are lately."""
+    if not is_fresh(session, now):
+        minutes = FRESH // MINUTE
+        raise ForbiddenError(
+            f"Your login is older than {minutes} minutes, and whoever found this browser open could do this, "
+            "too. Log in again, and repeat it."
+        )
 
 
 async def end(tx: Transaction, caller: Caller, session_id: str) -> None:

@@ -84,11 +84,17 @@ async def reserve(tx: Transaction, caller: Caller, gateway_id: str, wanted: IPAd
     return await addresses.reserve(tx, caller, found, wanted, texts.label(note, "A note"))
 
 
-async def delete(tx: Transaction, caller: Caller, pool_id: str) -> None:
-    """Remove a pool of which no device holds an address; its history goes with it."""
+async def get(tx: Transaction, pool_id: str) -> Pool:
+    """Return a pool, or raise `NotFoundError`."""
     pool = await tx.session.get(Pool, pool_id)
     if pool is None:
         raise NotFoundError(f"There is no pool {pool_id}.")
+    return pool
+
+
+async def delete(tx: Transaction, caller: Caller, pool_id: str) -> None:
+    """Remove a pool of which no device holds an address; its history goes with it."""
+    pool = await get(tx, pool_id)
     gateway = await changes.lock(tx, pool.gateway_id)
     in_use = exists().where(Address.pool_id == pool.id, Address.state == "held", Address.kind != "gateway")
     if await tx.session.scalar(select(in_use)):

@@ -154,13 +154,24 @@ async def tokens(tx: Transaction, caller: Caller, after: str | None, limit: int)
     return await page(tx, query, Token.id, after, limit)
 
 
+async def tokens_of(tx: Transaction, user_id: str) -> list[Token]:
+    """Return a user's tokens, the oldest first."""
+    return list(await tx.session.scalars(select(Token).where(Token.user_id == user_id).order_by(Token.id)))
+
+
+async def token(tx: Transaction, caller: Caller, token_id: str) -> Token:
+    """Return a token: one's own, or anybody's for who may change users."""
+    found = await tx.session.get(Token, token_id)
+    if found is None or (found.user_id != caller.user_id and not caller.may(Scope.USERS_WRITE)):
+        raise NotFoundError(f"There is no token {token_id}.")
+    return found
+
+
 async def delete_token(tx: Transaction, caller: Caller, token_id: str) -> None:
     """Make a token worth nothing."""
-    token = await tx.session.get(Token, token_id)
-    if token is None or (token.user_id != caller.user_id and not caller.may(Scope.USERS_WRITE)):
-        raise NotFoundError(f"There is no token {token_id}.")
-    await tx.session.delete(token)
-    audit.record(tx, caller, "token.delete", token.id, user=token.user_id)
+    gone = await token(tx, caller, token_id)
+    await tx.session.delete(gone)
+    audit.record(tx, caller, "token.delete", gone.id, user=gone.user_id)
 
 
 async def authenticate(tx: Transaction, text: str, origin: str) -> Caller:

@@ -1,6 +1,6 @@
 """HTML from templates: escaped by default, with what every page needs at hand.
 
-Templates get ``visitor`` (``None`` before a login), ``site``, ``form_token``, ``static(path)``,
+Templates get ``visitor`` (``None`` before a login), ``site``, ``form_token``, ``said``, ``static(path)``,
 ``integrity(path)`` and the filters of `wirewright.coordinator.web.words`. What is not given to a template is
 an error, not an empty string.
 """
@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 import wirewright
-from wirewright.coordinator.web import words
+from wirewright.coordinator.web import saying, words
 from wirewright.coordinator.web.integrity import STATIC, digest, integrity
 
 if TYPE_CHECKING:
@@ -34,10 +34,14 @@ def render(request: Request, template: str, status: int = 200, /, **values: Any)
             site=request.app.state.site,
             visitor=getattr(state, "visitor", None),
             form_token=getattr(state, "form_token", ""),
+            said=saying.said(request),
             **values,
         )
     )
-    return HTMLResponse(text, status)
+    answer = HTMLResponse(text, status)
+    if status < 400:
+        saying.forget(request, answer)
+    return answer
 
 
 @cache

@@ -53,6 +53,15 @@ Perhaps = Annotated[Visitor | None, Depends(perhaps_visitor)]
 Visiting = Annotated[Visitor, Depends(the_visitor)]
 
 
+async def the_fresh_visitor(store: Store, visitor: Visiting) -> Visitor:
+    """Return who has logged in lately: whoever finds a browser open is not given another way in."""
+    sessions.require_fresh(visitor.session, store.clock())
+    return visitor
+
+
+Fresh = Annotated[Visitor, Depends(the_fresh_visitor)]
+
+
 def local_path(text: str | None) -> str:
     """Return where to go after a login: a path of this site, never another site."""
     is_path = text is not None and text.startswith("/") and not text.startswith(("//", "/\\"))

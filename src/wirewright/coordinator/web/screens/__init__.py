@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from wirewright.coordinator.web.screens import (
     account,
+    api_keys,
     audit,
     create,
     device,
@@ -20,6 +21,7 @@ from wirewright.coordinator.web.screens import (
     passkeys,
     settings,
     setup,
+    user_logins,
     users,
 )
 
@@ -39,9 +41,11 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
             device,
             invitations,
             users,
+            user_logins,
             gateways,
             audit,
             account,
+            api_keys,
             settings,
             guide,
         )

@@ -1,4 +1,4 @@
-"""One's own account: password, second factor, sessions, API keys."""
+"""One's own account: password, second factor, sessions."""
 
 from typing import Annotated
 
@@ -20,13 +20,12 @@ from wirewright.coordinator.login import (
 from wirewright.coordinator.login.passkeys import Party
 from wirewright.coordinator.login.sessions import Visitor
 from wirewright.coordinator.services import users
-from wirewright.coordinator.services.access import Scope
 from wirewright.coordinator.storage import Storage, Transaction
-from wirewright.coordinator.storage.tables import Token
 from wirewright.coordinator.web import lifetimes
 from wirewright.coordinator.web.problems import timed
 from wirewright.coordinator.web.rendering import render
-from wirewright.coordinator.web.visitors import Visiting, browser_of, root_url
+from wirewright.coordinator.web.saying import done
+from wirewright.coordinator.web.visitors import Fresh, Visiting, browser_of, root_url
 
 router = APIRouter(prefix="/account")
 Id = Annotated[str, Path(pattern=UUID)]
@@ -60,11 +59,11 @@ async def change_password(
         )
     except CoordinatorError as error:
         return await _page(request, store, visitor, error=error)
-    return RedirectResponse("/account", 303)
+    return done(request, "/account", "password")
 
 
 @router.post("/second-factor")
-async def begin_second_factor(store: Store, visitor: Visiting) -> Response:
+async def begin_second_factor(store: Store, visitor: Fresh) -> Response:
     """Make a secret for an authenticator."""
     await store.write(second_factor.begin, visitor.user)
     return RedirectResponse("/account/second-factor", 303)
@@ -102,59 +101,24 @@ async def remove_second_factor(
     except CoordinatorError as error:
         return await _page(request, store, visitor, error=error)
     await store.write(second_factor.remove, visitor.caller, visitor.user.id)
-    return RedirectResponse("/account", 303)
+    return done(request, "/account", "second-factor-removed")
 
 
 @router.post("/sessions/{session}/end")
-async def end_session(store: Store, visitor: Visiting, session: Id) -> Response:
+async def end_session(request: Request, store: Store, visitor: Visiting, session: Id) -> Response:
     """Log out another browser."""
     await store.write(sessions.end, visitor.caller, session)
-    return RedirectResponse("/account", 303)
-
-
-@router.post("/keys")
-async def create_key(
-    request: Request,
-    store: Store,
-    visitor: Visiting,
-    name: Annotated[str, Form(max_length=64)] = "",
-    scopes: Annotated[list[Scope], Form(alias="scope", max_length=len(Scope))] = [],  # noqa: B006 (never changed)
-    expires: Annotated[str, Form(max_length=40)] = "",
-) -> Response:
-    """Make an API key, and show it this once."""
-    caller = visitor.caller
-    caller.require(Scope.TOKENS_WRITE)
-    if not scopes:
-        error = InvalidError("Choose what the key is for.")
-        return await _page(request, store, visitor, error=error)
-
-    async def work(tx: Transaction) -> tuple[Token, str]:
-        new = users.NewToken(name, tuple(scopes), None, lifetimes.ends(expires, tx.now))
-        token, secret = await users.create_token(tx, caller, new)
-        return token, secret.expose()
-
-    try:
-        token, text = await store.write(work)
-    except CoordinatorError as error:
-        return await _page(request, store, visitor, error=error)
-    return render(request, "key.html", 201, token=token, text=text)
-
-
-@router.post("/keys/{token}/remove")
-async def remove_key(store: Store, visitor: Visiting, token: Id) -> Response:
-    """Make an API key worth nothing."""
-    visitor.caller.require(Scope.TOKENS_WRITE)
-    await store.write(users.delete_token, visitor.caller, token)
-    return RedirectResponse("/account", 303)
+    return done(request, "/account", "session-ended")
 
 
 async def _prove(request: Request, store: Storage, visitor: Visitor, password: str) -> None:
-    """Have the visitor show their password again, if they have one.
+    """Have the visitor show their password again; if they have none, that they have logged in lately.
 
-    Who came by a link of the machine's owner may have lost it: they show nothing.
+    Who came by a link of the machine's owner may have lost it: they show nothing else, either.
     """
     coordinator = the_coordinator(request)
     if visitor.session.by == links.BY or await store.read(passwords.hash_of, visitor.user.id) is None:
+        sessions.require_fresh(visitor.session, store.clock())
         return
     await signing_in.prove(
         store, coordinator.throttle, coordinator.passwords, visitor.user, password, browser_of(request)
@@ -165,7 +129,6 @@ async def _page(
     request: Request, store: Storage, visitor: Visitor, *, error: CoordinatorError | None = None
 ) -> Response:
     async def work(tx: Transaction) -> dict[str, object]:
-        mine = await users.tokens(tx, visitor.caller, None, 200)
         return {
             "now": tx.now,
             "has_password": await passwords.hash_of(tx, visitor.user.id) is not None,
@@ -175,7 +138,8 @@ async def _page(
             "identities": await oidc.listed(tx, visitor.user.id),
             "codes_left": await second_factor.left(tx, visitor.user.id),
             "sessions": await sessions.listed(tx, visitor.user.id),
-            "tokens": [token for token in mine.items if token.user_id == visitor.user.id],
+            "tokens": await users.tokens_of(tx, visitor.user.id),
+            "is_fresh": sessions.is_fresh(visitor.session, tx.now),
         }
 
     there = the_coordinator(request).provider

@@ -14,9 +14,11 @@ from wirewright.coordinator.services.access import Caller, Scope
 from wirewright.coordinator.services.devices import DeviceChange
 from wirewright.coordinator.storage import Storage, Transaction
 from wirewright.coordinator.web import lifetimes, rules
+from wirewright.coordinator.web.confirming import Question, ask
 from wirewright.coordinator.web.forms import require_sent
 from wirewright.coordinator.web.problems import wants_json
 from wirewright.coordinator.web.rendering import render
+from wirewright.coordinator.web.saying import done
 from wirewright.coordinator.web.screens.create import refuse_silent
 from wirewright.coordinator.web.visitors import Visiting
 
@@ -66,11 +68,11 @@ async def show_configuration(request: Request, store: Store, visitor: Visiting, 
 
 
 @router.post("/configuration")
-async def take_configuration(store: Store, visitor: Visiting, device: Id) -> Response:
+async def take_configuration(request: Request, store: Store, visitor: Visiting, device: Id) -> Response:
     """Note that the device has the current configuration."""
     visitor.caller.require(Scope.DEVICES_WRITE)
     await store.write(configurations.take, visitor.caller, device)
-    return RedirectResponse(f"/devices/{device}", 303)
+    return done(request, f"/devices/{device}", "device-taken")
 
 
 @router.get("/key")
@@ -121,43 +123,42 @@ async def ask_to_remove(request: Request, store: Store, visitor: Visiting, devic
         "its counters and where it came from",
     ]
     here = f"/devices/{device}"
-    return render(
-        request,
-        "remove.html",
-        what=f"the device {details.device.name}",
-        losses=losses,
-        action=f"{here}/remove",
-        back=here,
-        fields=(),
-    )
+    question = Question(f"Remove the device {details.device.name}?", losses)
+    return ask(request, question, action=f"{here}/remove", back=here)
 
 
 @router.post("/remove")
-async def remove(store: Store, visitor: Visiting, device: Id) -> Response:
+async def remove(request: Request, store: Store, visitor: Visiting, device: Id) -> Response:
     """Remove a device."""
     visitor.caller.require(Scope.DEVICES_WRITE)
     await store.write(devices.delete, visitor.caller, device)
-    return RedirectResponse("/devices", 303)
+    return done(request, "/devices", "device-removed")
 
 
 @router.post("/enable")
-async def enable(store: Store, visitor: Visiting, device: Id) -> Response:
+async def enable(request: Request, store: Store, visitor: Visiting, device: Id) -> Response:
     """Let a device in again."""
-    return await _change(store, visitor.caller, device, DeviceChange(enabled=True))
+    return await _change(request, store, visitor.caller, device, DeviceChange(enabled=True), "device-enabled")
 
 
 @router.post("/disable")
-async def disable(store: Store, visitor: Visiting, device: Id) -> Response:
+async def disable(request: Request, store: Store, visitor: Visiting, device: Id) -> Response:
     """Cut a device off."""
-    return await _change(store, visitor.caller, device, DeviceChange(enabled=False))
+    return await _change(
+        request, store, visitor.caller, device, DeviceChange(enabled=False), "device-disabled"
+    )
 
 
 @router.post("/name")
 async def rename(
-    store: Store, visitor: Visiting, device: Id, name: Annotated[str, Form(max_length=64)] = ""
+    request: Request,
+    store: Store,
+    visitor: Visiting,
+    device: Id,
+    name: Annotated[str, Form(max_length=64)] = "",
 ) -> Response:
     """Give a device another name."""
-    return await _change(store, visitor.caller, device, DeviceChange(name=name))
+    return await _change(request, store, visitor.caller, device, DeviceChange(name=name), "device-renamed")
 
 
 @router.post("/policy")
@@ -172,7 +173,7 @@ async def change_policy(
     await require_sent(request, "policy")
     read = rules.from_text(policy)
     change = DeviceChange(policy=rules.usual() if read is None else read)
-    return await _change(store, visitor.caller, device, change)
+    return await _change(request, store, visitor.caller, device, change, "device-rules")
 
 
 @router.post("/expiry")
@@ -196,10 +197,12 @@ async def change_expiry(
         await devices.update(tx, caller, device, DeviceChange(expires_at=end, never_expires=end is None))
 
     await store.write(work)
-    return RedirectResponse(f"/devices/{device}", 303)
+    return done(request, f"/devices/{device}", "device-expiry")
 
 
-async def _change(store: Storage, caller: Caller, device: str, change: DeviceChange) -> Response:
+async def _change(
+    request: Request, store: Storage, caller: Caller, device: str, change: DeviceChange, told: str
+) -> Response:
     caller.require(Scope.DEVICES_WRITE)
     await store.write(devices.update, caller, device, change)
-    return RedirectResponse(f"/devices/{device}", 303)
+    return done(request, f"/devices/{device}", told)

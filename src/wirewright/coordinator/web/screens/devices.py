@@ -5,7 +5,7 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from wirewright.coordinator.api.dependencies import Store, origin, the_coordinator
 from wirewright.coordinator.api.models import UUID
@@ -18,8 +18,10 @@ from wirewright.coordinator.services.bulk import Action
 from wirewright.coordinator.services.searching import Found, Search, Sort, State
 from wirewright.coordinator.storage import Transaction
 from wirewright.coordinator.streaming import stream
+from wirewright.coordinator.web.confirming import Question, ask
 from wirewright.coordinator.web.cookies import SESSION, cookie
 from wirewright.coordinator.web.rendering import render
+from wirewright.coordinator.web.saying import done
 from wirewright.coordinator.web.visitors import Visiting, the_site
 
 router = APIRouter()
@@ -105,20 +107,15 @@ async def change_many(
         names = [each.device.name for each in mine]
         more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
         fields = [("action", action), ("sure", "yes"), *(("id", each.device.id) for each in mine)]
-        return render(
-            request,
-            "remove.html",
-            what=f"{len(mine)} devices" if len(mine) > 1 else f"the device {names[0]}",
-            losses=[
-                f"their tunnels, at once: {', '.join([*names[:_NAMED], *more])}",
-                "their addresses, which nobody gets for an hour, and their counters",
-            ],
-            action="/devices/bulk",
-            back="/devices",
-            fields=fields,
-        )
-    await store.write(bulk.apply, caller, ids, Action(action))
-    return RedirectResponse("/devices", 303)
+        what = f"{len(mine)} devices" if len(mine) > 1 else f"the device {names[0]}"
+        losses = [
+            f"their tunnels, at once: {', '.join([*names[:_NAMED], *more])}",
+            "their addresses, which nobody gets for an hour, and their counters",
+        ]
+        question = Question(f"Remove {what}?", losses, fields=fields)
+        return ask(request, question, action="/devices/bulk", back="/devices")
+    count = await store.write(bulk.apply, caller, ids, Action(action))
+    return done(request, "/devices", f"devices-{action}", count)
 
 
 @router.get("/live")

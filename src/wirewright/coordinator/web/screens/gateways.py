@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Path, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 from sqlalchemy import func, select
 
 from wirewright.coordinator.api.dependencies import Store
@@ -13,8 +13,10 @@ from wirewright.coordinator.services import addresses, changes, gateways, networ
 from wirewright.coordinator.services.access import Scope
 from wirewright.coordinator.storage import Transaction
 from wirewright.coordinator.storage.tables import Device, Gateway, Pool
+from wirewright.coordinator.web.confirming import Question, ask
 from wirewright.coordinator.web.forms import require_sent
 from wirewright.coordinator.web.rendering import render
+from wirewright.coordinator.web.saying import done
 from wirewright.coordinator.web.visitors import Visiting, root_url
 
 router = APIRouter(prefix="/gateways")
@@ -119,7 +121,21 @@ async def change(
         mtu=int(mtu) if mtu else None,
     )
     await store.write(gateways.update, visitor.caller, gateway, wanted)
-    return RedirectResponse(f"/gateways/{gateway}", 303)
+    return done(request, f"/gateways/{gateway}", "gateway-settings")
+
+
+@router.get("/{gateway}/credential")
+async def ask_to_renew(request: Request, store: Store, visitor: Visiting, gateway: Id) -> Response:
+    """Ask again, and say what will be lost."""
+    visitor.caller.require(Scope.GATEWAYS_WRITE)
+    found = await store.read(changes.found, gateway)
+    losses = [
+        "the credential that it has: it is told nothing more until it is started with the new one",
+        "no tunnel meanwhile: its devices stay connected as they are",
+    ]
+    question = Question(f"Make another credential for {found.name}?", losses, "Make another")
+    here = f"/gateways/{gateway}"
+    return ask(request, question, action=f"{here}/credential", back=here)
 
 
 @router.post("/{gateway}/credential")
@@ -135,45 +151,61 @@ async def ask_to_remove(request: Request, store: Store, visitor: Visiting, gatew
     """Ask again, and say what will be lost."""
     visitor.caller.require(Scope.GATEWAYS_WRITE)
     found = await store.read(changes.found, gateway)
-    return render(
-        request,
-        "remove.html",
-        what=f"the gateway {found.name}",
-        losses=["its credential: where it runs, it is told nothing more"],
-        action=f"/gateways/{gateway}/remove",
-        back=f"/gateways/{gateway}",
-        fields=(),
-    )
+    losses = ["its credential: where it runs, it is told nothing more"]
+    question = Question(f"Remove the gateway {found.name}?", losses)
+    return ask(request, question, action=f"/gateways/{gateway}/remove", back=f"/gateways/{gateway}")
 
 
 @router.post("/{gateway}/remove")
-async def remove(store: Store, visitor: Visiting, gateway: Id) -> Response:
+async def remove(request: Request, store: Store, visitor: Visiting, gateway: Id) -> Response:
     """Remove a gateway that has neither devices nor pools."""
     visitor.caller.require(Scope.GATEWAYS_WRITE)
     await store.write(gateways.delete, visitor.caller, gateway)
-    return RedirectResponse("/gateways", 303)
+    return done(request, "/gateways", "gateway-removed")
 
 
 @router.post("/{gateway}/pools")
 async def add_pool(
-    store: Store, visitor: Visiting, gateway: Id, network: Annotated[str, Form(max_length=64)] = ""
+    request: Request,
+    store: Store,
+    visitor: Visiting,
+    gateway: Id,
+    network: Annotated[str, Form(max_length=64)] = "",
 ) -> Response:
     """Make a pool of a gateway."""
     visitor.caller.require(Scope.GATEWAYS_WRITE)
     if not network.strip():
         raise InvalidError("A pool is a network, such as 10.88.0.0/16.")
     await store.write(pools.create, visitor.caller, pools.NewPool(gateway, network.strip()))
-    return RedirectResponse(f"/gateways/{gateway}", 303)
+    return done(request, f"/gateways/{gateway}", "pool-added")
+
+
+@pool_router.get("/{pool}/remove")
+async def ask_to_remove_pool(request: Request, store: Store, visitor: Visiting, pool: Id) -> Response:
+    """Ask again, and say what will be lost."""
+    visitor.caller.require(Scope.GATEWAYS_WRITE)
+    found = await store.read(pools.get, pool)
+    network = networks.network(found.first, found.prefix_length)
+    losses = [
+        "the addresses in it: new devices get none of them",
+        "its quarantine: who had an address of it lately is forgotten",
+    ]
+    question = Question(f"Remove the pool {network}?", losses)
+    back = f"/gateways/{found.gateway_id}"
+    return ask(request, question, action=f"/pools/{pool}/remove", back=back)
 
 
 @pool_router.post("/{pool}/remove")
-async def remove_pool(
-    store: Store, visitor: Visiting, pool: Id, gateway: Annotated[str, Form(pattern=UUID)]
-) -> Response:
+async def remove_pool(request: Request, store: Store, visitor: Visiting, pool: Id) -> Response:
     """Remove a pool of which no device holds an address."""
     visitor.caller.require(Scope.GATEWAYS_WRITE)
-    await store.write(pools.delete, visitor.caller, pool)
-    return RedirectResponse(f"/gateways/{gateway}", 303)
+
+    async def work(tx: Transaction) -> str:
+        gateway = (await pools.get(tx, pool)).gateway_id
+        await pools.delete(tx, visitor.caller, pool)
+        return gateway
+
+    return done(request, f"/gateways/{await store.write(work)}", "pool-removed")
 
 
 def _credential(request: Request, gateway: Gateway, credential: str) -> Response:

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Path, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from wirewright.coordinator.api.dependencies import Store
 from wirewright.coordinator.api.models import UUID
@@ -15,7 +15,9 @@ from wirewright.coordinator.storage import Transaction
 from wirewright.coordinator.storage.tables import Invitation
 from wirewright.coordinator.web import lifetimes, rules
 from wirewright.coordinator.web.choices import gateways_to_choose, users_to_choose
+from wirewright.coordinator.web.confirming import Question, ask
 from wirewright.coordinator.web.rendering import render
+from wirewright.coordinator.web.saying import done
 from wirewright.coordinator.web.visitors import Visiting, root_url
 
 router = APIRouter()
@@ -99,20 +101,15 @@ async def ask_to_remove(request: Request, store: Store, visitor: Visiting, invit
     visitor.caller.require(Scope.INVITATIONS_WRITE)
     found = await store.read(invitations.get, invitation)
     losses = [f"its link, for the {found.uses_left} devices that could still come by it"]
-    return render(
-        request,
-        "remove.html",
-        what=f"the invitation {found.name}",
-        losses=[*losses, "nothing else: devices that came by it stay"],
-        action=f"/invitations/{invitation}/remove",
-        back="/invitations",
-        fields=(),
+    question = Question(
+        f"Remove the invitation {found.name}?", [*losses, "nothing else: devices that came by it stay"]
     )
+    return ask(request, question, action=f"/invitations/{invitation}/remove", back="/invitations")
 
 
 @router.post("/invitations/{invitation}/remove")
-async def remove(store: Store, visitor: Visiting, invitation: Id) -> Response:
+async def remove(request: Request, store: Store, visitor: Visiting, invitation: Id) -> Response:
     """Take an invitation back."""
     visitor.caller.require(Scope.INVITATIONS_WRITE)
     await store.write(invitations.delete, visitor.caller, invitation)
-    return RedirectResponse("/invitations", 303)
+    return done(request, "/invitations", "invitation-removed")

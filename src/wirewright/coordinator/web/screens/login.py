@@ -82,10 +82,16 @@ async def take_second(
 
 
 @router.post("/logout")
-async def log_out(request: Request, store: Store, visitor: Visiting) -> Response:
-    """End the session."""
+async def log_out(
+    request: Request,
+    store: Store,
+    visitor: Visiting,
+    next_: Annotated[Next, Form(alias="next")] = "/",
+) -> Response:
+    """End the session; who is to log in again comes back to where they were."""
     await store.write(sessions.end, visitor.caller, visitor.session.id)
-    answer = RedirectResponse("/login", 303)
+    target = local_path(next_)
+    answer = RedirectResponse("/login" if target == "/" else f"/login?next={quote(target, safe='')}", 303)
     set_cookie(answer, the_site(request), SESSION, None)
     return answer
 

@@ -15,11 +15,21 @@ from wirewright.coordinator.api.dependencies import Store, origin, the_coordinat
 from wirewright.coordinator.errors import CoordinatorError, NotFoundError
 from wirewright.coordinator.login import oidc
 from wirewright.coordinator.login.provider import Provider
+from wirewright.coordinator.web.confirming import Question, ask
 from wirewright.coordinator.web.cookies import SESSION, VISIT, cookie
 from wirewright.coordinator.web.problems import AwayError
 from wirewright.coordinator.web.rendering import render
+from wirewright.coordinator.web.saying import done
 from wirewright.coordinator.web.screens.login import entered_by, shown
-from wirewright.coordinator.web.visitors import Perhaps, Visiting, browser_of, local_path, root_url, the_site
+from wirewright.coordinator.web.visitors import (
+    Fresh,
+    Perhaps,
+    Visiting,
+    browser_of,
+    local_path,
+    root_url,
+    the_site,
+)
 
 router = APIRouter()
 
@@ -44,18 +54,32 @@ async def begin(
 
 
 @router.post("/account/identities")
-async def begin_adding(request: Request, store: Store, visitor: Visiting) -> Response:
+async def begin_adding(request: Request, store: Store, visitor: Fresh) -> Response:
     """Show the link to the provider that leads back with an identity to add."""
     there = _provider(request)
     address = await oidc.begin(store, there, root_url(request), _visit(request), "/account", visitor.caller)
     return render(request, "leave.html", address=address, name=there.settings.name)
 
 
+@router.get("/account/identities/remove")
+async def ask_to_remove(request: Request, store: Store, visitor: Visiting) -> Response:
+    """Ask again, and say what will be lost."""
+    known = await store.read(oidc.listed, visitor.user.id)
+    if not known:
+        raise NotFoundError("You have no identity at a provider.")
+    losses = [
+        *(f"logging in as {each.subject} at {each.issuer}" for each in known),
+        "your sessions in other browsers: they are logged out",
+    ]
+    question = Question("Log in no more by what you have elsewhere?", losses)
+    return ask(request, question, action="/account/identities/remove", back="/account")
+
+
 @router.post("/account/identities/remove")
-async def remove(store: Store, visitor: Visiting) -> Response:
+async def remove(request: Request, store: Store, visitor: Visiting) -> Response:
     """Forget who one is at providers; other browsers are logged out."""
     await store.write(oidc.remove_all, visitor.caller, visitor.user.id, keep=visitor.session.id)
-    return RedirectResponse("/account", 303)
+    return done(request, "/account", "identities-removed")
 
 
 @router.get(oidc.CALLBACK)
@@ -65,12 +89,12 @@ async def come_back(request: Request, store: Store, visitor: Perhaps) -> Respons
     answer = {name: value[:4000] for name, value in request.query_params.items() if len(name) < 40}
     try:
         caller = visitor.caller if visitor is not None else None
-        done = await oidc.finish(store, there, _visit(request), answer, browser_of(request), caller)
+        finished = await oidc.finish(store, there, _visit(request), answer, browser_of(request), caller)
     except CoordinatorError as error:
         return shown(request, "/", error=error)
-    if done.entered is None:
-        return RedirectResponse(local_path(done.to), 303)
-    return entered_by(request, done.entered, done.to)
+    if finished.entered is None:
+        return done(request, local_path(finished.to), "identity-added")
+    return entered_by(request, finished.entered, finished.to)
 
 
 def _provider(request: Request) -> Provider:

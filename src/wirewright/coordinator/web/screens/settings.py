@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from wirewright.coordinator.api.dependencies import Store
 from wirewright.coordinator.services import importing
@@ -11,6 +11,7 @@ from wirewright.coordinator.services.access import Scope
 from wirewright.coordinator.web.choices import gateways_to_choose
 from wirewright.coordinator.web.integrity import scripts
 from wirewright.coordinator.web.rendering import render
+from wirewright.coordinator.web.saying import done
 from wirewright.coordinator.web.visitors import Visiting, root_url
 
 router = APIRouter()
@@ -39,6 +40,7 @@ async def form(request: Request, store: Store, visitor: Visiting) -> Response:
 
 @router.post("/import")
 async def bring(
+    request: Request,
     store: Store,
     visitor: Visiting,
     devices: Annotated[str, Form(max_length=250_000)] = "",
@@ -46,5 +48,6 @@ async def bring(
 ) -> Response:
     """Make the devices that the browser read from another provisioner's file."""
     visitor.caller.require(Scope.DEVICES_WRITE)
-    await store.write(importing.bring, visitor.caller, importing.read(devices), gateway or None)
-    return RedirectResponse("/devices", 303)
+    found = importing.read(devices)
+    brought = await store.write(importing.bring, visitor.caller, found, gateway or None)
+    return done(request, "/devices", "devices-brought", brought.devices)

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Path, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 from sqlalchemy import func, select
 
 from wirewright.coordinator.api.dependencies import Store, the_coordinator
@@ -14,7 +14,10 @@ from wirewright.coordinator.services import users
 from wirewright.coordinator.services.access import ROLES, Role, Scope
 from wirewright.coordinator.storage import Transaction
 from wirewright.coordinator.storage.tables import Device, User
+from wirewright.coordinator.web.confirming import Question, ask
 from wirewright.coordinator.web.rendering import render
+from wirewright.coordinator.web.saying import done
+from wirewright.coordinator.web.screens import user_logins
 from wirewright.coordinator.web.visitors import Visiting
 
 router = APIRouter(prefix="/users")
@@ -83,7 +86,7 @@ async def create(
         return render(
             request, "user_new.html", error.status, words=WORDS, name=name, role=role, error=str(error)
         )
-    return RedirectResponse(f"/users/{made.id}", 303)
+    return done(request, f"/users/{made.id}", "user-added")
 
 
 @router.get("/{user}")
@@ -94,34 +97,41 @@ async def show_one(request: Request, store: Store, visitor: Visiting, user: Id) 
     async def work(tx: Transaction) -> dict[str, object]:
         found = await users.get(tx, user)
         count = select(func.count()).select_from(Device).where(Device.user_id == user)
-        return {"user": found, "devices": await tx.session.scalar(count) or 0, "now": tx.now}
+        return {
+            "user": found,
+            "devices": await tx.session.scalar(count) or 0,
+            "ways": await user_logins.ways_in(tx, visitor.caller, user),
+            "now": tx.now,
+        }
 
     may_give = [role for role in Role if ROLES[role] <= visitor.caller.scopes]
     return render(request, "user.html", words=WORDS, roles=may_give, **await store.read(work))
 
 
 @router.post("/{user}/role")
-async def change_role(store: Store, visitor: Visiting, user: Id, role: Annotated[Role, Form()]) -> Response:
+async def change_role(
+    request: Request, store: Store, visitor: Visiting, user: Id, role: Annotated[Role, Form()]
+) -> Response:
     """Give a user another role."""
     visitor.caller.require(Scope.USERS_WRITE)
     await store.write(users.update, visitor.caller, user, role=role)
-    return RedirectResponse(f"/users/{user}", 303)
+    return done(request, f"/users/{user}", "user-role")
 
 
 @router.post("/{user}/enable")
-async def enable(store: Store, visitor: Visiting, user: Id) -> Response:
+async def enable(request: Request, store: Store, visitor: Visiting, user: Id) -> Response:
     """Let a user in again."""
     visitor.caller.require(Scope.USERS_WRITE)
     await store.write(users.update, visitor.caller, user, enabled=True)
-    return RedirectResponse(f"/users/{user}", 303)
+    return done(request, f"/users/{user}", "user-enabled")
 
 
 @router.post("/{user}/disable")
-async def disable(store: Store, visitor: Visiting, user: Id) -> Response:
+async def disable(request: Request, store: Store, visitor: Visiting, user: Id) -> Response:
     """Let a user in no more; their devices stay."""
     visitor.caller.require(Scope.USERS_WRITE)
     await store.write(users.update, visitor.caller, user, enabled=False)
-    return RedirectResponse(f"/users/{user}", 303)
+    return done(request, f"/users/{user}", "user-disabled")
 
 
 @router.post("/{user}/password")
@@ -139,7 +149,7 @@ async def change_password(
     passwords.check(password, found.name)
     hashed = await the_coordinator(request).passwords.hash(password)
     await store.write(passwords.set_password, caller, user, hashed)
-    return RedirectResponse(f"/users/{user}", 303)
+    return done(request, f"/users/{user}", "user-password")
 
 
 @router.get("/{user}/remove")
@@ -147,20 +157,14 @@ async def ask_to_remove(request: Request, store: Store, visitor: Visiting, user:
     """Ask again, and say what will be lost."""
     visitor.caller.require(Scope.USERS_WRITE)
     found = await store.read(users.get, user)
-    return render(
-        request,
-        "remove.html",
-        what=f"the user {found.name}",
-        losses=["their login, sessions and API keys", "not what they did: the audit log keeps it"],
-        action=f"/users/{user}/remove",
-        back=f"/users/{user}",
-        fields=(),
-    )
+    losses = ["their login, sessions and API keys", "not what they did: the audit log keeps it"]
+    question = Question(f"Remove the user {found.name}?", losses)
+    return ask(request, question, action=f"/users/{user}/remove", back=f"/users/{user}")
 
 
 @router.post("/{user}/remove")
-async def remove(store: Store, visitor: Visiting, user: Id) -> Response:
+async def remove(request: Request, store: Store, visitor: Visiting, user: Id) -> Response:
     """Remove a user who has no devices."""
     visitor.caller.require(Scope.USERS_WRITE)
     await store.write(users.delete, visitor.caller, user)
-    return RedirectResponse("/users", 303)
+    return done(request, "/users", "user-removed")

@@ -2,6 +2,8 @@
 
 export class Refused extends Error {}
 
+export const UNREACHABLE = "The coordinator cannot be reached now. Check your connection, and repeat this.";
+
 /** Send fields of a form; return the answer's JSON. Throws `Refused` with the server's words. */
 export function send(address, fields) {
   return ask(address, { body: fields, headers: { "X-Form-Token": formToken() } });
@@ -24,7 +26,7 @@ async function ask(address, { method = "POST", headers = {}, ...rest }) {
     const accept = { Accept: "application/json", ...headers };
     answer = await fetch(address, { method, headers: accept, credentials: "same-origin", redirect: "error", ...rest });
   } catch {
-    throw new Refused("The coordinator cannot be reached now. Check your connection, and repeat this.");
+    throw new Refused(UNREACHABLE);
   }
   const value = await answer.json().catch(() => null);
   if (!answer.ok) throw new Refused(value?.detail ?? `The coordinator answered ${answer.status}.`);

@@ -6,6 +6,7 @@
  */
 
 import { failed, send } from "./asking.js";
+import { busy, idle } from "./busy.js";
 import { generateKeyPair } from "./keys.js";
 import { show } from "./made.js";
 
@@ -15,17 +16,18 @@ export default function create(form) {
   form.addEventListener("submit", async (event) => {
     if (form.elements.public_key.value.trim()) return;
     event.preventDefault();
-    button.disabled = true;
+    busy(form);
     try {
       const keys = await generateKeyPair();
       const fields = new URLSearchParams(new FormData(form));
       fields.set("public_key", keys.publicKey);
       const made = await send(form.action, fields);
       document.querySelector("h1").textContent = made.device.name;
+      idle(form);
       show(form, made, keys.privateKey);
     } catch (error) {
+      idle(form);
       failed(error);
-      button.disabled = false;
     }
   });
 }

@@ -1,9 +1,12 @@
 /**
  * Loads what a page needs: for each `[data-module=NAME]` the module NAME.js, whose default export takes the element.
  *
- * Pages work without it, but for what only a browser can do: make keys.
+ * Pages work without it, but for what only a browser can do: make keys. Forms with `hx-boost` are sent by htmx, so that
+ * what was typed stays where it is if they are refused.
  */
 
+import { failed, Refused, UNREACHABLE } from "./asking.js";
+import { busy, idle, isBusy } from "./busy.js";
 import { keepRelative } from "./times.js";
 
 /** An invitation that came with the address of the start: it is for the page that takes it. */
@@ -26,4 +29,28 @@ function load(root) {
 
 load(document);
 document.body.addEventListener("htmx:load", (event) => load(event.detail.elt));
+
+// Before anybody else hears of it: what is on its way is not sent twice.
+document.addEventListener(
+  "submit",
+  (event) => {
+    if (!isBusy(event.target)) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  },
+  true,
+);
+// After all others: what a script sends by itself is that script's to tell of.
+document.addEventListener("submit", (event) => {
+  if (!event.defaultPrevented && event.target.method === "post") busy(event.target, event.submitter ?? undefined);
+});
+// Whoever comes back by the browser's button finds the page as it was left.
+window.addEventListener("pageshow", () => document.querySelectorAll("form").forEach(idle));
+document.body.addEventListener("htmx:beforeRequest", ({ target }) => target instanceof HTMLFormElement && busy(target));
+document.body.addEventListener("htmx:afterRequest", ({ target }) => target instanceof HTMLFormElement && idle(target));
+document.body.addEventListener("htmx:sendError", () => failed(new Refused(UNREACHABLE)));
+document.body.addEventListener("htmx:responseError", () => {
+  // htmx puts the words there a moment later.
+  setTimeout(() => document.getElementById("notices")?.scrollIntoView({ block: "nearest" }));
+});
 keepRelative();
