@@ -22,8 +22,7 @@ from playwright.async_api import async_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.web.screens import BEFORE, furnish, screens  # noqa: E402
-from tests.web.serving import serving  # noqa: E402
+from tests.web.screens import furnish, last_screens, screens, served_with_all  # noqa: E402
 from tests.web.visiting import PHONE, WIDE, Visit  # noqa: E402
 
 from wirewright import Config, Tunnel  # noqa: E402
@@ -35,7 +34,7 @@ COLOURS = 64
 
 async def main(folder: Path) -> None:
     """Take all pictures."""
-    with tempfile.TemporaryDirectory() as scratch, serving(Path(scratch)) as served:
+    with tempfile.TemporaryDirectory() as scratch, served_with_all(Path(scratch)) as served:
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
                 executable_path=shutil.which("chromium"), args=["--no-sandbox"]
@@ -55,10 +54,7 @@ async def main(folder: Path) -> None:
                 async for name, _ in screens(visit, device):
                     await take(visit, folder, name)
                 traffic.cancel()
-            await visit.open("/devices")
-            await visit.page.click("text=Log out")
-            for name, path in BEFORE.items():
-                await visit.open(path)
+            async for name, _ in last_screens(visit):
                 await take(visit, folder, name)
             await browser.close()
 

@@ -5,6 +5,7 @@
  */
 
 import { failed, get, sendJson } from "./asking.js";
+import { busy, idle } from "./busy.js";
 import { generateKeyPair } from "./keys.js";
 import { show } from "./made.js";
 import { enrolmentProof } from "./proof.js";
@@ -24,8 +25,7 @@ export default function join(form) {
   let keys = null;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const button = form.querySelector("button.main");
-    button.disabled = true;
+    busy(form);
     try {
       // The same key when it is tried again: the coordinator knows it, and gives no second device.
       keys ??= await generateKeyPair();
@@ -35,10 +35,11 @@ export default function join(form) {
       const made = await sendJson("/api/v1/enrolment", { invitation, public_key: keys.publicKey, name, proof });
       document.querySelector("h1").textContent = "Your tunnel is ready";
       made.device.id = null;
+      idle(form);
       show(form, made, keys.privateKey);
     } catch (error) {
+      idle(form);
       failed(error);
-      button.disabled = false;
     }
   });
 }
