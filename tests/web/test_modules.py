@@ -175,15 +175,18 @@ async def test_a_zip_is_read_by_others(modules: Modules) -> None:
         assert [{"name": each, "text": found.read(each).decode()} for each in found.namelist()] == files
 
 
-async def test_a_profile_for_apple_has_what_the_app_takes(modules: Modules) -> None:
+@pytest.mark.parametrize("app", ["ios", "macos"])
+async def test_a_profile_for_apple_has_what_the_app_takes(modules: Modules, app: str) -> None:
     text = await modules.call("configuration", "configuration", TUNNEL, SecretKey.generate().expose())
     name = 'Anna & <Bert>\'s "phone"'
-    profile = plistlib.loads((await modules.call("mobileconfig", "mobileConfiguration", name, text)).encode())
+    profile = plistlib.loads(
+        (await modules.call("mobileconfig", "mobileConfiguration", name, text, app)).encode()
+    )
     (payload,) = profile["PayloadContent"]
     assert (profile["PayloadType"], profile["PayloadVersion"]) == ("Configuration", 1)
     assert profile["PayloadDisplayName"] == f"WireGuard: {name}"
     assert (payload["PayloadType"], payload["PayloadVersion"]) == ("com.apple.vpn.managed", 1)
-    assert (payload["VPNType"], payload["VPNSubType"]) == ("VPN", "com.wireguard.ios")
+    assert (payload["VPNType"], payload["VPNSubType"]) == ("VPN", f"com.wireguard.{app}")
     assert payload["UserDefinedName"] == name
     assert payload["VendorConfig"] == {"WgQuickConfig": text}
     assert payload["VPN"] == {

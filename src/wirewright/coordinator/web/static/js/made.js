@@ -1,7 +1,7 @@
 /**
  * What is shown once: a configuration with the key that was made in this page.
  *
- * `<template id="made">` has the parts: `[data-part=qr|download|copy|mobileconfig|zip|text|done]`.
+ * `<template id="made">` has the parts: `[data-part=qr|download|copy|ios|macos|zip|text|done]`.
  */
 
 import { archive } from "./archive.js";
@@ -24,16 +24,18 @@ export function show(place, made, privateKey) {
   part("qr").append(qr(text));
   part("text").textContent = text;
   part("download").addEventListener("click", () => download(`${name}.conf`, text));
-  part("mobileconfig").addEventListener("click", () =>
-    download(`${name}.mobileconfig`, mobileConfiguration(made.device.name, text), "application/x-apple-aspen-config"),
-  );
+  for (const app of ["ios", "macos"]) {
+    part(app).addEventListener("click", () =>
+      download(`${name}.mobileconfig`, mobileConfiguration(made.device.name, text, app), "application/x-apple-aspen-config"),
+    );
+  }
   part("zip").addEventListener("click", () => download(`${name}.zip`, archive([{ name: `${name}.conf`, text }])));
   part("copy").addEventListener("click", (event) => copy(text, event.currentTarget));
   const done = part("done");
   const warn = (event) => event.preventDefault();
   const taken = () => window.removeEventListener("beforeunload", warn);
   window.addEventListener("beforeunload", warn);
-  for (const name of ["download", "mobileconfig", "zip", "copy"]) part(name).addEventListener("click", taken);
+  for (const name of ["download", "ios", "macos", "zip", "copy"]) part(name).addEventListener("click", taken);
   done.addEventListener("click", taken);
   // Who was invited has no page of the device to go to.
   if (made.device.id) done.href = `/devices/${made.device.id}`;

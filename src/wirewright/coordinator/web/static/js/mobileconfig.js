@@ -7,8 +7,9 @@
 /**
  * @param {string} name of the tunnel
  * @param {string} text its configuration
+ * @param {"ios" | "macos"} app for which of the two apps: each takes its own profiles only
  */
-export function mobileConfiguration(name, text) {
+export function mobileConfiguration(name, text, app) {
   const endpoint = /^Endpoint = (.*)$/m.exec(text)?.[1] ?? name;
   const identifier = `org.wirewright.${uuid()}`;
   const payload = {
@@ -19,7 +20,7 @@ export function mobileConfiguration(name, text) {
     PayloadUUID: uuid(),
     UserDefinedName: name,
     VPNType: "VPN",
-    VPNSubType: "com.wireguard.ios",
+    VPNSubType: `com.wireguard.${app}`,
     VendorConfig: { WgQuickConfig: text },
     VPN: { RemoteAddress: endpoint, AuthenticationMethod: "Password" },
   };
