@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import stat
@@ -20,6 +21,7 @@ from tests.cli.coordinating import Desk, coordinating, without_gateway
 from tests.cli.running import COMMAND
 from tests.coordinator.actors import key
 from wirewright import Tunnel
+from wirewright.host import descriptors
 
 ALONE = ("--without-gateway", "--listen", "0")
 
@@ -30,10 +32,15 @@ def desk(tmp_path: Path) -> Desk:
 
 
 @contextlib.contextmanager
-def serving(desk: Desk, *arguments: str) -> Iterator[dict[str, Any]]:
-    """Run the command, and give what it says in JSON; it must end well when it is asked to."""
+def serving(
+    desk: Desk, *arguments: str, told: str = "", by: tuple[str, ...] = ()
+) -> Iterator[dict[str, Any]]:
+    """Run the command, perhaps by another, and give what it says in JSON, and its process.
+
+    It must end well when it is asked to, having told what it should beside that.
+    """
     process = subprocess.Popen(
-        [*COMMAND, "serve", *arguments, "--json"],
+        [*by, *COMMAND, "serve", *arguments, "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -44,11 +51,11 @@ def serving(desk: Desk, *arguments: str) -> Iterator[dict[str, Any]]:
         line = process.stdout.readline()
         if not line:
             pytest.fail(process.communicate()[1])
-        yield json.loads(line)
+        yield json.loads(line) | {"process": process.pid}
     finally:
         process.send_signal(signal.SIGTERM)
         rest, errors = process.communicate(timeout=30)
-    assert (process.returncode, rest, errors) == (0, "", "")
+    assert (process.returncode, rest, errors) == (0, "", told)
 
 
 def test_the_first_start_makes_an_administrator_and_later_ones_none(desk: Desk) -> None:
@@ -115,8 +122,31 @@ def test_a_udp_port_in_use_is_told(desk: Desk) -> None:
         port = str(taken.getsockname()[1])
         done = desk.ww("serve", "--listen", "0", "--engine", "rootless", "--listen-port", port)
     assert done.returncode == 1
-    assert "in use" in done.stderr
-    assert "Traceback" not in done.stderr
+    words = (
+        f"ww: UDP port {port} is in use by another program: end that, or choose another by --listen-port\n"
+    )
+    assert done.stderr == words
+
+
+def test_pools_after_the_first_start_are_passed_over_and_that_is_told(desk: Desk) -> None:
+    port = str(free_port())
+    arguments = ("--engine", "rootless", "--listen-port", port, "--endpoint", f"127.0.0.1:{port}")
+    with serving(desk, "--listen", "0", *arguments, "--pool", "10.99.0.0/24"):
+        pass
+    words = (
+        "ww: --pool 10.98.0.0/24 is for the first start, and was passed over: add a pool with ww pool add, "
+        "or on the page below Gateways\n"
+    )
+    with serving(desk, "--listen", "0", *arguments, "--pool", "10.98.0.0/24", told=words):
+        assert [each["network"] for each in desk.json("pool", "list")["pools"]] == ["10.99.0.0/24"]
+
+
+def test_a_gateway_may_have_as_many_files_as_the_system_lets_it(desk: Desk) -> None:
+    port = str(free_port())
+    arguments = ("--engine", "rootless", "--listen-port", port, "--endpoint", f"127.0.0.1:{port}")
+    with serving(desk, "--listen", "0", *arguments, by=("prlimit", "--nofile=256:")) as said:
+        soft, hard = resource.prlimit(said["process"], resource.RLIMIT_NOFILE)
+    assert soft == min(hard, descriptors.OF_A_GATEWAY)
 
 
 def test_people_are_told_where_it_is(desk: Desk) -> None:
@@ -150,6 +180,7 @@ def test_a_first_start_that_failed_is_followed_by_a_first_one(desk: Desk) -> Non
         assert f":{port}: a rootless tunnel" in next(lines)
         assert [each["network"] for each in desk.json("pool", "list")["pools"]] == ["10.99.0.0/24"]
     with said_to_people(desk, *arguments, port, "--pool", "10.97.0.0/24") as lines:
+        assert next(lines).startswith("ww: --pool 10.97.0.0/24 is for the first start")
         assert next(lines).startswith("API at ")
         next(lines)
         assert [each["network"] for each in desk.json("pool", "list")["pools"]] == ["10.99.0.0/24"]
@@ -238,6 +269,8 @@ def test_plain_http_is_not_offered_to_others(desk: Desk) -> None:
         (["--engine", "steam"], "there is no engine 'steam'"),
         (["--engine", "kernel", "--reach", "10.0.0.1/8"], "--reach: "),
         (["--engine", "rootless", "--reach", "10.0.0.1/8"], "--reach: "),
+        (["--engine", "rootless", "--no-masquerade"], "--no-masquerade is for a system interface"),
+        (["--mtu", "1279"], "--mtu"),
         (["--lease-time", "99999999"], "--lease-time"),
         (["--register-keys"], "--register-keys goes with --lease-time"),
         (["--state-directory", "x", "backup", "y"], "--state-directory stands before backup: put it behind"),

@@ -43,7 +43,7 @@ async def started(folder: Path, key: SecretKey) -> tuple[Storage, str, str]:
     await storage.write(bootstrap.prepare)
     networks = ("10.88.0.0/16", "fd88::/64")
     first = await storage.write(
-        bootstrap.first_start, str(key.public_key), "vpn.example:51820", networks=networks
+        bootstrap.first_start, str(key.public_key), "vpn.example:51820", wanted=networks
     )
     file = folder / "token"
     if first.token is not None:

@@ -13,6 +13,7 @@ import typer
 
 from wirewright.cli.app import CommandError
 from wirewright.cli.output import json_errors, write_json
+from wirewright.host import descriptors
 
 if TYPE_CHECKING:
     from wirewright.config.values import IPNetwork
@@ -143,6 +144,7 @@ def gateway(  # noqa: PLR0917 - Typer's way to say what the arguments are
             lease_time,
             register_keys,
         )
+        descriptors.allow(descriptors.OF_A_GATEWAY)
         counters = asyncio.run(_serve(options, as_json=as_json))
     if as_json:
         write_json({"counters": counters})
@@ -181,6 +183,12 @@ def _options(  # noqa: PLR0917 - the command's
     except ValueError as error:
         raise CommandError(f"--coordinator: {error}", status=2) from None
     way: Way = engine  # type: ignore[assignment]
+    if not masquerade and way == "rootless":
+        raise CommandError(
+            "--no-masquerade is for a system interface: what a rootless gateway carries leaves from this "
+            "machine's addresses",
+            status=2,
+        )
     if networks.pools and way == "rootless":
         raise CommandError("--pool is for a system interface: a rootless gateway has no routes", status=2)
     return Options(

@@ -13,6 +13,7 @@ import typer
 
 from wirewright.cli.app import CommandError
 from wirewright.cli.output import json_errors, write_json
+from wirewright.host import descriptors
 
 if TYPE_CHECKING:
     from wirewright.proxy import Listener
@@ -73,7 +74,8 @@ def proxy(  # noqa: PLR0917 - Typer's way to say what the arguments are
     """
     with json_errors(as_json):
         makers = _makers(socks5 or [], http or [], forward or [], expose or [], credentials, connections)
-        _allow_descriptors(connections, len(makers))
+        # A connection has one socket here; UDP associations and the tunnel have a few more.
+        descriptors.allow(connections * len(makers) + 256)
         asyncio.run(_proxy(conf, makers, as_json=as_json))
 
 
@@ -112,19 +114,6 @@ def _makers(  # noqa: PLR0917 - the command's options
     if found.warning is not None:
         typer.echo(found.warning, err=True)
     return makers
-
-
-def _allow_descriptors(connections: int, listeners: int) -> None:
-    """Let the process have as many files as its connections need, as far as the system allows."""
-    import resource  # noqa: PLC0415 - not on every system
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # A connection has one socket here; UDP associations and the tunnel have a few more.
-    wanted = connections * listeners + 256
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _proxy(conf: Path, makers: "Makers", *, as_json: bool) -> None:

@@ -18,6 +18,7 @@ import typer
 from wirewright.cli.app import CommandError
 from wirewright.cli.asking import AsJson, State, checked, explained, read_line
 from wirewright.cli.output import json_errors, write_json
+from wirewright.host import descriptors
 
 if TYPE_CHECKING:
     from wirewright.coordinator.embedding import Carriage
@@ -105,6 +106,18 @@ def run(  # noqa: PLR0917 - Typer's way to say what the arguments are
     interface: Annotated[
         str, typer.Option(metavar="NAME", help="The gateway's interface, if it has one.")
     ] = "ww0",
+    mtu: Annotated[
+        int,
+        typer.Option(min=1280, max=65_535, metavar="BYTES", help="Of the longest packet inside the tunnel."),
+    ] = 1420,
+    masquerade: Annotated[
+        bool,
+        typer.Option(
+            "--masquerade/--no-masquerade",
+            help="Whether what devices send to the outside leaves from an address of this machine; without, "
+            "others need a route back. A rootless gateway knows no other way.",
+        ),
+    ] = True,
     reach: Annotated[
         list[str] | None,
         typer.Option(
@@ -179,7 +192,15 @@ def run(  # noqa: PLR0917 - Typer's way to say what the arguments are
             _carriage(engine, interface, listen_port, reach, reach_host),
             lease_time=lease_time,
             register_keys=register_keys,
+            mtu=mtu,
+            masquerade=masquerade,
         )
+        if carriage.is_rootless and not masquerade:
+            raise CommandError(
+                "--no-masquerade is for a system interface: what a rootless gateway carries leaves from this "
+                "machine's addresses",
+                status=2,
+            )
         settings = Settings(
             _state(state).path,
             Listening(host, port, tls_certificate, tls_key, tuple(behind_proxy or ())),
@@ -190,6 +211,7 @@ def run(  # noqa: PLR0917 - Typer's way to say what the arguments are
             networks=tuple(pool or ()),
             provider=_provider(oidc_issuer, oidc_client_id, oidc_secret_file, oidc_name, oidc_allow),
         )
+        descriptors.allow(descriptors.OF_A_GATEWAY)
         asyncio.run(_serve(settings, as_json))
 
 

@@ -53,6 +53,10 @@ class Carriage:
     forwarding: Forwarding | None = None
     """What devices may reach through it, if it is not everything outside of the host; for the rootless one
     also how much it carries."""
+    mtu: int = 1420
+    """Bytes of the longest packet inside."""
+    masquerade: bool = True
+    """For the system's interface: whether what devices send to the outside leaves from the host's address."""
     lease_time: int | None = None
     """Seconds that leases last; without it none are served."""
     register_keys: bool = False
@@ -116,6 +120,7 @@ def _engine(key: SecretKey, carriage: Carriage, tell: Callable[[str], None]) -> 
             key,
             listen_port=carriage.listen_port,
             listen_address=carriage.listen_address,
+            mtu=carriage.mtu,
             forwarding=carriage.forwarding,
         )
     reached = carriage.forwarding or Forwarding()
@@ -124,6 +129,8 @@ def _engine(key: SecretKey, carriage: Carriage, tell: Callable[[str], None]) -> 
         key,
         engine=SYSTEM[carriage.engine],
         listen_port=carriage.listen_port,
+        mtu=carriage.mtu,
+        masquerade=carriage.masquerade,
         reach=tuple(map(ip_network, reached.reach)),
         reach_host=reached.host,
         tell=tell,

@@ -120,6 +120,7 @@ async def running(settings: Settings, tell: Callable[[str], None] = _silent) -> 
                 # Before its key is told, and its endpoint: who is refused leaves the other one's as they are.
                 solitude = await stack.enter_async_context(alone(storage))
             first = await _first_start(storage, state, settings)
+        _tell_of(first, tell)
         application = app.create(storage, site=_site(settings))
         if settings.provider is not None:
             application.state.coordinator.provider = Provider(settings.provider)
@@ -236,6 +237,22 @@ class _First:
     gateway_id: str | None = None
     endpoint: str | None = None
     is_first: bool = False
+    is_lonely: bool = False
+    unmade: tuple[str, ...] = ()
+
+
+def _tell_of(first: _First, tell: Callable[[str], None]) -> None:
+    """Tell what a start leaves as it is, though somebody may think otherwise."""
+    if first.unmade:
+        tell(
+            f"--pool {first.unmade[0]} is for the first start, and was passed over: add a pool with "
+            "ww pool add, or on the page below Gateways"
+        )
+    if first.is_lonely:
+        tell(
+            f"devices are told to find the gateway at {first.endpoint}, which only this machine does: it has "
+            "no way to others now. Name where they find it with --endpoint"
+        )
 
 
 async def _first_start(storage: Storage, state: StateDirectory, settings: Settings) -> _First:
@@ -243,7 +260,7 @@ async def _first_start(storage: Storage, state: StateDirectory, settings: Settin
     key = None if carriage is None else state.gateway_key().public_key
 
     async def work(tx: Transaction) -> _First:
-        gateway_id = endpoint = None
+        found = None
         if key is None or carriage is None:
             token = await bootstrap.first_admin(tx)
         else:
@@ -251,17 +268,19 @@ async def _first_start(storage: Storage, state: StateDirectory, settings: Settin
                 tx,
                 str(key),
                 settings.endpoint or host_and_port(own_address(), carriage.listen_port),
-                networks=settings.networks or None,
-                keep_endpoint=settings.endpoint is None,
+                wanted=settings.networks or None,
+                guessed=settings.endpoint is None,
             )
-            gateway_id, token = found.gateway_id, found.token
-            endpoint = (await bootstrap.embedded(tx)).endpoint
+            token = found.token
         if token is not None:
             # Before the commit: a token in the file that nobody knows does no harm, as the reverse would.
             state.keep_token(token)
         # Another machine's administrator is none that we could tell of.
         is_first = await bootstrap.is_admin_new(tx) and state.token.exists()
-        return _First(gateway_id, endpoint, is_first)
+        if found is None:
+            return _First(is_first=is_first)
+        endpoint = (await bootstrap.embedded(tx)).endpoint
+        return _First(found.gateway_id, endpoint, is_first, found.is_lonely, found.unmade)
 
     return await storage.write(work)
 
@@ -275,7 +294,7 @@ def own_address() -> str:
             except OSError:
                 continue
             return str(probe.getsockname()[0])
-    return "127.0.0.1"
+    return bootstrap.LOOPBACK
 
 
 def _record(settings: Settings, served: Served) -> Record:

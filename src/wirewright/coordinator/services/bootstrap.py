@@ -16,7 +16,7 @@ from sqlalchemy import delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from wirewright.coordinator.errors import NotFoundError
-from wirewright.coordinator.services import enrolment, gateways, pools, texts, users
+from wirewright.coordinator.services import enrolment, gateways, networks, pools, texts, users
 from wirewright.coordinator.services.access import SYSTEM, Caller, Role, Scope
 from wirewright.coordinator.storage.tables import Device, Gateway, Pool, Setting, Token, User
 from wirewright.keys import SecretKey
@@ -26,12 +26,16 @@ if TYPE_CHECKING:
     from wirewright.coordinator.storage import Transaction
 
 IPV4_POOL: Final = "10.88.0.0/16"
+LOOPBACK: Final = "127.0.0.1"
+"""What is guessed to be a machine's address where it has no way to others."""
 EMBEDDED: Final = "embedded"
 """The name of the gateway that lives in the coordinator's process."""
 _POOLS: Final = "pools"
 _RECOVERED: Final = "recovered"
 _UNFINISHED: Final = "first-start"
 """The row of a first start that is not over; its value has the names of what it made."""
+_GUESS: Final = "guessed-endpoint"
+"""The row of an endpoint that nobody said."""
 _ADMIN: Final = "admin"
 _GATEWAY: Final = "gateway"
 
@@ -52,6 +56,10 @@ class FirstStart:
 
     gateway_id: str
     token: Secret | None
+    is_lonely: bool = False
+    """Whether devices are told an endpoint that nobody said and only this machine finds."""
+    unmade: tuple[str, ...] = ()
+    """Networks that were asked for and are no pools of it, since it had pools before."""
 
 
 async def first_start(
@@ -59,20 +67,22 @@ async def first_start(
     public_key: str,
     endpoint: str,
     *,
-    networks: tuple[str, ...] | None = None,
-    keep_endpoint: bool = False,
+    wanted: tuple[str, ...] | None = None,
+    guessed: bool = False,
 ) -> FirstStart:
     """See to it that there is an embedded gateway with this key, pools, and an admin.
 
-    With ``keep_endpoint`` a gateway that is there keeps the endpoint that it has.
+    ``wanted`` are its pools, if it has none yet. Where the endpoint is ``guessed``, a gateway that is there
+    keeps the one that it has, unless that was a guess that only its own machine finds.
     """
     await tx.session.scalar(select(Setting).where(Setting.name == _POOLS).with_for_update())
+    guess = await _guess(tx)
     unfinished = await _unfinished(tx)
     gateway = await tx.session.scalar(select(Gateway).where(Gateway.name == EMBEDDED))
     if gateway is None:
         new = gateways.NewGateway(EMBEDDED, endpoint, public_key)
         gateway, _ = await gateways.create(tx, SYSTEM, new, embedded=True)
-        await _make_pools(tx, gateway, networks)
+        await _make_pools(tx, gateway, wanted)
         await _remember(tx, _GATEWAY)
     else:
         anew = _GATEWAY in unfinished
@@ -80,12 +90,17 @@ async def first_start(
             found = await tx.session.scalars(select(Pool.id).where(Pool.gateway_id == gateway.id))
             for pool in list(found):
                 await pools.delete(tx, SYSTEM, pool)
-            await _make_pools(tx, gateway, networks)
-        wanted = gateway.endpoint if keep_endpoint and not anew else endpoint
-        if (gateway.endpoint, gateway.public_key) != (wanted, bytes(texts.public_key(public_key))):
-            change = gateways.GatewayChange(endpoint=wanted, public_key=public_key)
+            await _make_pools(tx, gateway, wanted)
+        if guessed and not anew and gateway.endpoint != guess:
+            endpoint, guessed = gateway.endpoint, False
+        if (gateway.endpoint, gateway.public_key) != (endpoint, bytes(texts.public_key(public_key))):
+            change = gateways.GatewayChange(endpoint=endpoint, public_key=public_key)
             await gateways.update(tx, SYSTEM, gateway.id, change)
-    return FirstStart(gateway.id, await first_admin(tx))
+    await tx.session.execute(delete(Setting).where(Setting.name == _GUESS))
+    is_lonely = guessed and endpoint.startswith(f"{LOOPBACK}:")
+    if is_lonely:
+        tx.session.add(Setting(name=_GUESS, value={"endpoint": endpoint}))
+    return FirstStart(gateway.id, await first_admin(tx), is_lonely, await _unmade(tx, gateway, wanted or ()))
 
 
 async def is_admin_new(tx: Transaction) -> bool:
@@ -142,9 +157,20 @@ async def _token(tx: Transaction, user: User, name: str) -> Secret:
     return secret
 
 
-async def _make_pools(tx: Transaction, gateway: Gateway, networks: tuple[str, ...] | None) -> None:
-    for network in networks or (IPV4_POOL, _random_ula()):
+async def _make_pools(tx: Transaction, gateway: Gateway, wanted: tuple[str, ...] | None) -> None:
+    for network in wanted or (IPV4_POOL, _random_ula()):
         await pools.create(tx, SYSTEM, pools.NewPool(gateway.id, network))
+
+
+async def _guess(tx: Transaction) -> str | None:
+    row = await tx.session.get(Setting, _GUESS)
+    return None if row is None else str(row.value["endpoint"])
+
+
+async def _unmade(tx: Transaction, gateway: Gateway, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    rows = await tx.session.scalars(select(Pool).where(Pool.gateway_id == gateway.id))
+    there = {networks.network(pool.first, pool.prefix_length) for pool in rows}
+    return tuple(text for text in wanted if pools.read(text) not in there)
 
 
 async def _unfinished(tx: Transaction) -> frozenset[str]:

@@ -38,7 +38,7 @@ class NewPool:
 
 async def create(tx: Transaction, caller: Caller, new: NewPool) -> Pool:
     """Make a pool, and give the gateway its first address."""
-    network = _network(new.network)
+    network = read(new.network)
     if not 0 <= new.quarantine <= LONGEST_QUARANTINE:
         raise InvalidError("A quarantine lasts from nothing to a year.")
     # Overlaps are looked for across gateways, so that one pool is made at a time: this row's lock sees to it.
@@ -107,13 +107,8 @@ async def delete(tx: Transaction, caller: Caller, pool_id: str) -> None:
     audit.record(tx, caller, "pool.delete", pool.id)
 
 
-async def _lock_all_pools(tx: Transaction) -> None:
-    query = select(Setting).where(Setting.name == "pools").with_for_update()
-    if await tx.session.scalar(query) is None:
-        raise InvalidError("The database was not prepared: start the coordinator once.")
-
-
-def _network(text: str) -> IPNetwork:
+def read(text: str) -> IPNetwork:
+    """Read what may be a pool, or raise `InvalidError`."""
     try:
         network = ip_network(text)
     except ValueError as error:
@@ -124,3 +119,9 @@ def _network(text: str) -> IPNetwork:
     if network.num_addresses < 4:
         raise InvalidError(f"{network} is too small for a gateway and a device.")
     return network
+
+
+async def _lock_all_pools(tx: Transaction) -> None:
+    query = select(Setting).where(Setting.name == "pools").with_for_update()
+    if await tx.session.scalar(query) is None:
+        raise InvalidError("The database was not prepared: start the coordinator once.")

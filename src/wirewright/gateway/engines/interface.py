@@ -7,11 +7,13 @@ up. All methods block; they are called one at a time, and raise OSError.
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wirewright.gateway.engines import neighbours
 from wirewright.gateway.engines.claim import Claim
+from wirewright.gateway.engines.ports import listening_on
 from wirewright.gateway.firewall import NOT_THE_HOST, Firewall, Reach, Surroundings
 from wirewright.gateway.members import device_change, firewall_change, without_key
 from wirewright.host.addresses import delete_address
@@ -74,8 +76,9 @@ class GatewayInterface:
         self._firewall.up(firewall_change(change)[0])
         state = engine.get(self._name)
         present = [peer.public_key for peer in state.peers]
-        engine.set(self._name, self._own(state, device_change(change, filtered=filtered, present=present)))
-        with Network() as network:
+        whole = self._own(state, device_change(change, filtered=filtered, present=present))
+        with listening_on(self._options.listen_port), Network() as network:
+            engine.set(self._name, whole)
             self._have_addresses(network, change.addresses)
             self._bring_up(network, engine)
 
@@ -201,8 +204,7 @@ class GatewayInterface:
         if link is None or not link.is_up or link.mtu != self._options.mtu:
             network.bring_up(self._name, self._options.mtu)
         if engine.is_silent(self._name):
-            port = engine.get(self._name).listen_port
-            raise OSError(errno.EADDRINUSE, f"another program has UDP port {port}", self._name)
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), self._name)
 
 
 def _is_filtered(engine: Engine) -> bool:

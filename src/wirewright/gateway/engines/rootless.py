@@ -10,6 +10,7 @@ from wirewright.config.model import Interface
 from wirewright.config.values import host_and_port
 from wirewright.dynamic.identity import LINK, SERVER
 from wirewright.gateway.engine import Observed
+from wirewright.gateway.engines.ports import listening_on
 from wirewright.gateway.members import device_change, without_key
 from wirewright.host.device import Nothing
 from wirewright.tunnel import Forwarding, Tunnel
@@ -44,7 +45,7 @@ def rootless(
         interface = Interface(key, addresses, listen_port=listen_port, mtu=mtu)
         return Tunnel(Config(interface), listen_address=listen_address, forwarding=forwarding or Forwarding())
 
-    return RootlessEngine(opened, key.public_key)
+    return RootlessEngine(opened, key.public_key, listen_port)
 
 
 class RootlessEngine:
@@ -54,10 +55,13 @@ class RootlessEngine:
     """
 
     def __init__(
-        self, make: Callable[[tuple[IPInterface, ...]], Tunnel], own_key: PublicKey | None = None
+        self,
+        make: Callable[[tuple[IPInterface, ...]], Tunnel],
+        own_key: PublicKey | None = None,
+        listen_port: int = 0,
     ) -> None:
         """``make`` gives a tunnel with these addresses, which is not open yet, and has ``own_key``."""
-        self._make, self._own_key = make, own_key
+        self._make, self._own_key, self._listen_port = make, own_key, listen_port
         self._addresses: tuple[IPInterface, ...] = ()
         self._present: set[PublicKey] = set()
         self._is_idle = False
@@ -128,7 +132,8 @@ class RootlessEngine:
             await self._close()
         if self.tunnel is None:
             tunnel = self._make(addresses)
-            await tunnel.open()
+            with listening_on(self._listen_port):
+                await tunnel.open()
             self.tunnel, self._addresses = tunnel, addresses
         return self.tunnel
 
