@@ -41,7 +41,7 @@ async def test_a_refused_form_keeps_what_was_typed_and_says_what_was_wrong(
     await page.fill("#uses", "7")
     await page.fill("#policy", "192.0.2.0/24 tcp 80\nnonsense")
     await page.click("text=Make the link")
-    await expect(page.locator("#notices .notice.bad")).to_contain_text("nonsense")
+    await expect(page.locator("#notices .notice.bad")).to_contain_text("Line 2 of the rules: 'nonsense'")
     await expect(page.locator("#name")).to_have_value("Carla")
     await expect(page.locator("#uses")).to_have_value("7")
     await expect(page.locator("#policy")).to_have_value("192.0.2.0/24 tcp 80\nnonsense")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any
 
 from wirewright.client import phrases
@@ -22,9 +23,12 @@ def from_text(text: str) -> list[dict[str, object]] | None:
     rules: list[dict[str, object]] = []
     for number, line in enumerate(lines, 1):
         try:
-            rules.append(phrases.rule(line))
+            rule = phrases.rule(line)
+            for destination in rule["destinations"]:
+                ip_network(destination)
+            rules.append(rule)
         except ValueError as error:
-            raise InvalidError(f"Line {number} of the rules: {error}") from None
+            raise InvalidError(f"Line {number} of the rules: {str(error).rstrip('.')}.") from None
     return rules
 
 
