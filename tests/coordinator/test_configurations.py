@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from wirewright.coordinator.clock import MINUTE
+from wirewright.coordinator.clock import DAY, MINUTE
 from wirewright.coordinator.errors import ConflictError, InvalidError, NotFoundError
 from wirewright.coordinator.services import (
     audit,
@@ -29,6 +29,8 @@ from wirewright.coordinator.services.reports import DeviceReport
 from .actors import Actors, Clock, key
 
 if TYPE_CHECKING:
+    import httpx2
+
     from wirewright.coordinator.storage import Storage, Transaction
 
 pytestmark = pytest.mark.anyio
@@ -132,8 +134,34 @@ async def test_many_are_changed_together_or_none(storage: Storage, actors: Actor
             await storage.write(bulk.apply, SYSTEM, refused, Action.ENABLE)
     assert len((await storage.read(devices.listed, SYSTEM, None, 200)).items) == 4
     assert await storage.write(bulk.apply, SYSTEM, ids[:2], Action.ENABLE) == 2
+    ends = storage.clock() + DAY
+    assert await storage.write(bulk.apply, SYSTEM, ids[:3], Action.EXPIRE, ends) == 3
+    assert await storage.write(bulk.apply, SYSTEM, ids[:1], Action.EXPIRE) == 1
+    moved = [(await storage.read(devices.get, SYSTEM, device)).device.expires_at for device in ids]
+    assert moved == [None, ends, ends, None]
     assert await storage.write(bulk.apply, SYSTEM, ids, Action.REMOVE) == 4
     assert (await storage.read(devices.listed, SYSTEM, None, 200)).items == []
+
+
+async def test_the_api_moves_the_expiry_of_many_and_takes_one_for_nothing_else(
+    storage: Storage, api: httpx2.AsyncClient
+) -> None:
+    ids = [await add(storage, f"device {number}") for number in range(2)]
+    ends = "2040-01-02T03:04:05Z"
+    for expires_at in (ends, None):
+        body = {"devices": ids, "action": "expire", "expires_at": expires_at}
+        assert (await api.post("/devices/bulk", json=body)).json() == {"devices": 2}
+        found = [(await api.get(f"/devices/{device}")).json()["expires_at"] for device in ids]
+        assert found == [expires_at] * 2
+    refused: list[dict[str, Any]] = [
+        {"devices": ids, "action": "expire"},
+        {"devices": ids, "action": "disable", "expires_at": ends},
+        {"devices": ids, "action": "remove", "expires_at": None},
+    ]
+    for body in refused:
+        answer = await api.post("/devices/bulk", json=body)
+        assert answer.status_code == 422
+        assert "`expires_at` goes with the action `expire`" in answer.text
 
 
 async def test_devices_of_another_provisioner_come_all_or_none(storage: Storage, actors: Actors) -> None:

@@ -109,6 +109,26 @@ async def test_who_is_cut_off_from_the_coordinator_is_told_and_loses_nothing(
     await visit.end()
 
 
+async def test_many_devices_are_given_another_expiry_together(served: Served, chromium: Browser) -> None:
+    visit = await Visit.begin(chromium, served.url)
+    page = visit.page
+    await visit.set_up(served.setup)
+    paths = []
+    for name in ("nas", "printer", "camera"):
+        paths.append((await visit.add_device(name))[0])
+        await visit.done()
+    await visit.open("/devices")
+    for name in ("nas", "camera"):
+        await page.check(f"tr:has-text('{name}') input")
+    await page.select_option("#action", label="in 30 days")
+    await page.click("text=Do it")
+    await expect(page.locator("#notices .notice.good")).to_have_text("The expiry of 2 devices is moved.")
+    for path, words in zip(paths, ("in 30 days", "never", "in 30 days"), strict=True):
+        await visit.open(path)
+        await expect(page.locator("dt:has-text('Expires') + dd")).to_have_text(words)
+    await visit.end()
+
+
 async def test_what_is_done_is_told_and_what_is_lost_is_asked_about_first(
     served: Served, chromium: Browser
 ) -> None:

@@ -15,9 +15,19 @@ from wirewright.coordinator.api.dependencies import (
     origin,
     the_coordinator,
 )
-from wirewright.coordinator.api.models import Asked, DeviceAnswer, Handle, Id, PublicKeyText, moment
+from wirewright.coordinator.api.models import (
+    Asked,
+    DeviceAnswer,
+    Handle,
+    Id,
+    Moment,
+    PublicKeyText,
+    instant,
+    moment,
+)
 from wirewright.coordinator.api.problems import answers
 from wirewright.coordinator.clock import to_datetime
+from wirewright.coordinator.errors import InvalidError
 from wirewright.coordinator.live import SHOWN
 from wirewright.coordinator.services import (
     bulk,
@@ -79,10 +89,11 @@ async def search_devices(
 
 
 class BulkRequest(Asked):
-    """One thing to be done to many devices."""
+    """One thing to be done to many devices; to ``expire`` takes ``expires_at``, where null means never."""
 
     devices: Annotated[list[Id], Field(min_length=1, max_length=bulk.AT_ONCE)]
     action: Action
+    expires_at: Moment | None = None
 
 
 class BulkAnswer(BaseModel):
@@ -93,8 +104,11 @@ class BulkAnswer(BaseModel):
 
 @router.post("/bulk", responses=answers(404))
 async def change_devices(store: Store, caller: Writer, body: BulkRequest) -> BulkAnswer:
-    """Enable, disable or remove devices: all of them, or none."""
-    return BulkAnswer(devices=await store.write(bulk.apply, caller, body.devices, body.action))
+    """Enable, disable or remove devices, or move when they expire: all of them, or none."""
+    if ("expires_at" in body.model_fields_set) != (body.action is Action.EXPIRE):
+        raise InvalidError("`expires_at` goes with the action `expire`, and with no other.")
+    ends = instant(body.expires_at)
+    return BulkAnswer(devices=await store.write(bulk.apply, caller, body.devices, body.action, ends))
 
 
 class ImportRequest(Asked):

@@ -26,11 +26,18 @@ class Action(StrEnum):
 
     ENABLE = "enable"
     DISABLE = "disable"
+    EXPIRE = "expire"
+    """Move the expiry."""
     REMOVE = "remove"
 
 
-async def apply(tx: Transaction, caller: Caller, ids: Iterable[str], action: Action) -> int:
-    """Do it to each device, and return how many there were; if one is refused, none is changed."""
+async def apply(
+    tx: Transaction, caller: Caller, ids: Iterable[str], action: Action, expires_at: int | None = None
+) -> int:
+    """Do it to each device, and return how many there were; if one is refused, none is changed.
+
+    ``expires_at``, in microseconds since 1970, is when they expire if that is moved; ``None`` for never.
+    """
     wanted = sorted(set(ids))
     if not 0 < len(wanted) <= AT_ONCE:
         raise InvalidError(f"Choose 1 to {AT_ONCE} devices at once.")
@@ -43,6 +50,11 @@ async def apply(tx: Transaction, caller: Caller, ids: Iterable[str], action: Act
         if action is Action.REMOVE:
             await devices.delete(tx, caller, device_id)
         else:
-            change = DeviceChange(enabled=action is Action.ENABLE)
-            await devices.update(tx, caller, device_id, change)
+            await devices.update(tx, caller, device_id, _change(action, expires_at))
     return len(found)
+
+
+def _change(action: Action, expires_at: int | None) -> DeviceChange:
+    if action is Action.EXPIRE:
+        return DeviceChange(expires_at=expires_at, never_expires=expires_at is None)
+    return DeviceChange(enabled=action is Action.ENABLE)

@@ -31,6 +31,10 @@ _SENTENCES: Final[dict[str, str | dict[str, str]]] = {
     "device-removed": "The device is removed.",
     "devices-enable": {_ONE: "One device is let in again.", _MANY: "{} devices are let in again."},
     "devices-disable": {_ONE: "One device is cut off.", _MANY: "{} devices are cut off."},
+    "devices-expire": {
+        _ONE: "The expiry of one device is moved.",
+        _MANY: "The expiry of {} devices is moved.",
+    },
     "devices-remove": {_ONE: "One device is removed.", _MANY: "{} devices are removed."},
     "devices-brought": {_ONE: "One device was brought along.", _MANY: "{} devices were brought along."},
     "gateway-settings": "The settings are changed; a device has them once it takes its configuration.",

@@ -18,6 +18,7 @@ from wirewright.coordinator.services.bulk import Action
 from wirewright.coordinator.services.searching import Found, Search, Sort, State
 from wirewright.coordinator.storage import Transaction
 from wirewright.coordinator.streaming import stream
+from wirewright.coordinator.web import lifetimes
 from wirewright.coordinator.web.confirming import Question, ask
 from wirewright.coordinator.web.cookies import SESSION, cookie
 from wirewright.coordinator.web.rendering import render
@@ -82,7 +83,7 @@ async def show(
         return await searching.search(tx, caller, asked.search()), tx.now
 
     found, now = await store.read(work)
-    return render(request, "devices.html", asked=asked, found=found, now=now)
+    return render(request, "devices.html", asked=asked, found=found, now=now, lifetimes=lifetimes.CHOICES)
 
 
 @router.post("/devices/bulk")
@@ -97,6 +98,8 @@ async def change_many(
     """Do one thing to the devices that were chosen; before they are removed, ask again."""
     caller = visitor.caller
     caller.require(Scope.DEVICES_WRITE)
+    # `expire:30d` moves the expiry to so long from now.
+    action, _, lifetime = action.partition(":")
     if action not in list(Action):
         raise InvalidError("Choose what to do with the devices.")
     if action == Action.REMOVE and not sure:
@@ -114,7 +117,11 @@ async def change_many(
         ]
         question = Question(f"Remove {what}?", losses, fields=fields)
         return ask(request, question, action="/devices/bulk", back="/devices")
-    count = await store.write(bulk.apply, caller, ids, Action(action))
+
+    async def work(tx: Transaction) -> int:
+        return await bulk.apply(tx, caller, ids, Action(action), lifetimes.ends(lifetime, tx.now))
+
+    count = await store.write(work)
     return done(request, "/devices", f"devices-{action}", count)
 
 
