@@ -13,12 +13,13 @@ from .enrolling import no_limits
 
 if TYPE_CHECKING:
     from wirewright.coordinator.storage import Storage
+    from wirewright.coordinator.web import Site
 
 
 @asynccontextmanager
-async def served(storage: Storage, port: int = 0) -> AsyncIterator[str]:
-    """Serve it, on any free port; give the root of the API."""
-    application = app.create(storage, no_limits())
+async def served(storage: Storage, port: int = 0, site: Site | None = None) -> AsyncIterator[str]:
+    """Serve it, on any free port, with the page if it has a site; give the root of the API."""
+    application = app.create(storage, no_limits(), site)
     application.router.lifespan_context = _nothing
     async with serving(application, Listening(port=port)) as running:
         yield f"{running.url}/api/v1"

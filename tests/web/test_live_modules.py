@@ -33,7 +33,8 @@ PREPARE = """(ids) => {
         <span data-live="dot" data-state="idle"></span><span data-live="tag" hidden></span></td>
         <td data-live="handshake">never</td><td><svg data-live="spark"></svg></td>
         <td data-live="received">–</td><td data-live="sent">–</td><td data-live="endpoint">–</td></tr>`;
-    document.body.innerHTML = `<p id="online-count">0</p><table data-module="live"><tbody>
+    document.body.innerHTML = `<div id="notices"></div><p id="online-count">0</p>
+        <table data-module="live"><tbody>
         ${ids.map(row).join("")}</tbody></table>
         <div data-module="live" data-device="a" id="one"><div id="chart"></div></div>`;
 }"""
@@ -54,11 +55,17 @@ TELL = """(sights) => {
     return [...changed].sort();
 }"""
 OPEN = "() => sources.map((each) => each.readyState === 1)"
-REFUSE = """() => {
+REFUSE = """() => new Promise((waits) => {
+    const later = setTimeout;
+    window.setTimeout = (...what) => {
+        window.setTimeout = later;
+        waits();
+        return later(...what);
+    };
     const source = sources.at(-1);
     source.readyState = 2;
     source.dispatchEvent(new Event('error'));
-}"""
+})"""
 HIDE = """(hidden) => {
     Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
     document.dispatchEvent(new Event('visibilitychange'));
@@ -84,7 +91,15 @@ async def modules(browsing: Modules) -> AsyncIterator[Modules]:
     # A page of its own each time: streams and timers of another test would go on in it.
     page = await browsing.page.context.browser.new_page()  # type: ignore[union-attr]
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    # What is refused is an error to browsers, and meant here.
+    page.on(
+        "console",
+        lambda said: (
+            errors.append(said.text)
+            if said.type == "error" and "/live?" not in said.location["url"]
+            else None
+        ),
+    )
     await page.clock.install(time=NOW / 1000 - 3600)
     await page.goto(browsing.page.url)
     # It stands still from here on, but where a test moves it.
@@ -173,9 +188,27 @@ async def test_a_line_has_no_more_samples_than_the_server_keeps(modules: Modules
     assert label == "Traffic now: 7 B a second received, 20 B sent"
 
 
-async def test_a_refused_stream_is_asked_for_again_once(modules: Modules) -> None:
-    await modules.page.evaluate(START, "table")
+async def refusing(modules: Modules, status: int, detail: str, **headers: str) -> None:
+    """Have the server refuse streams with these words."""
+    problem = {"type": "urn:wirewright:problem:x", "status": status, "detail": detail}
+    await modules.page.unroute("**/live?**")
+    await modules.page.route(
+        "**/live?**",
+        lambda route: route.fulfill(
+            status=status, headers={**headers, "Content-Type": "application/problem+json"}, json=problem
+        ),
+    )
+
+
+async def refused(modules: Modules) -> None:
+    """End the stream as a browser that was refused; when this is over, the page has asked why, and waits."""
     await modules.page.evaluate(REFUSE)
+
+
+async def test_a_refused_stream_is_asked_for_again_once(modules: Modules) -> None:
+    await refusing(modules, 429, "You have 16 pages open.", **{"Retry-After": "7"})
+    await modules.page.evaluate(START, "table")
+    await refused(modules)
     assert await modules.page.evaluate(OPEN) == [False]
     # Who leaves the page meanwhile and comes back has one stream, not two.
     await modules.page.evaluate(HIDE, True)
@@ -184,13 +217,51 @@ async def test_a_refused_stream_is_asked_for_again_once(modules: Modules) -> Non
     assert await modules.page.evaluate(OPEN) == [False, True]
 
 
+async def test_a_refused_stream_is_asked_for_again_when_the_server_says(modules: Modules) -> None:
+    await refusing(modules, 429, "You have 16 pages open.", **{"Retry-After": "7"})
+    await modules.page.evaluate(START, "table")
+    await refused(modules)
+    await modules.page.clock.run_for(6999)
+    assert await modules.page.evaluate(OPEN) == [False]
+    await modules.page.clock.run_for(1)
+    assert await modules.page.evaluate(OPEN) == [False, True]
+    # Without its word, after ten seconds.
+    await refusing(modules, 401, "Log in again.")
+    await refused(modules)
+    await modules.page.clock.run_for(9999)
+    assert await modules.page.evaluate(OPEN) == [False, False]
+    await modules.page.clock.run_for(1)
+    assert await modules.page.evaluate(OPEN) == [False, False, True]
+
+
+async def test_why_a_stream_is_refused_is_said_once_until_it_is_there_again(modules: Modules) -> None:
+    notices = modules.page.locator("#notices")
+    await modules.page.evaluate(START, "table")
+    await refusing(modules, 429, "You have 16 pages open.", **{"Retry-After": "7"})
+    await refused(modules)
+    await expect(notices).to_contain_text("this page grows old. You have 16 pages open.")
+    # Another thing is told in its place, and stays.
+    await modules.page.evaluate("document.getElementById('notices').textContent = 'Something else'")
+    await modules.page.clock.run_for(7000)
+    await refused(modules)
+    await expect(notices).to_have_text("Something else")
+    await refusing(modules, 401, "Log in again.")
+    await modules.page.clock.run_for(7000)
+    await refused(modules)
+    await expect(notices).to_contain_text("Log in again.")
+    await modules.page.clock.run_for(10_000)
+    await modules.page.evaluate("sources.at(-1).dispatchEvent(new Event('open'))")
+    await expect(notices).to_be_empty()
+
+
 async def test_a_page_that_nobody_sees_listens_to_nothing(modules: Modules) -> None:
     await modules.page.evaluate(START, "table")
     await modules.page.evaluate(HIDE, True)
     assert await modules.page.evaluate(OPEN) == [False]
     await modules.page.evaluate(HIDE, False)
     assert await modules.page.evaluate(OPEN) == [False, True]
-    await modules.page.evaluate(REFUSE)
+    await refusing(modules, 429, "You have 16 pages open.")
+    await refused(modules)
     await modules.page.evaluate(HIDE, True)
     await modules.page.clock.run_for(30_000)
     assert True not in await modules.page.evaluate(OPEN)

@@ -43,6 +43,8 @@ SHOWN: Final = 200
 """Devices that one listener shows, at most."""
 OF_ONE: Final = 16
 """Listeners of one user, at most."""
+AGAIN: Final = 10
+"""Seconds after which one that was too many may have a place."""
 _PAUSE: Final = 0.2
 """Seconds between two reads, so that many changes at once are read together."""
 _LONGEST: Final = 30.0
@@ -108,7 +110,9 @@ class Hub:
     def listening(self, caller: Caller, shown: frozenset[str]) -> Iterator[Listener]:
         """Listen to devices; raise `TooManyError` if the user has too many listeners."""
         if self._of_user.get(caller.user_id, 0) >= OF_ONE:
-            raise TooManyError(f"You have {OF_ONE} pages open that follow devices; close some.")
+            error = TooManyError(f"You have {OF_ONE} pages open that follow devices; close some.")
+            error.retry_after = AGAIN
+            raise error
         listener = Listener(caller, shown)
         self._of_user[caller.user_id] = self._of_user.get(caller.user_id, 0) + 1
         for device_id in shown:

@@ -46,7 +46,7 @@ from wirewright.coordinator.services.importing import Foreign
 from wirewright.coordinator.services.paging import LIMIT
 from wirewright.coordinator.services.searching import Search, Sort, State
 from wirewright.coordinator.storage import Transaction
-from wirewright.coordinator.streaming import stream
+from wirewright.coordinator.streaming import Following
 
 router = APIRouter(prefix="/devices", tags=["devices"])
 Reader = Annotated[Caller, needs(Scope.DEVICES_READ)]
@@ -139,10 +139,10 @@ async def follow_devices(
 ) -> StreamingResponse:
     """Stream what some devices do, as server-sent events ``device``."""
 
-    async def still() -> None:
-        (await store.read(users.authenticate, text, origin(request))).require(Scope.DEVICES_READ)
+    async def still() -> Caller:
+        return await store.read(users.authenticate, text, origin(request))
 
-    return stream(the_coordinator(request), caller, frozenset(device), still)
+    return Following(the_coordinator(request), caller, frozenset(device), still)
 
 
 class EndpointAnswer(BaseModel):

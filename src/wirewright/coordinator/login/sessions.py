@@ -24,6 +24,7 @@ from wirewright.coordinator.identity import new_id
 from wirewright.coordinator.services import audit
 from wirewright.coordinator.services.access import ROLES, Caller, Role, Scope
 from wirewright.coordinator.services.credentials import Kind, Secret
+from wirewright.coordinator.storage.bulletin import powers
 from wirewright.coordinator.storage.logins import Session
 from wirewright.coordinator.storage.tables import User
 
@@ -74,6 +75,7 @@ async def begin(
     kept = kept.order_by(Session.seen_at.desc(), Session.id.desc())
     for surplus in list(await tx.session.scalars(kept))[(MOST if whole else _SOME) - 1 :]:
         await tx.session.delete(surplus)
+        tx.touch(powers(user.id))
     secret = Secret.generate(Kind.SESSION)
     session = Session(
         id=new_id(tx.now),
@@ -160,6 +162,7 @@ async def end(tx: Transaction, caller: Caller, session_id: str) -> None:
     if session is None or (session.user_id != caller.user_id and not caller.may(Scope.USERS_WRITE)):
         raise NotFoundError(f"There is no session {session_id}.")
     await tx.session.delete(session)
+    tx.touch(powers(session.user_id))
     audit.record(tx, caller, "session.end", session.user_id, session=session.id)
 
 
@@ -167,6 +170,7 @@ async def end_all(tx: Transaction, user_id: str, *, but: str | None = None) -> N
     """End all sessions of a user, perhaps but the one in which this is asked for."""
     gone = delete(Session).where(Session.user_id == user_id)
     await tx.session.execute(gone if but is None else gone.where(Session.id != but))
+    tx.touch(powers(user_id))
 
 
 async def listed(tx: Transaction, user_id: str) -> list[Session]:

@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from wirewright.coordinator.errors import NotFoundError
 from wirewright.coordinator.services import enrolment, gateways, networks, pools, texts, users
 from wirewright.coordinator.services.access import SYSTEM, Caller, Role, Scope
+from wirewright.coordinator.storage.bulletin import powers
 from wirewright.coordinator.storage.tables import Device, Gateway, Pool, Setting, Token, User
 from wirewright.keys import SecretKey
 
@@ -148,6 +149,7 @@ async def another_token(tx: Transaction) -> Secret:
         return secret
     # There are at most so many of a user, and nobody is to be kept out by those of before.
     await tx.session.execute(delete(Token).where(Token.user_id == user.id, Token.name == _RECOVERED))
+    tx.touch(powers(user.id))
     return await _token(tx, user, _RECOVERED)
 
 

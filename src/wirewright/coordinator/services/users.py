@@ -20,6 +20,7 @@ from wirewright.coordinator.services import audit, texts
 from wirewright.coordinator.services.access import ROLES, Caller, Role, Scope, granted
 from wirewright.coordinator.services.credentials import Kind, Secret
 from wirewright.coordinator.services.paging import Page, page
+from wirewright.coordinator.storage.bulletin import powers
 from wirewright.coordinator.storage.logins import Challenge, Session
 from wirewright.coordinator.storage.tables import Device, Token, User
 
@@ -77,6 +78,7 @@ async def update(
         user.role = role.value
     if enabled is not None:
         user.enabled = enabled
+    tx.touch(powers(user.id))
     audit.record(
         tx, caller, "user.update", user.id, **audit.detail_of(role=role and role.value, enabled=enabled)
     )
@@ -91,6 +93,7 @@ async def delete(tx: Transaction, caller: Caller, user_id: str) -> None:
     if user.role == Role.ADMIN and user.enabled:
         await _refuse_last_admin(tx, user)
     await tx.session.delete(user)
+    tx.touch(powers(user.id))
     audit.record(tx, caller, "user.delete", user.id, name=user.name)
 
 
@@ -171,6 +174,7 @@ async def delete_token(tx: Transaction, caller: Caller, token_id: str) -> None:
     """Make a token worth nothing."""
     gone = await token(tx, caller, token_id)
     await tx.session.delete(gone)
+    tx.touch(powers(gone.user_id))
     audit.record(tx, caller, "token.delete", gone.id, user=gone.user_id)
 
 

@@ -27,6 +27,11 @@ _PAUSE: Final = 0.5
 """Seconds between two attempts to connect."""
 
 
+def powers(user_id: str | None) -> str:
+    """Return the topic of those who do something for as long as a user may."""
+    return f"powers {user_id}"
+
+
 @dataclass(slots=True)
 class Bulletin:
     """The waiting of one process."""

@@ -13,11 +13,11 @@ from wirewright.coordinator.errors import InvalidError
 from wirewright.coordinator.live import SHOWN
 from wirewright.coordinator.login import sessions
 from wirewright.coordinator.services import bulk, live, searching
-from wirewright.coordinator.services.access import Scope
+from wirewright.coordinator.services.access import Caller, Scope
 from wirewright.coordinator.services.bulk import Action
 from wirewright.coordinator.services.searching import Found, Search, Sort, State
 from wirewright.coordinator.storage import Transaction
-from wirewright.coordinator.streaming import stream
+from wirewright.coordinator.streaming import Following
 from wirewright.coordinator.web import lifetimes
 from wirewright.coordinator.web.confirming import Question, ask
 from wirewright.coordinator.web.cookies import SESSION, cookie
@@ -136,7 +136,7 @@ async def follow(
     visitor.caller.require(Scope.DEVICES_READ)
     text = cookie(the_site(request), SESSION, request.cookies) or ""
 
-    async def still() -> None:
-        await store.read(sessions.authenticate, text, origin(request))
+    async def still() -> Caller:
+        return (await store.read(sessions.authenticate, text, origin(request))).caller
 
-    return stream(the_coordinator(request), visitor.caller, frozenset(ids), still)
+    return Following(the_coordinator(request), visitor.caller, frozenset(ids), still)

@@ -28,12 +28,34 @@ async function ask(address, { method = "POST", headers = {}, ...rest }) {
   } catch {
     throw new Refused(UNREACHABLE);
   }
-  const value = await answer.json().catch(() => null);
-  if (!answer.ok) throw new Refused(value?.detail ?? `The coordinator answered ${answer.status}.`);
-  return value;
+  if (!answer.ok) throw new Refused(await wordsOf(answer));
+  return answer.json().catch(() => null);
 }
 
-/** Tell at the top of the page what went wrong. */
+async function wordsOf(answer) {
+  const value = await answer.json().catch(() => null);
+  return value?.detail ?? `The coordinator answered ${answer.status}.`;
+}
+
+/**
+ * Why the server refuses what is no JSON, such as a stream: `{words, seconds}`, the seconds being those after which it is to be
+ * asked again, or 0. If it does not refuse it any more, there are no words.
+ */
+export async function whyRefused(address) {
+  const stop = new AbortController();
+  try {
+    const accept = { Accept: "application/json" };
+    const answer = await fetch(address, { headers: accept, credentials: "same-origin", redirect: "error", signal: stop.signal });
+    if (answer.ok) return { words: "", seconds: 0 };
+    return { words: await wordsOf(answer), seconds: Number(answer.headers.get("Retry-After")) || 0 };
+  } catch {
+    return { words: UNREACHABLE, seconds: 0 };
+  } finally {
+    stop.abort();
+  }
+}
+
+/** Tell at the top of the page what went wrong; return the notice. */
 export function failed(error) {
   const notice = document.createElement("div");
   notice.className = "notice bad";
@@ -43,6 +65,7 @@ export function failed(error) {
   const place = document.getElementById("notices");
   place?.replaceChildren(notice);
   place?.scrollIntoView({ block: "nearest" });
+  return notice;
 }
 
 function formToken() {

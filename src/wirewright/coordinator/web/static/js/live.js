@@ -6,14 +6,14 @@
  * changed: the server tells of the devices shown here only.
  */
 
-import { failed, Refused } from "./asking.js";
+import { failed, Refused, whyRefused } from "./asking.js";
 import { size } from "./sizes.js";
 import { time } from "./times.js";
 
 const SAMPLES = 60;
-/** Milliseconds until a stream that was refused is asked for again. */
-const AGAIN = 10_000;
-const STALE = "What devices do is not followed any more, so that this page grows old. Load it again; perhaps you are logged out.";
+/** Seconds until a stream that was refused is asked for again, unless the server says when. */
+const AGAIN = 10;
+const STALE = "What devices do is not followed now, so that this page grows old.";
 const WORDS = { online: "online", idle: "offline", off: "cut off", gone: "removed" };
 
 export default function live(root) {
@@ -24,6 +24,8 @@ export default function live(root) {
   const query = new URLSearchParams([...shown.keys()].map((id) => ["id", id]));
   let source = null;
   let again = 0;
+  let told = "";
+  let notice = null;
   const close = () => {
     clearTimeout(again);
     source?.close();
@@ -32,17 +34,26 @@ export default function live(root) {
     close();
     // A page that nobody sees needs no news.
     if (document.hidden || !root.isConnected) return;
-    source = new EventSource(`/live?${query}`);
+    const opened = (source = new EventSource(`/live?${query}`));
+    source.addEventListener("open", () => {
+      notice?.remove();
+      told = "";
+    });
     source.addEventListener("device", (event) => {
       const sight = JSON.parse(event.data);
       const device = shown.get(sight.id);
       if (device) show(device, sight);
     });
-    // After an answer that is no stream (logged out, too many pages) a browser does not try again by itself.
-    source.addEventListener("error", () => {
-      if (source.readyState !== EventSource.CLOSED) return;
-      failed(new Refused(STALE));
-      again = setTimeout(open, AGAIN);
+    // After an answer that is no stream (logged out, too many pages) a browser neither tries again by itself nor says why.
+    source.addEventListener("error", async () => {
+      if (opened.readyState !== EventSource.CLOSED) return;
+      const { words, seconds } = await whyRefused(`/live?${query}`);
+      // Meanwhile somebody left the page, and perhaps came back to it.
+      if (opened !== source || document.hidden || !root.isConnected) return;
+      // Said once: who reads elsewhere on the page is not called back each time.
+      if (words && words !== told) notice = failed(new Refused(`${STALE} ${words}`));
+      told = words;
+      again = setTimeout(open, 1000 * (seconds || AGAIN));
     });
   };
   open();
