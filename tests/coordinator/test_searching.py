@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -136,9 +136,46 @@ async def test_pages_are_parts_of_one_list(storage: Storage, made: dict[str, str
         ["gamma_x"],
     ]
     assert [(page.first, page.last, page.total) for page in pages] == [(1, 2, 5), (3, 4, 5), (5, 5, 5)]
-    assert (pages[0].everything, pages[0].online) == (5, 1)
+    assert (pages[0].everything, pages[0].counts.matching) == (5, 5)
     beyond = await storage.read(searching.search, SYSTEM, Search(page=9, size=2))
     assert (beyond.items, beyond.first, beyond.last, beyond.total) == ([], 0, 0, 5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, {"all": 5, "online": 1, "offline": 3, "disabled": 1, "expired": 0, "never": 3}),
+        # All that match are counted, however few of them the page shows.
+        ({"size": 1}, {"all": 5, "online": 1, "offline": 3, "disabled": 1, "expired": 0, "never": 3}),
+        (
+            {"text": "a", "page": 9},
+            {"all": 4, "online": 1, "offline": 2, "disabled": 1, "expired": 0, "never": 2},
+        ),
+        # Whatever state is asked for, the others are still told.
+        (
+            {"state": State.DISABLED},
+            {"all": 5, "online": 1, "offline": 3, "disabled": 1, "expired": 0, "never": 3},
+        ),
+        ({"text": "member"}, {"all": 1, "online": 0, "offline": 1, "disabled": 0, "expired": 0, "never": 1}),
+        (
+            {"text": "10.88.1."},
+            {"all": 1, "online": 0, "offline": 1, "disabled": 0, "expired": 0, "never": 0},
+        ),
+        ({"gateway_id": "another"}, dict.fromkeys(("all", *State), 0)),
+    ],
+)
+async def test_all_that_match_are_counted_by_their_states(
+    storage: Storage, made: dict[str, str], asked: dict[str, Any], expected: dict[str, int]
+) -> None:
+    search = Search(**asked)
+    found = await storage.read(searching.search, SYSTEM, search)
+    assert found.counts.to_json() == expected
+    assert found.everything == 5
+    assert found.total == expected[search.state or "all"]
+    for state in State:
+        assert (
+            len(await names(storage, **{**asked, "state": state, "page": 1, "size": 50})) == expected[state]
+        )
 
 
 async def test_a_member_finds_and_counts_its_own_only(
@@ -148,6 +185,6 @@ async def test_a_member_finds_and_counts_its_own_only(
 
     caller = await storage.read(users.authenticate, actors.tokens["member"], "")
     found = await storage.read(searching.search, caller, Search(text="a"))
-    assert (found.items, found.everything, found.online) == ([], 1, 0)
+    assert (found.items, found.everything, found.counts.matching) == ([], 1, 0)
     found = await storage.read(searching.search, caller, Search(user_id=actors.users["admin"]))
     assert found.total == 0

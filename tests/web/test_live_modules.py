@@ -33,12 +33,15 @@ PREPARE = """(ids) => {
         <span data-live="dot" data-state="idle"></span><span data-live="tag" hidden></span></td>
         <td data-live="handshake">never</td><td><svg data-live="spark"></svg></td>
         <td data-live="received">–</td><td data-live="sent">–</td><td data-live="endpoint">–</td></tr>`;
-    document.body.innerHTML = `<div id="notices"></div><p id="online-count">0</p>
-        <table data-module="live"><tbody>
+    document.body.innerHTML = `<div id="notices"></div>
+        <p id="counts" data-counts='{"all": 5, "online": 2, "offline": 3}'><b data-count="online">2</b>
+        <b data-count="offline" data-name="Offline"></b><b data-count="other">–</b></p>
+        <table data-module="live" data-counted="q=x"><tbody>
         ${ids.map(row).join("")}</tbody></table>
         <div data-module="live" data-device="a" id="one"><div id="chart"></div></div>`;
 }"""
 START = """async (selector) => {
+    (await import('/js/counts.js')).default(document.querySelector('#counts'));
     (await import('/js/live.js')).default(document.querySelector(selector));
     return sources.map((each) => each.url);
 }"""
@@ -50,7 +53,7 @@ TELL = """(sights) => {
     for (const data of sights) source.dispatchEvent(new MessageEvent('device', {data: JSON.stringify(data)}));
     for (const {target} of seen.takeRecords()) {
         const element = target instanceof Element ? target : target.parentElement;
-        changed.add(element.closest('[data-device]')?.dataset.device ?? element.id);
+        changed.add(element.closest('[data-device]')?.dataset.device ?? element.closest('[id]').id);
     }
     return [...changed].sort();
 }"""
@@ -128,13 +131,13 @@ def sight(device: str = "a", **parts: object) -> dict[str, Any]:
 
 
 async def test_only_what_is_shown_is_asked_for(modules: Modules) -> None:
-    assert await modules.page.evaluate(START, "table") == ["/live?id=a&id=b&id=c"]
-    assert await modules.page.evaluate(START, "#one") == ["/live?id=a&id=b&id=c", "/live?id=a"]
+    assert await modules.page.evaluate(START, "table") == ["/live?id=a&id=b&id=c&q=x"]
+    assert await modules.page.evaluate(START, "#one") == ["/live?id=a&id=b&id=c&q=x", "/live?id=a"]
 
 
 async def test_a_device_is_shown_in_its_place_and_nothing_else_is_touched(modules: Modules) -> None:
     await modules.page.evaluate(START, "table")
-    assert await modules.page.evaluate(TELL, [sight()]) == ["a", "online-count"]
+    assert await modules.page.evaluate(TELL, [sight()]) == ["a", "counts"]
     row = modules.page.locator("tr[data-device=a]")
     await expect(row.locator("[data-live=dot]")).to_have_attribute("data-state", "online")
     await expect(row.locator("[data-live=dot]")).to_have_attribute("aria-label", "online")
@@ -143,11 +146,37 @@ async def test_a_device_is_shown_in_its_place_and_nothing_else_is_touched(module
     await expect(row.locator("[data-live=endpoint]")).to_have_text("192.0.2.1:51820")
     await expect(row.locator("time")).to_have_text("5 s ago")
     await expect(row.locator("time")).to_have_attribute("title", "2027-01-15 07:59:55 UTC")
-    await expect(modules.page.locator("#online-count")).to_have_text("1")
-    assert await modules.page.evaluate(TELL, [sight("b", state="off", enabled=False)]) == ["b"]
+    await expect(modules.page.locator("[data-count=online]")).to_have_text("3")
+    await expect(modules.page.locator("[data-count=offline]")).to_have_text("Offline (2)")
+    assert await modules.page.evaluate(TELL, [sight("b", state="off", enabled=False)]) == ["b", "counts"]
     await expect(modules.page.locator("tr[data-device=b] [data-live=tag]")).to_have_text("disabled")
     await modules.page.evaluate(TELL, [sight(state="idle")])
-    await expect(modules.page.locator("#online-count")).to_have_text("0")
+    await expect(modules.page.locator("[data-count=online]")).to_have_text("2")
+    await expect(modules.page.locator("[data-count=offline]")).to_have_text("Offline (2)")
+
+
+async def test_counts_are_those_that_the_server_tells_and_of_devices_that_are_not_shown_too(
+    modules: Modules,
+) -> None:
+    await modules.page.evaluate(START, "table")
+    await modules.page.evaluate(TELL, [sight()])
+    await modules.page.evaluate(
+        """(counts) => sources.at(-1).dispatchEvent(
+            new MessageEvent('counts', {data: JSON.stringify(counts)}))""",
+        {"all": 5000, "online": 1200, "offline": 3800},
+    )
+    await expect(modules.page.locator("[data-count=online]")).to_have_text("1200")
+    await expect(modules.page.locator("[data-count=offline]")).to_have_text("Offline (3800)")
+    # What it says nothing of stays.
+    await expect(modules.page.locator("[data-count=other]")).to_have_text("–")
+    await modules.page.evaluate(TELL, [sight("b")])
+    await expect(modules.page.locator("[data-count=online]")).to_have_text("1201")
+
+
+async def test_one_devices_own_page_counts_nothing(modules: Modules) -> None:
+    await modules.page.evaluate(START, "#one")
+    await modules.page.evaluate(TELL, [sight()])
+    await expect(modules.page.locator("[data-count=online]")).to_have_text("2")
 
 
 async def test_devices_that_are_not_shown_change_nothing(modules: Modules) -> None:
@@ -161,7 +190,7 @@ async def test_a_device_that_is_gone_can_be_chosen_no_more(modules: Modules) -> 
     row = modules.page.locator("tr[data-device=a]")
     await expect(row.locator("[data-live=tag]")).to_have_text("removed")
     await expect(row.locator("input")).to_be_disabled()
-    await expect(modules.page.locator("#online-count")).to_have_text("0")
+    await expect(modules.page.locator("[data-count=online]")).to_have_text("2")
     await expect(modules.page.locator("tr[data-device=b] input")).to_be_enabled()
 
 

@@ -57,7 +57,10 @@ _STREAM: Final[dict[int | str, dict[str, Any]]] = {
 
 
 class SearchAnswer(BaseModel):
-    """A page of devices; ``total`` are like this, ``everything`` is how many there are."""
+    """A page of devices; ``total`` are like this, ``everything`` is how many there are.
+
+    ``online`` are those that the search would find, whatever state it asks for, and that are online now.
+    """
 
     items: list[DeviceAnswer]
     page: int
@@ -84,7 +87,11 @@ async def search_devices(
     found = await store.read(searching.search, caller, asked)
     items = [DeviceAnswer.of(details) for details in found.items]
     return SearchAnswer(
-        items=items, page=page, total=found.total, everything=found.everything, online=found.online
+        items=items,
+        page=page,
+        total=found.total,
+        everything=found.everything,
+        online=found.counts.by_state[State.ONLINE],
     )
 
 

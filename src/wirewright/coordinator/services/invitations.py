@@ -85,9 +85,11 @@ async def get(tx: Transaction, invitation_id: str) -> Invitation:
     return invitation
 
 
-async def listed(tx: Transaction, after: str | None, limit: int) -> Page[Invitation]:
+async def listed(
+    tx: Transaction, after: str | None, limit: int, *, newest_first: bool = False
+) -> Page[Invitation]:
     """Return invitations, those that are used up or expired too."""
-    return await page(tx, select(Invitation), Invitation.id, after, limit)
+    return await page(tx, select(Invitation), Invitation.id, after, limit, backwards=newest_first)
 
 
 async def delete(tx: Transaction, caller: Caller, invitation_id: str) -> None:

@@ -69,12 +69,12 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A page, and how many there are: like this, in all, and online now."""
+    """A page, and how many there are: like this, and in all that the caller may see."""
 
     items: list[DeviceDetails]
     total: int
     everything: int
-    online: int
+    counts: Counts
     first: int
     """The number of the first of this page, from 1; 0 for none."""
 
@@ -84,21 +84,48 @@ class Found:
         return self.first + len(self.items) - 1 if self.items else 0
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many devices a search finds, whatever state it asks for: in all, and in each state."""
+
+    matching: int
+    by_state: dict[State, int]
+
+    def to_json(self) -> dict[str, int]:
+        """Return the numbers by the states' names; ``all`` is that of all."""
+        return {"all": self.matching, **{state.value: number for state, number in self.by_state.items()}}
+
+
 async def search(tx: Transaction, caller: Caller, asked: Search) -> Found:
     """Return a page of the devices that the caller may see."""
-    visible = [] if not caller.only_own else [Device.user_id == caller.user_id]
-    mine = select(func.count(), func.count(case((_is(State.ONLINE, tx.now), 1)))).select_from(Device)
-    counted = mine.outerjoin(Report, Report.device_id == Device.id).where(*visible)
-    everything, online = (await tx.session.execute(counted)).one()
-    wanted = [*visible, *_conditions(asked, tx.now)]
-    total = everything
-    if len(wanted) > len(visible):
-        total = await tx.session.scalar(_joined(select(func.count())).where(*wanted)) or 0
+    visible = _visible(caller)
+    counts = await count(tx, caller, asked)
+    everything = counts.matching
+    if _conditions(asked):
+        everything = await tx.session.scalar(select(func.count()).select_from(Device).where(*visible)) or 0
+    wanted = [*visible, *_conditions(asked)]
+    total = counts.matching
+    if asked.state is not None:
+        wanted.append(_is(asked.state, tx.now))
+        total = counts.by_state[asked.state]
     start = (min(max(asked.page, 1), PAGES) - 1) * asked.size
     query = _joined(select(Device)).where(*wanted).order_by(*_order(asked)).offset(start).limit(asked.size)
     rows = list(await tx.session.scalars(query))
     items = await devices.details_of(tx, rows)
-    return Found(items, total, everything, online, start + 1 if items else 0)
+    return Found(items, total, everything, counts, start + 1 if items else 0)
+
+
+async def count(tx: Transaction, caller: Caller, asked: Search) -> Counts:
+    """Count the devices that a search finds, in one look at them."""
+    states: list[Any] = [func.count(case((_is(state, tx.now), 1))) for state in State]
+    numbers_of_all: Select[Any] = select(func.count(), *states)
+    query = _joined(numbers_of_all).where(*_visible(caller), *_conditions(asked))
+    matching, *numbers = (await tx.session.execute(query)).one()
+    return Counts(matching, dict(zip(State, numbers, strict=True)))
+
+
+def _visible(caller: Caller) -> list[ColumnElement[bool]]:
+    return [Device.user_id == caller.user_id] if caller.only_own else []
 
 
 def _joined(query: Select[Any]) -> Select[Any]:
@@ -109,13 +136,12 @@ def _joined(query: Select[Any]) -> Select[Any]:
     )
 
 
-def _conditions(asked: Search, now: int) -> list[ColumnElement[bool]]:
+def _conditions(asked: Search) -> list[ColumnElement[bool]]:
+    """Return what is asked for besides the state."""
     found = []
     # PostgreSQL has no text with a NUL in it.
     if text := asked.text.replace("\0", "").strip()[:TEXT]:
         found.append(_matches(text))
-    if asked.state is not None:
-        found.append(_is(asked.state, now))
     if asked.gateway_id is not None:
         found.append(Device.gateway_id == asked.gateway_id)
     if asked.user_id is not None:

@@ -15,7 +15,7 @@ from wirewright.coordinator.login import sessions
 from wirewright.coordinator.services import bulk, live, searching
 from wirewright.coordinator.services.access import Caller, Scope
 from wirewright.coordinator.services.bulk import Action
-from wirewright.coordinator.services.searching import Found, Search, Sort, State
+from wirewright.coordinator.services.searching import Counts, Found, Search, Sort, State
 from wirewright.coordinator.storage import Transaction
 from wirewright.coordinator.streaming import Following
 from wirewright.coordinator.web import lifetimes
@@ -48,6 +48,11 @@ class Asked:
         usual = asdict(Asked())
         query = urlencode({name: value for name, value in values.items() if value != usual[name]})
         return f"/devices?{query}" if query else "/devices"
+
+    @property
+    def counted(self) -> str:
+        """What `/live` is to count: whatever state they are in."""
+        return urlencode({"q": self.q, "user": self.user, "gateway": self.gateway})
 
     def search(self) -> Search:
         """Return it as the services take it."""
@@ -131,12 +136,23 @@ async def follow(
     store: Store,
     visitor: Visiting,
     ids: Annotated[list[str], Query(alias="id", max_length=SHOWN)] = [],  # noqa: B006 (never changed)
+    q: Annotated[str | None, Query(max_length=200)] = None,
+    user: Annotated[str, Query(max_length=36)] = "",
+    gateway: Annotated[str, Query(max_length=36)] = "",
 ) -> Response:
-    """Follow what the devices do that a page shows, for as long as its session is one."""
-    visitor.caller.require(Scope.DEVICES_READ)
+    """Follow what the devices do that a page shows, for as long as its session is one.
+
+    With a text that is looked for (``q``, perhaps an empty one), those that it finds are counted as well.
+    """
+    caller = visitor.caller
+    caller.require(Scope.DEVICES_READ)
     text = cookie(the_site(request), SESSION, request.cookies) or ""
 
     async def still() -> Caller:
         return (await store.read(sessions.authenticate, text, origin(request))).caller
 
-    return Following(the_coordinator(request), visitor.caller, frozenset(ids), still)
+    async def counts() -> Counts:
+        return await store.read(searching.count, caller, Asked(q or "", user=user, gateway=gateway).search())
+
+    counting = None if q is None else counts
+    return Following(the_coordinator(request), caller, frozenset(ids), still, counting)

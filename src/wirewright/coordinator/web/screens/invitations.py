@@ -34,11 +34,11 @@ async def join(request: Request) -> Response:
 
 @router.get("/invitations")
 async def show(request: Request, store: Store, visitor: Visiting, after: Cursor = None) -> Response:
-    """List invitations."""
+    """List invitations, the newest first."""
     visitor.caller.require(Scope.INVITATIONS_READ)
 
     async def work(tx: Transaction) -> tuple[Page[Invitation], int]:
-        return await invitations.listed(tx, after, _PAGE), tx.now
+        return await invitations.listed(tx, after, _PAGE, newest_first=True), tx.now
 
     found, now = await store.read(work)
     return render(request, "invitations.html", found=found, now=now)

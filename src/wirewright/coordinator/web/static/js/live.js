@@ -3,10 +3,11 @@
  *
  * Each `[data-device=ID]` (or the element itself) has parts `[data-live=dot|tag|handshake|received|sent|endpoint|spark]`. Who
  * asks for a device's rates, such as a chart, listens to the event `wirewright:traffic` of its element. It costs what
- * changed: the server tells of the devices shown here only.
+ * changed: the server tells of the devices shown here only. What `data-counted` looks for it counts besides, for `counts.js`.
  */
 
 import { failed, Refused, whyRefused } from "./asking.js";
+import { moved, show as showCounts } from "./counts.js";
 import { size } from "./sizes.js";
 import { time } from "./times.js";
 
@@ -22,6 +23,7 @@ export default function live(root) {
   for (const element of elements) shown.set(element.dataset.device, { element, rates: [] });
   if (!shown.size) return;
   const query = new URLSearchParams([...shown.keys()].map((id) => ["id", id]));
+  if (root.dataset.counted) for (const [name, value] of new URLSearchParams(root.dataset.counted)) query.append(name, value);
   let source = null;
   let again = 0;
   let told = "";
@@ -42,8 +44,9 @@ export default function live(root) {
     source.addEventListener("device", (event) => {
       const sight = JSON.parse(event.data);
       const device = shown.get(sight.id);
-      if (device) show(device, sight);
+      if (device) show(root, device, sight);
     });
+    source.addEventListener("counts", (event) => showCounts(JSON.parse(event.data)));
     // After an answer that is no stream (logged out, too many pages) a browser neither tries again by itself nor says why.
     source.addEventListener("error", async () => {
       if (opened.readyState !== EventSource.CLOSED) return;
@@ -69,12 +72,12 @@ export default function live(root) {
   over.observe(document.body, { childList: true, subtree: true });
 }
 
-function show(device, sight) {
+function show(root, device, sight) {
   const { element } = device;
   const part = (name) => element.querySelector(`[data-live="${name}"]`);
   const dot = part("dot");
   if (dot) {
-    count(dot.dataset.state, sight.state);
+    if (root.dataset.counted && dot.dataset.state !== sight.state) moved(dot.dataset.state, sight.state);
     dot.dataset.state = sight.state;
     dot.title = WORDS[sight.state];
     dot.setAttribute("aria-label", WORDS[sight.state]);
@@ -93,13 +96,6 @@ function show(device, sight) {
   remember(device, sight);
   spark(part("spark"), device.rates);
   element.dispatchEvent(new CustomEvent("wirewright:traffic", { detail: device.rates }));
-}
-
-function count(before, after) {
-  const total = document.getElementById("online-count");
-  if (!total || before === after) return;
-  const change = (after === "online") - (before === "online");
-  if (change) total.textContent = Number(total.textContent) + change;
 }
 
 /** Why a device is cut off. */
