@@ -38,7 +38,8 @@ PREPARE = """(ids) => {
         <b data-count="offline" data-name="Offline"></b><b data-count="other">–</b></p>
         <table data-module="live" data-counted="q=x"><tbody>
         ${ids.map(row).join("")}</tbody></table>
-        <div data-module="live" data-device="a" id="one"><div id="chart"></div></div>`;
+        <div data-module="live" data-device="a" id="one">
+        <span data-live="dot" data-state="idle"></span><div id="chart"></div></div>`;
 }"""
 START = """async (selector) => {
     (await import('/js/counts.js')).default(document.querySelector('#counts'));
