@@ -16,7 +16,7 @@ from wirewright.coordinator.services.devices import NewDevice
 from wirewright.coordinator.services.gateways import NewGateway
 from wirewright.coordinator.services.invitations import NewInvitation
 from wirewright.coordinator.services.reports import DeviceReport
-from wirewright.coordinator.web import Site
+from wirewright.coordinator.web import Site, choices
 from wirewright.coordinator.web.cookies import SESSION
 from wirewright.coordinator.web.screens import audit as audit_screen
 from wirewright.coordinator.web.screens import gateways as gateways_screen
@@ -182,3 +182,59 @@ def counted(html: str) -> tuple[str, str]:
     )
     assert found is not None
     return found[1], found[2]
+
+
+async def submitted(page: Page, where: str, **fields: str) -> httpx2.Response:
+    """Send a form as the page's own are sent."""
+    token = re.search(r'name="form_token" value="(\w+)"', await page.shown("/guide"))
+    assert token is not None
+    headers = {"Sec-Fetch-Site": "same-origin"}
+    return await page.post(where, data={**fields, "form_token": token[1]}, headers=headers)
+
+
+async def owner_of(storage: Storage, name: str) -> str | None:
+    found = await storage.read(devices.listed, SYSTEM, None, 1, name=name)
+    return found.items[0].device.user_id
+
+
+async def test_an_owner_is_chosen_by_name_among_more_users_than_are_offered(
+    storage: Storage, actors: Actors, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choices, "_MOST", 2)
+    last = await storage.write(users.create, SYSTEM, "zoe", Role.MEMBER)
+    form = await page.shown("/devices/new")
+    assert re.findall(r'<option value="(\w+)">(?!\w)', form) == ["admin", "member"]
+    for name, typed in (("one", "zoe"), ("two", f" {last.id} "), ("three", "")):
+        made = await submitted(page, "/devices", name=name, public_key=key(), user=typed)
+        assert made.status_code == 303
+    assert await owner_of(storage, "one") == await owner_of(storage, "two") == last.id
+    assert await owner_of(storage, "three") is None
+    assert (await submitted(page, "/invitations", name="for zoe", user="zoe")).status_code == 201
+    invited = await storage.read(invitations.listed, None, 1)
+    assert invited.items[0].user_id == last.id
+
+
+@pytest.mark.parametrize("typed", ["zo", "Zoe", "zoe x", "<b>", "0" * 64])
+@pytest.mark.parametrize("where", ["/devices", "/invitations"])
+async def test_an_owner_whom_nobody_knows_is_named_in_the_refusal(
+    storage: Storage, actors: Actors, page: Page, where: str, typed: str
+) -> None:
+    await storage.write(users.create, SYSTEM, "zoe", Role.MEMBER)
+    refused = await submitted(page, where, name="lamp", public_key=key(), user=typed)
+    assert refused.status_code == 404
+    assert f"There is no user called {typed!r}." in unescape(refused.text)
+    assert (await storage.read(devices.listed, SYSTEM, None, 1)).items == []
+
+
+async def test_a_member_does_not_learn_which_users_there_are(
+    storage: Storage, actors: Actors, page: Page
+) -> None:
+    cookie = await logged_in(storage, actors.users["member"])
+    page.headers["Cookie"] = f"{SESSION}={cookie}"
+    answers = [
+        await submitted(page, "/devices", name="lamp", public_key=key(), user=name)
+        for name in ("admin", "nobody-at-all", actors.users["admin"])
+    ]
+    assert {answer.status_code for answer in answers} == {403}
+    words = {re.sub(r"[0-9a-f]{64}", "", answer.text) for answer in answers}
+    assert len(words) == 1

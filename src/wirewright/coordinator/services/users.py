@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete as delete_rows
-from sqlalchemy import exists, func, select
+from sqlalchemy import exists, func, or_, select
 
 from wirewright.coordinator.errors import (
     ConflictError,
@@ -50,6 +50,18 @@ async def get(tx: Transaction, user_id: str) -> User:
     if user is None:
         raise NotFoundError(f"There is no user {user_id}.")
     return user
+
+
+async def choose(tx: Transaction, wanted: str) -> str:
+    """Return the identifier of the user who was named, by it or by their name."""
+    found = None
+    if texts.is_handle(wanted):
+        # An identifier goes before a name that looks like one.
+        known = select(User.id).where(or_(User.id == wanted, User.name == wanted))
+        found = await tx.session.scalar(known.order_by(User.id != wanted).limit(1))
+    if found is None:
+        raise NotFoundError(f"There is no user called {wanted[:64]!r}.")
+    return found
 
 
 async def listed(tx: Transaction, after: str | None, limit: int, name: str | None = None) -> Page[User]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
+from wirewright.coordinator.services import users
 from wirewright.coordinator.services.access import Scope
 from wirewright.coordinator.storage.tables import Audit, Device, Gateway, User
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from wirewright.coordinator.storage import Transaction
 
 _MOST: Final = 500
+"""Names that are offered; one more can be typed where a name is."""
 
 
 async def gateways_to_choose(tx: Transaction) -> list[Gateway]:
@@ -22,10 +24,17 @@ async def gateways_to_choose(tx: Transaction) -> list[Gateway]:
 
 
 async def users_to_choose(tx: Transaction, caller: Caller) -> list[User]:
-    """Return users by name; none for who may not see them."""
+    """Return users by name; none for who may not see them. More than these are for `user_chosen`, too."""
     if not caller.may(Scope.USERS_READ):
         return []
     return list(await tx.session.scalars(select(User).order_by(User.name).limit(_MOST)))
+
+
+async def user_chosen(tx: Transaction, caller: Caller, text: str) -> str | None:
+    """Return the identifier of the user whose name was typed; ``None`` for nobody."""
+    wanted = text.strip()
+    # Who may not see users does not learn here which there are.
+    return await users.choose(tx, wanted) if wanted and caller.may(Scope.USERS_READ) else wanted or None
 
 
 async def names_of(tx: Transaction, lines: list[Audit]) -> dict[str, str]:

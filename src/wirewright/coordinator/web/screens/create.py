@@ -15,7 +15,7 @@ from wirewright.coordinator.services.access import Scope
 from wirewright.coordinator.services.tunnels import Parameters
 from wirewright.coordinator.storage import Transaction
 from wirewright.coordinator.web import lifetimes, rules
-from wirewright.coordinator.web.choices import gateways_to_choose, users_to_choose
+from wirewright.coordinator.web.choices import gateways_to_choose, user_chosen, users_to_choose
 from wirewright.coordinator.web.problems import wants_json
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.visitors import Visiting
@@ -48,7 +48,7 @@ async def create(
     public_key: Annotated[str, Form(max_length=64)] = "",
     expires: Annotated[str, Form(max_length=40)] = "",
     gateway: Annotated[str, Form(max_length=64)] = "",
-    user: Annotated[str, Form(max_length=36)] = "",
+    user: Annotated[str, Form(max_length=64)] = "",
     addresses: Annotated[str, Form(max_length=400)] = "",
     policy: Annotated[str, Form(max_length=20_000)] = "",
 ) -> Response:
@@ -63,7 +63,7 @@ async def create(
             name,
             public_key.strip(),
             gateway or None,
-            user or None,
+            await user_chosen(tx, caller, user),
             rules.from_text(policy),
             lifetimes.ends(expires, tx.now),
             _addresses(addresses),

@@ -14,7 +14,7 @@ from wirewright.coordinator.services.paging import Page
 from wirewright.coordinator.storage import Transaction
 from wirewright.coordinator.storage.tables import Invitation
 from wirewright.coordinator.web import lifetimes, rules
-from wirewright.coordinator.web.choices import gateways_to_choose, users_to_choose
+from wirewright.coordinator.web.choices import gateways_to_choose, user_chosen, users_to_choose
 from wirewright.coordinator.web.confirming import Question, ask
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.saying import done
@@ -67,7 +67,7 @@ async def create(
     expires: Annotated[str, Form(max_length=40)] = "7d",
     lifetime: Annotated[str, Form(max_length=40)] = "",
     gateway: Annotated[str, Form(max_length=64)] = "",
-    user: Annotated[str, Form(max_length=36)] = "",
+    user: Annotated[str, Form(max_length=64)] = "",
     policy: Annotated[str, Form(max_length=20_000)] = "",
 ) -> Response:
     """Make an invitation, and show its link this once."""
@@ -81,7 +81,7 @@ async def create(
         new = invitations.NewInvitation(
             name,
             gateway or None,
-            user or None,
+            await user_chosen(tx, caller, user),
             uses,
             expires_at,
             rules.from_text(policy),
