@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from wirewright.coordinator.clock import DAY, MINUTE
+from wirewright.coordinator.clock import DAY, MINUTE, SECOND
 from wirewright.coordinator.errors import ConflictError, InvalidError, NotFoundError
 from wirewright.coordinator.services import (
     audit,
@@ -15,20 +17,31 @@ from wirewright.coordinator.services import (
     configurations,
     devices,
     endpoints,
+    expiry,
     gateways,
     importing,
+    leases,
+    pools,
     reports,
+    tunnels,
 )
 from wirewright.coordinator.services.access import SYSTEM
 from wirewright.coordinator.services.bulk import Action
 from wirewright.coordinator.services.devices import NewDevice
 from wirewright.coordinator.services.gateways import GatewayChange
 from wirewright.coordinator.services.importing import Foreign
+from wirewright.coordinator.services.pools import NewPool
 from wirewright.coordinator.services.reports import DeviceReport
+from wirewright.coordinator.services.tunnels import Parameters
+from wirewright.dynamic import Lease
+from wirewright.dynamic.records import Change
+from wirewright.keys import PublicKey
 
 from .actors import Actors, Clock, key
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     import httpx2
 
     from wirewright.coordinator.storage import Storage, Transaction
@@ -73,6 +86,87 @@ async def test_a_change_of_the_gateway_leaves_devices_behind_until_they_take_it(
     await storage.write(gateways.update, SYSTEM, actors.gateway, GatewayChange(mtu=1400))
     assert await revisions(storage, old) == (6, 5)
     assert await revisions(storage, new) == (2, 1)
+
+
+async def said(storage: Storage, device: str) -> Parameters:
+    """What the device's configuration says."""
+    return await storage.read(tunnels.of_device, SYSTEM, device)
+
+
+async def change_gateway(storage: Storage, actors: Actors, **change: object) -> None:
+    wanted = GatewayChange(**change)  # type: ignore[arg-type]
+    await storage.write(gateways.update, SYSTEM, actors.gateway, wanted)
+
+
+async def lease(storage: Storage, actors: Actors, device: str, address: str | None) -> None:
+    """Have a device get an address that it asks for, for a minute, or leave what it has."""
+    row = (await storage.read(devices.get, SYSTEM, device)).device
+    of = PublicKey.from_hex(row.public_key.hex())
+    version, _ = await storage.read(leases.load, actors.gateway)
+    change = Change(ended=(of,))
+    if address is not None:
+        change = Change(leases=(Lease(of, IPv4Address(address), None, storage.clock() // SECOND, 60),))
+    name = f"{version:08}-0000-7000-8000-000000000000"
+    await storage.write(leases.commit, actors.gateway, change, version=version, change_id=name)
+
+
+OF_THE_DEVICE = "addresses"
+CHANGES: dict[str, Callable[[Storage, Actors, str], Awaitable[object]]] = {
+    OF_THE_DEVICE: lambda storage, actors, device: lease(storage, actors, device, "10.88.7.7"),
+    "gateway_public_key": lambda storage, actors, _: change_gateway(storage, actors, public_key=key()),
+    "endpoint": lambda storage, actors, _: change_gateway(storage, actors, endpoint="vpn.example:1"),
+    "dns": lambda storage, actors, _: change_gateway(storage, actors, dns=("192.0.2.53",)),
+    "mtu": lambda storage, actors, _: change_gateway(storage, actors, mtu=1300),
+    "pools": lambda storage, actors, _: storage.write(
+        pools.create, SYSTEM, NewPool(actors.gateway, "10.99.0.0/24")
+    ),
+}
+
+
+@pytest.mark.parametrize("ingredient", [each.name for each in fields(Parameters)])
+async def test_a_change_of_whatever_a_configuration_says_is_another_revision(
+    storage: Storage, actors: Actors, ingredient: str
+) -> None:
+    device, other = await add(storage), await add(storage, "other")
+    before = await said(storage, device)
+    await CHANGES[ingredient](storage, actors, device)
+    after = await said(storage, device)
+    names = [each.name for each in fields(Parameters)]
+    assert [each for each in names if getattr(before, each) != getattr(after, each)] == [ingredient]
+    assert (await revisions(storage, device))[0] == 2
+    # What is one device's alone is another's no more than before.
+    assert (await revisions(storage, other))[0] == (1 if ingredient == OF_THE_DEVICE else 2)
+
+
+async def test_a_pool_that_goes_is_another_revision_too(storage: Storage, actors: Actors) -> None:
+    pool = await storage.write(pools.create, SYSTEM, NewPool(actors.gateway, "10.99.0.0/24"))
+    device = await add(storage)
+    assert await revisions(storage, device) == (1, 1)
+    await storage.write(pools.delete, SYSTEM, pool.id)
+    assert await revisions(storage, device) == (2, 1)
+
+
+async def test_who_asks_for_addresses_has_them_and_is_behind_once_they_end_by_time(
+    storage: Storage, actors: Actors, clock: Clock
+) -> None:
+    device = await add(storage)
+    await lease(storage, actors, device, "10.88.7.7")
+    assert await revisions(storage, device) == (2, 2)
+    # For longer, that is no other address.
+    await lease(storage, actors, device, "10.88.7.7")
+    assert await revisions(storage, device) == (2, 2)
+    await lease(storage, actors, device, "10.88.7.8")
+    assert await revisions(storage, device) == (3, 3)
+    await lease(storage, actors, device, None)
+    assert await revisions(storage, device) == (4, 4)
+    await lease(storage, actors, device, "10.88.7.8")
+    clock.now += MINUTE
+    await storage.write(expiry.expire)
+    assert "10.88.7.8" not in map(str, (await said(storage, device)).addresses)
+    assert await revisions(storage, device) == (6, 5)
+    # Who was behind is not up to date because of an address.
+    await lease(storage, actors, device, "10.88.7.9")
+    assert await revisions(storage, device) == (7, 5)
 
 
 async def test_another_key_is_told_to_the_gateway_and_counts_as_taken(

@@ -1,8 +1,9 @@
 """Which revision of its configuration a device has: the numbers by which people see that one is behind.
 
-What a configuration says is partly the device's (its key, its addresses) and partly its gateway's (key,
-endpoint, name servers, MTU). Both count their own changes, and the revision is the sum: so a change of a
-gateway costs the same however many devices it has. A new device begins at 1.
+What a configuration says (`wirewright.coordinator.services.tunnels`) is partly the device's (its key, its
+addresses) and partly its gateway's (key, endpoint, name servers, MTU, pools). Both count their own changes,
+and the revision is the sum: so a change of a gateway costs the same however many devices it has. A new device
+begins at 1.
 """
 
 from __future__ import annotations
@@ -43,6 +44,17 @@ async def take(tx: Transaction, caller: Caller, device_id: str) -> Configuration
     gateway = await changes.found(tx, details.device.gateway_id)
     taken(tx, details.device, gateway)
     return of(details.device, gateway)
+
+
+def leased(tx: Transaction, device: Device, gateway: Gateway) -> None:
+    """Note that a device got or left addresses that it asks for itself.
+
+    It knows of it: if it had the current configuration, it has this one.
+    """
+    before = of(device, gateway)
+    device.configuration += 1
+    if before.taken == before.current:
+        taken(tx, device, gateway)
 
 
 def taken(tx: Transaction, device: Device, gateway: Gateway) -> None:

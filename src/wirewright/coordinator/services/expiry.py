@@ -80,5 +80,7 @@ async def _end_leases(tx: Transaction, due: list[tuple[str, str]]) -> None:
         device = await tx.session.get(Device, row.device_id) if row.device_id else None
         addresses.quarantine(tx, row, pool)
         if device is not None:
+            # Its configuration has the address no more; whether it knows of that is unknown.
+            device.configuration += 1
             audit.record(tx, SYSTEM, "lease.end", device.id, addresses=[str(networks.address(row.value))])
             await changes.put_device(tx, gateway, device)

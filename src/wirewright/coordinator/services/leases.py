@@ -35,7 +35,7 @@ from wirewright.coordinator.errors import (
     NotFreeError,
     StaleError,
 )
-from wirewright.coordinator.services import addresses, audit, changes, networks, successions
+from wirewright.coordinator.services import addresses, audit, changes, configurations, networks, successions
 from wirewright.coordinator.services.access import Caller, Role
 from wirewright.coordinator.storage.bulletin import DEADLINES
 from wirewright.coordinator.storage.tables import Address, Device, Gateway, LeaseLog, Pool
@@ -115,6 +115,8 @@ class _Committing:
     """Devices of which the gateway is to be told."""
     left: dict[str, list[str]] = field(default_factory=dict)
     """Addresses that devices leave."""
+    got: set[str] = field(default_factory=set)
+    """Devices that have addresses that they had not."""
     taken: list[IPAddress] = field(default_factory=list)
 
     async def take(self, change: Change) -> None:
@@ -135,6 +137,8 @@ class _Committing:
             await self._quarantine(each)
         await self._free(change.freed)
         for device in self.changed.values():
+            if device.id in self.got or device.id in self.left:
+                configurations.leased(self.tx, device, self.gateway)
             if device.id in self.left:
                 self._audit("lease.end", device, addresses=self.left[device.id])
             await changes.put_device(self.tx, self.gateway, device)
@@ -160,6 +164,7 @@ class _Committing:
             self._leave(device, row, pool)
         if added:
             self.changed[device.id] = device
+            self.got.add(device.id)
             self._audit("lease.grant", device, addresses=[str(each) for each in added])
 
     async def _take(self, device: Device, address: IPAddress, until: int) -> bool:

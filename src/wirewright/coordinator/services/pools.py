@@ -67,6 +67,7 @@ async def create(tx: Transaction, caller: Caller, new: NewPool) -> Pool:
     tx.session.add(pool)
     await tx.session.flush()
     await addresses.hold_any(tx, pool, "gateway", note=gateway.name)
+    gateway.configuration += 1
     await changes.put_settings(tx, gateway)
     audit.record(tx, caller, "pool.create", pool.id, network=str(network), gateway=gateway.id)
     return pool
@@ -103,6 +104,7 @@ async def delete(tx: Transaction, caller: Caller, pool_id: str) -> None:
         await tx.session.delete(row)
     await tx.session.flush()
     await tx.session.delete(pool)
+    gateway.configuration += 1
     await changes.put_settings(tx, gateway)
     audit.record(tx, caller, "pool.delete", pool.id)
 
