@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 
 from wirewright.coordinator.errors import StorageFullError, UnavailableError
@@ -207,3 +207,29 @@ def test_a_password_is_not_shown() -> None:
     url: Any = DatabaseUrl.parse("postgresql://user:hidden@host/name")
     assert "hidden" not in repr(url) + str(url)
     assert "hidden" in url.libpq()
+
+
+async def test_a_read_that_nobody_waits_for_any_more_ends_by_itself(storage: Storage) -> None:
+    began, go_on = asyncio.Event(), asyncio.Event()
+    done = []
+
+    async def work(tx: Transaction) -> None:
+        await tx.session.scalar(select(1))
+        began.set()
+        await go_on.wait()
+        done.append(await tx.session.scalar(select(1)))
+
+    async def failing(_: Transaction) -> None:
+        raise ValueError("odd")
+
+    waiting = asyncio.create_task(storage.read(work))
+    await began.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert done == []
+    go_on.set()
+    await storage.close()
+    assert done == [1]
+    with pytest.raises(ValueError, match="odd"):
+        await storage.read(failing)

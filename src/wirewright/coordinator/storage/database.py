@@ -73,6 +73,8 @@ class Storage:
     repeated: int = 0
     """Attempts that had to be repeated, since the start."""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _reads: set[asyncio.Future[Any]] = field(default_factory=set)
+    """Those at work, whether somebody waits for them or not."""
 
     @classmethod
     def open(cls, url: str, *, clock: Clock = wall_clock) -> Storage:
@@ -88,20 +90,35 @@ class Storage:
         await self._guarded(lambda: migrate(self.engine, revision))
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, once what reads has ended."""
+        while self._reads:
+            await asyncio.wait(self._reads)
         await self.engine.dispose()
 
     async def read(
         self, work: Callable[Concatenate[Transaction, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run work that changes nothing."""
-        return await self._repeat(False, work, *args, **kwargs)
+        """Run work that changes nothing.
+
+        Who is cancelled waits for it no more, but it goes on: servers of streams cancel again and again, and
+        a connection that is interrupted so amid a query is lost, and its driver left hanging.
+        """
+        reading = asyncio.ensure_future(self._repeat(False, work, *args, **kwargs))
+        self._reads.add(reading)
+        reading.add_done_callback(self._has_read)
+        return await asyncio.shield(reading)
 
     async def write(
         self, work: Callable[Concatenate[Transaction, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run work that may change things, and commit it; what it touched is woken."""
         return await self._repeat(True, work, *args, **kwargs)
+
+    def _has_read(self, reading: asyncio.Future[Any]) -> None:
+        self._reads.discard(reading)
+        if not reading.cancelled():
+            # What went wrong is told to who waits; if nobody does, it is nothing to the log.
+            reading.exception()
 
     async def _repeat(
         self,
