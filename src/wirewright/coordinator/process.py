@@ -7,6 +7,7 @@ commands of this machine to it is there while it is.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from sqlalchemy.exc import DatabaseError
 
@@ -229,7 +231,20 @@ def _site(settings: Settings) -> Site:
     public = None if settings.public_url is None else checked_url(settings.public_url)
     listening = settings.listening
     over_tls = listening.certificate is not None or bool(listening.behind_proxy)
-    return Site(public, over_tls or (public is not None and public.startswith("https://")))
+    secure = over_tls or (public is not None and public.startswith("https://"))
+    return Site(public, secure, _instance(public, listening))
+
+
+def _instance(public: str | None, listening: Listening) -> str:
+    """Return what its cookies are told apart by, the port that browsers see: replicas agree on it."""
+    if public is not None:
+        port = urlsplit(public).port
+        return "" if port is None else str(port)
+    if listening.behind_proxy:
+        # What browsers see is the proxy's, and unknown here.
+        return ""
+    # Any free port is another one at each start.
+    return str(listening.port) if listening.port else secrets.token_hex(4)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""The page's cookies: of this site alone, unseen by scripts, and gone with the browser's window."""
+"""The page's cookies: of this site alone, unseen by scripts, and gone with the browser's window.
+
+Browsers keep cookies for a host, whatever the port, so that a site's instance is part of their names.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ SAID: Final = "wirewright-said"
 
 def cookie(site: Site, name: str, cookies: dict[str, str]) -> str | None:
     """Return the value of one of our cookies."""
-    value = cookies.get(site.cookie_prefix + name, "")
+    value = cookies.get(site.cookie_name(name), "")
     return value if 0 < len(value) <= 200 else None
 
 
@@ -26,7 +29,7 @@ def set_cookie(answer: Response, site: Site, name: str, value: str | None) -> No
     How long a session lasts is the database's to say.
     """
     answer.set_cookie(
-        site.cookie_prefix + name,
+        site.cookie_name(name),
         value or "",
         max_age=None if value else 0,
         path="/",

@@ -16,6 +16,9 @@ class Site:
     secure: bool = False
     """Whether it is reached over TLS, by itself or through a proxy; if not, on the loopback only."""
 
+    instance: str = ""
+    """What tells it from other coordinators of the same host, whose cookies browsers send to each."""
+
     def knows(self, host: str) -> bool:
         """Whether a ``Host`` header names this site.
 
@@ -32,10 +35,9 @@ class Site:
             return is_loopback(name)
         return name == "localhost" or is_address(name)
 
-    @property
-    def cookie_prefix(self) -> str:
-        """What the names of cookies begin with; browsers hold ``__Host-`` to TLS and this one host."""
-        return "__Host-" if self.secure else ""
+    def cookie_name(self, name: str) -> str:
+        """Return the name of a cookie of ours; browsers hold ``__Host-`` to TLS and this one host."""
+        return ("__Host-" if self.secure else "") + name + (f"-{self.instance}" if self.instance else "")
 
 
 def is_loopback(name: str) -> bool:
