@@ -7,6 +7,10 @@
 import { publicKeyOf } from "./keys.js";
 
 const KEY = /^[A-Za-z0-9+/]{43}=$/;
+/** What stands behind a peer in files of PiVPN and of Nyr's installer. */
+const END = /^#*\s*end(?:_peer\s|\s.*###$)/i;
+/** A line that somebody took out is no name. */
+const KEY_OF_A_PEER = /^#*\s*(?:PublicKey|PresharedKey|AllowedIPs|Endpoint|PersistentKeepalive)\s*=/i;
 
 /**
  * @param {string} text the file
@@ -15,7 +19,7 @@ const KEY = /^[A-Za-z0-9+/]{43}=$/;
  */
 export async function readForeign(text) {
   if (text.startsWith("SQLite format 3")) {
-    throw new Error("this is the database of wg-easy 15, which is not read here: take its wg0.conf from the container");
+    throw new Error("this is the database of wg-easy 15, which is not read here: take its wg0.conf from the container: docker cp wg-easy:/etc/wireguard/wg0.conf .");
   }
   const plain = text.replace(/^\uFEFF/, "").trim();
   const found = plain.startsWith("{") ? await readWgEasy(plain) : await readWgQuick(plain);
@@ -53,18 +57,22 @@ async function readWgEasy(text) {
 async function readWgQuick(text) {
   const sections = [];
   let comment = "";
-  for (const [number, full] of text.split(/\r?\n/).entries()) {
+  for (const [number, written] of text.split(/\r?\n/).entries()) {
+    // PiVPN cuts a client off by this before each line of it.
+    const full = written.replace(/^#\[disabled\] ?/, "");
     const line = full.replace(/#.*$/, "").trim();
     const remark = /#\s*(.*)$/.exec(full)?.[1] ?? "";
     const head = /^\[(\w+)\]$/.exec(line);
     if (head) {
-      sections.push({ kind: head[1].toLowerCase(), name: named(remark) || named(comment), values: {} });
+      sections.push({ kind: head[1].toLowerCase(), name: named(remark) || named(comment), values: {}, enabled: full === written });
       comment = "";
     } else if (line) {
       const [, key, value] = /^(\w+)\s*=\s*(.*)$/.exec(line) ?? [];
       if (!key || !sections.length) throw new Error(`line ${number + 1} is not of a wg-quick file`);
       const { values } = sections.at(-1);
       values[key.toLowerCase()] = values[key.toLowerCase()] ? `${values[key.toLowerCase()]}, ${value}` : value;
+    } else if (END.test(remark)) {
+      comment = "";
     } else if (remark) {
       const last = sections.at(-1);
       // Names stand before a section or right behind its head, whoever wrote the file.
@@ -74,22 +82,27 @@ async function readWgQuick(text) {
   }
   const own = sections.find((section) => section.kind === "interface");
   const peers = sections.filter((section) => section.kind === "peer" && KEY.test(section.values.publickey ?? ""));
-  const devices = peers.map(({ name, values }, index) => ({
+  const devices = peers.map(({ name, values, enabled }, index) => ({
     name: name || `device ${index + 1}`,
     publicKey: values.publickey,
     addresses: listed(values.allowedips).filter(isSingle).map(bare),
-    enabled: true,
+    enabled,
     hasPresharedKey: Boolean(values.presharedkey),
   }));
   return { kind: "wg-quick", serverPublicKey: await perhaps(own?.values.privatekey), devices };
 }
 
-/** Names as wg-easy, PiVPN, wireguard-install and people write them into comments. */
+/**
+ * Names as people and other provisioners write them into comments: wg-easy `Client: NAME (ID)`, PiVPN `## begin NAME ###`,
+ * Nyr's installer `BEGIN_PEER NAME`, angristan's `## Client NAME`.
+ */
 function named(remark) {
-  return remark
-    .replace(/^[#\s]+|[#\s]+$/g, "")
-    .replace(/^(?:begin\s+|(?:name|client|friendly_name)(?:\s*[:=]\s*|\s+))/i, "")
-    .replace(/\s*\([0-9a-f-]{36}\)$/, "")
+  if (KEY_OF_A_PEER.test(remark)) return "";
+  const plain = remark.replace(/^[#\s]+|[#\s]+$/g, "");
+  // Version 15 of wg-easy numbers its clients; a number that people write may be part of a name.
+  const name = /^client:/i.test(plain) ? plain.replace(/\s*\((?:\d+|[0-9a-f-]{36})\)$/, "") : plain;
+  return name
+    .replace(/^(?:begin(?:_peer)?\s+|(?:name|client|friendly_name)(?:\s*[:=]\s*|\s+))/i, "")
     .slice(0, 64)
     .trim();
 }
