@@ -217,6 +217,13 @@ def test_an_invitation_is_a_link_with_the_secret_behind_its_mark(desk: Desk, nam
     assert names not in desk.ww("invite", "list").stdout
 
 
+def test_an_invitation_says_that_its_devices_ask_for_their_addresses(desk: Desk, names: str) -> None:
+    assert desk.json("invite", "add", names, "--on-lease")["on_lease"] is True
+    assert "asked for on lease" in desk.ww("invite", "show", names).stdout
+    assert desk.json("invite", "add", f"{names}-2")["on_lease"] is False
+    assert "the next free ones" in desk.ww("invite", "show", f"{names}-2").stdout
+
+
 def test_a_secret_goes_to_a_file_that_only_its_owner_reads(desk: Desk, names: str) -> None:
     file = desk.folder / "invitation"
     done = desk.ww("invite", "add", names, "--output", str(file))

@@ -76,6 +76,17 @@ def test_enrolling_writes_a_whole_configuration_for_its_owner_only(
     assert files(desk) == ["office.conf"]
 
 
+def test_who_enrols_on_lease_is_told_how_to_ask_for_an_address(desk: Desk, admin: Desk) -> None:
+    file = desk.folder / "office.conf"
+    link = admin.json("invite", "add", "leasing", "--on-lease")["invitation"]
+    done = desk.ww("enrol", str(file), "--name", "roamer", stdin=f"{link}\n")
+    assert done.returncode == 0
+    assert "roamer is enrolled, with no address yet: ask for one with ww lease" in done.stderr
+    config = Config.from_file(file)
+    assert config.interface.addresses == ()
+    assert [str(each) for each in config.peers[0].allowed_ips] == ["fe80::/128", "0.0.0.0/0", "::/0"]
+
+
 def test_an_invitation_may_come_from_a_file_with_the_coordinator_named(desk: Desk, link: str) -> None:
     where, _, secret = link.partition("/#")
     file = desk.folder / "invitation"

@@ -88,6 +88,17 @@ async def test_an_invitation_and_a_proof_become_a_device(api: httpx2.AsyncClient
     assert entry["actor"] == f"invitation {made['invitation'].split('_')[1]}"
 
 
+async def test_a_device_of_an_invitation_on_lease_gets_no_address(api: httpx2.AsyncClient) -> None:
+    made = await invite(api, on_lease=True)
+    assert made["on_lease"] is True
+    answer = (await enrol(api, Client(), made["invitation"])).json()
+    assert answer["device"]["addresses"] == answer["tunnel"]["addresses"] == []
+    assert answer["tunnel"]["pools"]
+    other = await invite(api)
+    assert other["on_lease"] is False
+    assert (await enrol(api, Client(), other["invitation"])).json()["device"]["addresses"]
+
+
 async def test_the_same_invitation_and_key_give_the_same_device_again(
     api: httpx2.AsyncClient, clock: Clock
 ) -> None:

@@ -126,6 +126,21 @@ async def test_leases_and_keys_go_back_and_forth_without_a_device_or_an_address_
     assert await storage.write(leases.commit, actors.gateway, ended, version=0, change_id="x") == 1
 
 
+async def test_an_invitation_stays_through_a_revision_that_knows_none_on_lease(
+    storage: Storage, clock: Clock
+) -> None:
+    actors = await Actors.settle(storage)
+    for on_lease in (True, False):
+        new = invitations.NewInvitation(f"{on_lease}", actors.gateway, uses=3, on_lease=on_lease)
+        await storage.write(invitations.create, SYSTEM, new)
+    await storage.migrate("0007")
+    await storage.migrate()
+    found = (await storage.read(invitations.listed, None, 9)).items
+    # What was in a column that was not there is forgotten.
+    stayed = {each.name: (each.uses_left, each.on_lease) for each in found}
+    assert stayed == {"True": (3, False), "False": (3, False)}
+
+
 async def test_who_came_by_an_invitation_has_proved_its_key(storage: Storage, clock: Clock) -> None:
     actors = await Actors.settle(storage)
     invited = await storage.write(devices.create, SYSTEM, NewDevice("invited", key(), actors.gateway))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.async_api import Browser, Route, expect
+
+from tests.cli.coordinating import Desk
 
 from .visiting import Visit
 
@@ -30,7 +33,7 @@ PRESS_TWICE = """words => {
 
 
 async def test_a_refused_form_keeps_what_was_typed_and_says_what_was_wrong(
-    served: Served, chromium: Browser
+    served: Served, chromium: Browser, tmp_path: Path
 ) -> None:
     visit = await Visit.begin(chromium, served.url)
     page = visit.page
@@ -40,16 +43,20 @@ async def test_a_refused_form_keeps_what_was_typed_and_says_what_was_wrong(
     await page.click("summary")
     await page.fill("#uses", "7")
     await page.fill("#policy", "192.0.2.0/24 tcp 80\nnonsense")
+    await page.check("text=ask for their addresses themselves")
     await page.click("text=Make the link")
     await expect(page.locator("#notices .notice.bad")).to_contain_text("Line 2 of the rules: 'nonsense'")
     await expect(page.locator("#name")).to_have_value("Carla")
     await expect(page.locator("#uses")).to_have_value("7")
     await expect(page.locator("#policy")).to_have_value("192.0.2.0/24 tcp 80\nnonsense")
+    await expect(page.locator("[name=on_lease]")).to_be_checked()
     await page.fill("#policy", "192.0.2.0/24 tcp 80")
     await page.click("text=Make the link")
     # What needs scripts works on a page that came in the place of another, too.
     await page.wait_for_selector("[data-part=qr] svg")
     assert await page.title() == "Invitation for Carla · Wirewright"
+    [made] = Desk(tmp_path, served.state).json("invite", "list")["invitations"]
+    assert (made["name"], made["uses"], made["on_lease"]) == ("Carla", 7, True)
     visit.errors = [each for each in visit.errors if "422" not in each]
     await visit.end()
 

@@ -65,7 +65,7 @@ def enrol(  # noqa: PLR0917 - Typer's way to say what the arguments are
     if as_json:
         write_json({"device": done.device, "tunnel": done.tunnel, "file": str(done.file)})
         return
-    addresses = ", ".join(done.device["addresses"])
+    addresses = ", ".join(done.device["addresses"]) or "no address yet: ask for one with ww lease"
     typer.echo(f"{done.device['name']} is enrolled, with {addresses}; its configuration is {file}.", err=True)
     typer.echo(f"Use it: ww up {_as_path(file)}, ww proxy, ww run, or any other WireGuard.", err=True)
 

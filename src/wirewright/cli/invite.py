@@ -41,6 +41,13 @@ def add(  # noqa: PLR0917 - Typer's way to say what the arguments are
     gateway: Annotated[
         str | None, typer.Option(metavar="GATEWAY", help="Their gateway, if there is more than one.")
     ] = None,
+    on_lease: Annotated[
+        bool,
+        typer.Option(
+            "--on-lease",
+            help="The devices get no address, but ask for one (ww lease), as the gateway lets.",
+        ),
+    ] = False,
     allow: Allow = None,
     allow_nothing: AllowNothing = False,
     policy: PolicyFile = None,
@@ -55,7 +62,7 @@ def add(  # noqa: PLR0917 - Typer's way to say what the arguments are
     from wirewright.client.enrolling import Invitation  # noqa: PLC0415
 
     call.check_output(output)
-    body: dict[str, Any] = {"name": name, "uses": uses}
+    body: dict[str, Any] = {"name": name, "uses": uses, "on_lease": on_lease}
     rules = policy_of(allow, allow_nothing, policy)
     if rules is not None:
         body["policy"] = rules
@@ -106,6 +113,7 @@ def show(call: Call, which: Which) -> None:
         ("state", _state(data)),
         ("left", f"{data['uses_left']} of {_devices(data['uses'])}"),
         ("expires", when(data["expires_at"])),
+        ("addresses", "asked for on lease" if data["on_lease"] else "the next free ones"),
         ("devices may reach", "\n".join(map(rule_in_words, data["policy"])) or "nothing"),
         ("devices expire", "never" if lifetime is None else f"after {lifetime} s"),
     ]

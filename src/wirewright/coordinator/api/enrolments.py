@@ -33,6 +33,8 @@ class InvitationRequest(Asked):
     expires_at: Moment | None = None
     policy: PolicyRules | None = None
     device_lifetime_seconds: Annotated[int, Field(ge=1, le=100 * 366 * 86_400)] | None = None
+    on_lease: bool = False
+    """Whether the devices ask for their addresses themselves, by wg-dynamic."""
 
 
 class InvitationAnswer(BaseModel):
@@ -46,6 +48,7 @@ class InvitationAnswer(BaseModel):
     uses_left: int
     policy: list[PolicyRule]
     device_lifetime_seconds: int | None
+    on_lease: bool
     expires_at: datetime
     created_at: datetime
 
@@ -62,6 +65,7 @@ class InvitationAnswer(BaseModel):
             uses_left=row.uses_left,
             policy=[PolicyRule.model_validate(rule) for rule in row.policy],
             device_lifetime_seconds=None if lifetime is None else lifetime // SECOND,
+            on_lease=row.on_lease,
             expires_at=to_datetime(row.expires_at),
             created_at=to_datetime(row.created_at),
         )

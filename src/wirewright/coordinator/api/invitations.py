@@ -47,6 +47,7 @@ async def create_invitation(caller: Writer, once: Creating, body: InvitationRequ
         instant(body.expires_at),
         None if body.policy is None else [rule.model_dump(mode="json") for rule in body.policy],
         None if lifetime is None else lifetime * SECOND,
+        body.on_lease,
     )
 
     async def work(tx: Transaction) -> NewInvitationAnswer:

@@ -85,6 +85,7 @@ async def enrol(tx: Transaction, origin: str, asked: Enrolment) -> tuple[DeviceD
         asked.public_key,
         policy=invitation.policy,
         expires_at=None if lifetime is None else tx.now + lifetime,
+        on_lease=invitation.on_lease,
     )
     device = await devices.add(tx, gateway, new, invitation.user_id, invitation.id, proved=True)
     audit.record(

@@ -40,6 +40,8 @@ class NewInvitation:
     policy: list[dict[str, object]] | None = None
     device_lifetime: int | None = None
     """For which each device may stay; ``None`` for ever."""
+    on_lease: bool = False
+    """Whether the devices ask for their addresses themselves, so that none is chosen for them."""
 
 
 async def create(tx: Transaction, caller: Caller, new: NewInvitation) -> tuple[Invitation, Secret]:
@@ -63,6 +65,7 @@ async def create(tx: Transaction, caller: Caller, new: NewInvitation) -> tuple[I
         user_id=new.user_id,
         policy=devices.checked_policy(new.policy),
         device_lifetime=new.device_lifetime,
+        on_lease=new.on_lease,
         uses=new.uses,
         uses_left=new.uses,
         expires_at=expires_at,

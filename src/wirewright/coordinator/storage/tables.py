@@ -12,6 +12,7 @@ from sqlalchemy import (
     MetaData,
     SmallInteger,
     String,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -125,6 +126,8 @@ class Invitation(Base):
     user_id: Mapped[str | None] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
     policy: Mapped[list[Any]]
     device_lifetime: Mapped[int | None]
+    on_lease: Mapped[bool] = mapped_column(server_default=false())
+    """Whether its devices ask for their addresses themselves."""
     uses: Mapped[int]
     uses_left: Mapped[int]
     expires_at: Mapped[int]

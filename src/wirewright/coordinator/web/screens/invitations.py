@@ -69,6 +69,7 @@ async def create(
     gateway: Annotated[str, Form(max_length=64)] = "",
     user: Annotated[str, Form(max_length=64)] = "",
     policy: Annotated[str, Form(max_length=20_000)] = "",
+    on_lease: Annotated[bool, Form()] = False,
 ) -> Response:
     """Make an invitation, and show its link this once."""
     caller = visitor.caller
@@ -86,6 +87,7 @@ async def create(
             expires_at,
             rules.from_text(policy),
             lifetimes.span(lifetime),
+            on_lease,
         )
         made, secret = await invitations.create(tx, caller, new)
         return made, secret.expose(), tx.now
