@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, text
 
+from wirewright.coordinator import app
 from wirewright.coordinator.backups import BackupError, NotEmptyError, back_up, restore, rows, sealing
+from wirewright.coordinator.context import Coordinator
 from wirewright.coordinator.services import audit, changes, devices, users
 from wirewright.coordinator.services.access import SYSTEM
 from wirewright.coordinator.state import StateDirectory
-from wirewright.coordinator.storage import Storage, Transaction, schema
+from wirewright.coordinator.storage import Storage, Transaction, presence, schema
+from wirewright.coordinator.storage.bulletin import Bulletin, listen
 from wirewright.coordinator.storage.tables import Base
 
-from .actors import Actors, key
+from .actors import Actors, Clock, key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,8 +158,10 @@ async def test_a_backup_made_between_writes_is_of_one_moment(
 # The file of SQLite is replaced as a whole: see the commands' tests.
 @pytest.mark.parametrize("address", ["postgresql"], indirect=True)
 async def test_a_database_that_is_there_is_replaced_only_if_that_is_wanted(
-    storage: Storage, address: str, state: StateDirectory, tmp_path: Path
+    address: str, state: StateDirectory, tmp_path: Path, clock: Clock
 ) -> None:
+    # Nobody serves it.
+    storage = Storage.open(address, clock=clock)
     actors = await Actors.settle(storage)
     await back_up(storage, state, tmp_path / "backup", PASSPHRASE, quiet, cost=CHEAP)
     await storage.write(devices.create, SYSTEM, devices.NewDevice("later", key(), actors.gateway))
@@ -169,6 +174,51 @@ async def test_a_database_that_is_there_is_replaced_only_if_that_is_wanted(
     assert list(empty.path.iterdir()) == []
     await restore(tmp_path / "backup", PASSPHRASE, empty, address, quiet, replace=True)
     assert (await everything(storage))["device"] == []
+    await storage.close()
+
+
+@pytest.mark.parametrize("address", ["postgresql"], indirect=True)
+async def test_a_database_that_a_coordinator_serves_is_not_replaced(
+    address: str, state: StateDirectory, elsewhere: StateDirectory, tmp_path: Path, clock: Clock
+) -> None:
+    storage = Storage.open(address, clock=clock)
+    async with app.running(Coordinator(storage)):
+        await Actors.settle(storage)
+        await back_up(storage, state, tmp_path / "backup", PASSPHRASE, quiet, cost=CHEAP)
+        before = await everything(storage)
+        with pytest.raises(BackupError, match=r"A coordinator serves .*: end each one"):
+            await restore(tmp_path / "backup", PASSPHRASE, elsewhere, address, quiet, replace=True)
+        assert await everything(storage) == before
+        assert list(elsewhere.path.iterdir()) == []
+    await restore(tmp_path / "backup", PASSPHRASE, elsewhere, address, quiet, replace=True)
+
+
+@pytest.mark.parametrize("address", ["postgresql"], indirect=True)
+async def test_a_coordinator_that_starts_while_a_database_is_replaced_waits(
+    address: str, clock: Clock
+) -> None:
+    storage = Storage.open(address, clock=clock)
+    connected = asyncio.Event()
+    async with storage.engine.begin() as connection:
+        assert await presence.replace(connection)
+        listening = asyncio.create_task(listen(storage.url, Bulletin(), connected))
+        await _until_somebody_waits(storage)
+        assert not connected.is_set()
+    await asyncio.wait_for(connected.wait(), 30)
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    await storage.close()
+
+
+async def _until_somebody_waits(storage: Storage) -> None:
+    """Return once a connection waits for an advisory lock of this database."""
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+    )
+    async with storage.engine.connect() as connection:
+        while not await connection.scalar(waiting):
+            await connection.rollback()
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("cut", [40, 300, -1, -17])

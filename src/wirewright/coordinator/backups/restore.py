@@ -25,7 +25,7 @@ from wirewright.coordinator.identity import new_id
 from wirewright.coordinator.services import changes
 from wirewright.coordinator.services.access import SYSTEM
 from wirewright.coordinator.state import DATABASE, FILES
-from wirewright.coordinator.storage import Storage, tables
+from wirewright.coordinator.storage import Storage, presence, tables
 from wirewright.coordinator.storage.bulletin import CHANNEL
 from wirewright.coordinator.storage.schema import current_revision, migrate_within, revisions
 from wirewright.coordinator.storage.urls import DatabaseUrl
@@ -96,6 +96,11 @@ async def _fill(
     async with storage.engine.execution_options(wirewright_migrates=True).begin() as connection:
         if not storage.url.is_sqlite:
             await connection.execute(text("SET LOCAL statement_timeout = 0"))
+            if not await presence.replace(connection):
+                raise BackupError(
+                    f"A coordinator serves {storage.url}: end each one that does (ww serve), on whatever "
+                    "machine it runs, and restore then. Nothing was changed."
+                )
         if there is not None:
             await migrate_within(connection, "base")
         await migrate_within(connection, head.revision)

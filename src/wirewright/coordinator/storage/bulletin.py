@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
+from wirewright.coordinator.storage import presence
+
 if TYPE_CHECKING:
     from wirewright.coordinator.storage.urls import DatabaseUrl
 
@@ -85,11 +87,12 @@ async def listen(url: DatabaseUrl, bulletin: Bulletin, connected: asyncio.Event)
 
 
 async def _notifications(url: DatabaseUrl) -> AsyncIterator[str | None]:
-    """Yield ``None`` when listening begins, then topics."""
+    """Yield ``None`` when listening begins, then topics; meanwhile nobody replaces the database."""
     connection = await psycopg.AsyncConnection.connect(
         url.libpq(), autocommit=True, connect_timeout=15, application_name="wirewright listening"
     )
     async with connection:
+        await presence.serve(connection)
         await connection.execute(f"LISTEN {CHANNEL}")
         yield None
         async for notification in connection.notifies():
