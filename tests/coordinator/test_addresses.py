@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,14 +12,17 @@ from sqlalchemy.exc import IntegrityError
 from wirewright.coordinator.clock import HOUR
 from wirewright.coordinator.errors import ConflictError, InvalidError, PoolFullError
 from wirewright.coordinator.identity import new_id
-from wirewright.coordinator.services import addresses, clearing, devices, networks, pools
+from wirewright.coordinator.services import addresses, changes, clearing, devices, networks, pools
 from wirewright.coordinator.services.access import SYSTEM
 from wirewright.coordinator.services.devices import DeviceDetails, NewDevice
 from wirewright.coordinator.storage.tables import Address, Pool
+from wirewright.gateway.instructions import Settings
 
 from .actors import Actors, Clock, key
 
 if TYPE_CHECKING:
+    import httpx2
+
     from wirewright.coordinator.storage import Storage, Transaction
 
 pytestmark = pytest.mark.anyio
@@ -174,6 +177,38 @@ async def test_a_network_that_can_be_no_pool_is_refused(storage: Storage, networ
     actors = await Actors.settle(storage)
     with pytest.raises(InvalidError):
         await storage.write(pools.create, SYSTEM, pools.NewPool(actors.gateway, network))
+
+
+@pytest.mark.parametrize(
+    ("network", "why"),
+    [
+        ("fc00::/7", "larger than /32"),
+        ("fd00::/31", "larger than /32"),
+        ("8.0.0.0/7", "larger than /8"),
+        ("240.0.0.0/24", "overlaps 240.0.0.0/4"),
+        ("64:ff9b:1::/64", "overlaps 64:ff9b:1::/48"),
+        ("fd00:ec2::/64", "overlaps fd00:ec2::/32"),
+        # Its first address, which the gateway would get, has the metadata of a cloud.
+        ("fd00:a9fe:a9fe::/64", "the gateway's address fd00:a9fe:a9fe::1/64"),
+    ],
+)
+async def test_what_gateways_do_not_take_the_api_refuses_and_says_why(
+    api: httpx2.AsyncClient, actors: Actors, network: str, why: str
+) -> None:
+    before = (await api.get("/pools")).json()
+    answer = await api.post("/pools", json={"gateway": actors.gateway, "network": network})
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert answer.json()["detail"].startswith("Gateways do not take this: ")
+    assert why in answer.json()["detail"]
+    assert (await api.get("/pools")).json() == before
+
+
+@pytest.mark.parametrize("network", ["11.0.0.0/8", "100.64.0.0/10", "fd01::/32", "10.0.0.0/30", "fd01::/126"])
+async def test_what_the_api_takes_gateways_take(storage: Storage, network: str) -> None:
+    actors = await Actors.settle(storage, "192.168.7.0/24")
+    await storage.write(pools.create, SYSTEM, pools.NewPool(actors.gateway, network))
+    state = await storage.read(changes.state, actors.gateway)
+    assert ip_network(network) in Settings.from_json(state.settings.to_json()).pools
 
 
 def test_the_address_after_the_last_is_the_first() -> None:

@@ -33,18 +33,25 @@ def check_settings(addresses: Sequence[IPInterface], pools: Sequence[IPNetwork])
     if max(len(addresses), len(pools)) > POOLS:
         raise ValueError(f"a gateway has at most {POOLS} addresses and {POOLS} pools")
     for pool in pools:
-        if pool.prefixlen < SHORTEST[pool.version]:
-            raise ValueError(f"the pool {pool} is larger than /{SHORTEST[pool.version]}")
-        for special in SPECIAL:
-            if (
-                special.version == pool.version
-                and special.prefixlen < _SINGLE[special.version]
-                and pool.overlaps(special)
-            ):
-                raise ValueError(f"the pool {pool} overlaps {special}, where no devices are")
+        check_pool(pool)
     for address in addresses:
-        if address.network not in pools or is_special(address.ip):
+        if address.network not in pools:
             raise ValueError(f"the gateway's address {address} has no pool that is {address.network}")
+        if is_special(address.ip):
+            raise ValueError(f"the gateway's address {address} is one that has a meaning of its own")
+
+
+def check_pool(pool: IPNetwork) -> None:
+    """Check a network of devices."""
+    if pool.prefixlen < SHORTEST[pool.version]:
+        raise ValueError(f"the pool {pool} is larger than /{SHORTEST[pool.version]}")
+    for special in SPECIAL:
+        if (
+            special.version == pool.version
+            and special.prefixlen < _SINGLE[special.version]
+            and pool.overlaps(special)
+        ):
+            raise ValueError(f"the pool {pool} overlaps {special}, where no devices are")
 
 
 def check_count(networks: Sequence[object]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
@@ -14,6 +16,7 @@ from wirewright.coordinator.identity import new_id
 from wirewright.coordinator.services import addresses, audit, changes, networks, texts
 from wirewright.coordinator.services.paging import Page, page
 from wirewright.coordinator.storage.tables import Address, Pool, Setting
+from wirewright.gateway import bounds
 
 if TYPE_CHECKING:
     from wirewright.config.values import IPAddress, IPNetwork
@@ -66,7 +69,9 @@ async def create(tx: Transaction, caller: Caller, new: NewPool) -> Pool:
     )
     tx.session.add(pool)
     await tx.session.flush()
-    await addresses.hold_any(tx, pool, "gateway", note=gateway.name)
+    own = await addresses.hold_any(tx, pool, "gateway", note=gateway.name)
+    with _as_gateways_take_it():
+        bounds.check_settings([networks.interface(own.value, network.prefixlen)], [network])
     gateway.configuration += 1
     await changes.put_settings(tx, gateway)
     audit.record(tx, caller, "pool.create", pool.id, network=str(network), gateway=gateway.id)
@@ -115,12 +120,22 @@ def read(text: str) -> IPNetwork:
         network = ip_network(text)
     except ValueError as error:
         raise InvalidError(f"A pool is a network as 10.88.0.0/16 or fd00::/64: {error}.") from None
-    special = network.is_multicast or network.is_loopback or network.is_link_local or network.is_unspecified
-    if special or getattr(network.network_address, "scope_id", None) or network.prefixlen < 8:
-        raise InvalidError(f"{network} cannot be a pool.")
+    if getattr(network.network_address, "scope_id", None):
+        raise InvalidError(f"{network} cannot be a pool: it is of one link only.")
+    with _as_gateways_take_it():
+        bounds.check_pool(network)
     if network.num_addresses < 4:
         raise InvalidError(f"{network} is too small for a gateway and a device.")
     return network
+
+
+@contextmanager
+def _as_gateways_take_it() -> Iterator[None]:
+    """Raise `InvalidError` for what a gateway would refuse when it is told."""
+    try:
+        yield
+    except ValueError as error:
+        raise InvalidError(f"Gateways do not take this: {error}.") from None
 
 
 async def _lock_all_pools(tx: Transaction) -> None:
