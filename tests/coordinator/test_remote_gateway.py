@@ -139,15 +139,15 @@ async def test_a_gateway_outlives_its_coordinator_and_catches_up(
         await until(lambda: bool(told))
         async with served(storage, int(port)):
             await ours.ready()
-            assert set(engine.model.chains) == {first.id}
+            assert set(engine.model.devices) == {first.id}
             engine.observed = (Observed(PublicKey.from_hex(first.public_key.hex()), 5, 6, 7_000_000),)
             await until(lambda: ours.counters["reported_devices"] == 1)
         await until(lambda: not ours.connected)
         second = await add(storage)
         await storage.write(devices.update, SYSTEM, first.id, DeviceChange(enabled=False))
-        assert set(engine.model.chains) == {first.id}
+        assert set(engine.model.devices) == {first.id}
         async with served(storage, int(port)):
-            await until(lambda: set(engine.model.chains) == {second.id})
+            await until(lambda: set(engine.model.devices) == {second.id})
     report = (await storage.read(devices.get, SYSTEM, first.id)).report
     assert report is not None
     assert report.received == 5
@@ -163,7 +163,7 @@ async def test_a_credential_that_is_renewed_takes_effect_without_a_restart(
         await until(lambda: not ours.connected and bool(told))
         await asyncio.to_thread(credential.write_text, secret.expose())
         added = await add(storage)
-        await until(lambda: set(engine.model.chains) == {added.id})
+        await until(lambda: set(engine.model.devices) == {added.id})
     assert actors.credential not in "".join(told)
 
 

@@ -53,29 +53,29 @@ class Peer:
 
 @dataclass
 class Engine:
-    """WireGuard's peers and nftables' map, as both take changes; it counts what it is told."""
+    """WireGuard's peers and the firewall's devices, as both take changes; it counts what it is told."""
 
     filtered: bool = True
     peers: dict[PublicKey, Peer] = field(default_factory=dict)
     owners: dict[IPNetwork, Peer] = field(default_factory=dict)
-    chains: dict[str, tuple[set[IPAddress], tuple[AllowRule, ...]]] = field(default_factory=dict)
+    devices: dict[str, tuple[set[IPAddress], tuple[AllowRule, ...]]] = field(default_factory=dict)
     filter: PacketFilter | None = None
     told: int = 0
-    """Peers and chains that changes were about."""
+    """Peers and devices that changes were about."""
 
     def apply(self, change: EngineChange) -> None:
         self._device(device_change(change, filtered=self.filtered, present=self.peers))
         put, removed = firewall_change(change)
         if change.whole:
-            self.chains = {}
+            self.devices = {}
             self.filter = change.filter
         assert change.filter == self.filter, "it differs only in a whole change"
         for name in removed:
-            del self.chains[name]
+            del self.devices[name]
         for device in put:
-            self.chains[device.name] = (set(device.addresses), device.allowed)
-        held = [address for addresses, _ in self.chains.values() for address in addresses]
-        assert len(held) == len(set(held)), "an address leads to two chains, which nftables refuses"
+            self.devices[device.name] = (set(device.addresses), device.allowed)
+        held = [address for addresses, _ in self.devices.values() for address in addresses]
+        assert len(held) == len(set(held)), "an address of two devices, which the firewall refuses"
         self.told += len(put) + len(removed)
 
     def _device(self, change: DeviceChange) -> None:
@@ -107,7 +107,7 @@ class Engine:
             )
             for member in members
         }
-        assert self.chains == {member.id: (set(member.addresses), member.rules) for member in members}
+        assert self.devices == {member.id: (set(member.addresses), member.rules) for member in members}
 
 
 @dataclass

@@ -272,7 +272,7 @@ def test_of_two_devices_with_one_address_or_key_the_newer_has_it() -> None:
     core.take(PutDevice(3, device(4, public_key=key(2))))
     work(core, engine)
     assert engine.peers[key(2)].networks == {single(4)}
-    assert set(engine.chains) == {"number-1", "number-3", "number-4"}
+    assert set(engine.devices) == {"number-1", "number-3", "number-4"}
 
 
 def test_puts_without_end_do_not_grow_what_waits_to_expire() -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from wirewright.gateway import engines, watching
 from wirewright.gateway.engines import interface
-from wirewright.gateway.firewall import table
+from wirewright.gateway.firewall import changes
 from wirewright.gateway.instructions import Instruction, instruction_from_json
 from wirewright.gateway.key import read_or_make_key
 from wirewright.gateway.running import running
@@ -62,7 +62,8 @@ def engine(options: dict[str, Any], key: SecretKey) -> GatewayEngine:
     more = dict(options.get("more", {}))
     for name in {"pools", "reach"} & more.keys():
         more[name] = [ip_network(text) for text in more[name]]
-    table.MOST_FLOWS = more.pop("most_flows", table.MOST_FLOWS)  # type: ignore[misc]
+    for name in {"MOST_FLOWS", "MOST_COUNTED"} & more.keys():
+        setattr(changes, name, more.pop(name))
     if options["way"] == "kernel":
         return engines.system("wg0", key, engine="kernel", tell=tell, **more)
     if options["way"] == "nftables":

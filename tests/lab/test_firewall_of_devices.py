@@ -149,11 +149,11 @@ class Gateway:
         return count
 
 
-@pytest.fixture(scope="module", params=["engine", "engine with four threads", "nftables"])
+@pytest.fixture(scope="module", params=["engine", "engine with four threads", "nftables", "nftables by maps"])
 def shared_gateway(request: pytest.FixtureRequest) -> Iterator[Gateway]:
-    way, _, threads = request.param.partition(" with ")
+    way, _, more = request.param.partition(" with ")
     with Lab(topology()) as lab, pytest.MonkeyPatch.context() as patch:
-        if threads:
+        if more:
             patch.setattr(Node, "shards", 4)
         gateway = Gateway(lab, way)
         yield gateway

@@ -32,6 +32,7 @@ TRANSLATED, TRANSLATED_ELSE = "64:ff9b::a9fe:a9fe", "64:ff9b::c633:6407"
 OWN = "10.88.0.1"
 HOST = ("198.51.100.1", "192.0.2.5", "2001:db8::1")
 """Addresses of the host outside of the tunnel."""
+PINGS = ("icmp", "icmpv6")
 
 
 def way_to_shop(gate: Gate) -> str:
@@ -156,13 +157,31 @@ for number in range(1200):
 def test_a_device_has_its_part_of_the_hosts_connections_and_no_more(
     lab: Lab, clients: Clients, tmp_path: Path
 ) -> None:
-    with gateway(lab, clients, tmp_path, "nftables", most_flows=100) as reaches:
+    with gateway(lab, clients, tmp_path, "nftables", MOST_FLOWS=100) as reaches:
         lab["phone"].python(FLOOD)
         count = int(lab["gate"].run("cat", "/proc/sys/net/netfilter/nf_conntrack_count").stdout)
-        assert count < 300
-        # The other device is not concerned.
+        assert 100 <= count < 300
+        # The other device is not concerned, though both have the same policy, nor is the other family.
         assert clients.reaches("laptop", SHOP[4])
+        assert reaches(SHOP[6])
         assert not reaches(SHOP[4])
+        shown = lab["gate"].run("nft", "list", "ruleset").stdout
+        assert "10.88.0.2 ct count 100" in shown
+        lab["gate"].run("nft", "--check", "-f", "-", input=shown)
+
+
+def test_where_no_more_addresses_can_be_counted_one_that_is_not_begins_nothing(
+    lab: Lab, clients: Clients, tmp_path: Path
+) -> None:
+    # A ping is a flow for as long as the test takes.
+    lab["gate"].run("sysctl", "-q", *(f"net.netfilter.nf_conntrack_{name}_timeout=600" for name in PINGS))
+    with gateway(lab, clients, tmp_path, "nftables", MOST_COUNTED=1) as reaches:
+        assert reaches(SHOP[4])
+        assert not clients.reaches("laptop", SHOP[4], 1)
+        # Families are counted apart, and who is counted goes on.
+        assert clients.reaches("laptop", SHOP[6])
+        assert not reaches(SHOP[6])
+        assert reaches("192.0.2.1")
 
 
 def test_neighbours_on_the_networks_of_the_host_stay_apart(tmp_path: Path) -> None:

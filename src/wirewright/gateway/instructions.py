@@ -226,7 +226,7 @@ def instruction_from_json(name: str, value: Mapping[str, Any]) -> Instruction:
 
 
 def _device_id(value: object) -> str:
-    """Give a device's id, which names things of the host's as well, such as chains of nftables."""
+    """Give a device's id."""
     if isinstance(value, str) and _DEVICE_ID.fullmatch(value):
         return value
     raise InstructionError("a device's id has 1 to 64 letters, digits and dashes")

@@ -36,6 +36,7 @@ _ORIGINAL, _REPLY = 0, 1
 """The direction of whoever began, and that of answers."""
 _FIB_ADDRESS_TYPE, _FIB_DESTINATION = 3, 2
 _OPTION_OF_IPV4 = 2
+_DYNSET_ADD = 0
 _PRESENT = ("NFT_EXTHDR_F_PRESENT",)
 
 
@@ -168,6 +169,12 @@ def decided_by(table: str, version: int) -> Expressions:
     return [loaded, genex("lookup", {"set": table, "sreg": 1, "dreg": Regs.NFT_REG_VERDICT})]
 
 
+def began_in(addresses: str, version: int) -> Expressions:
+    """Match packets of flows that an address in a set began."""
+    loaded = load("ct", key=_CT_SOURCE[version], direction=_ORIGINAL)
+    return [loaded, genex("lookup", {"set": addresses, "sreg": 1})]
+
+
 def began_towards(network: IPNetwork) -> Expressions:
     """Match packets of flows that were begun towards a network."""
     loaded = load("ct", key=_CT_DESTINATION[network.version], direction=_ORIGINAL)
@@ -177,9 +184,15 @@ def began_towards(network: IPNetwork) -> Expressions:
     return [loaded, *_within(network)]
 
 
-def are_over(count: int) -> Expressions:
-    """Match packets of flows beyond so many that came to this rule and are not over."""
-    return [genex("connlimit", {"count": count, "flags": ("NFT_LIMIT_F_INV",)})]
+def are_within(count: int, counted: str, version: int) -> Expressions:
+    """Match packets if the address that began their flow has no more than so many that are not over.
+
+    They are counted where packets come to this rule, in a dynamic set. If that is full, nothing of an address
+    that is not in it matches.
+    """
+    loaded = load("ct", key=_CT_SOURCE[version], direction=_ORIGINAL)
+    limit = genex("connlimit", {"count": count})
+    return [loaded, genex("dynset", {"set_name": counted, "sreg_key": 1, "op": _DYNSET_ADD, "expr": limit})]
 
 
 def is_protocol(number: int) -> Expressions:

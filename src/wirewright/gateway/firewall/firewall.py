@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wirewright.gateway.firewall import forwarding
+from wirewright.gateway.firewall.policies import Policies, SharedAddressError
 from wirewright.gateway.firewall.reach import NOT_THE_HOST, Reach
 from wirewright.gateway.firewall.table import NFPROTO_INET, Table
 from wirewright.host.nftables import RefusedError, closed_chains, transact
@@ -20,8 +21,8 @@ from wirewright.host.nftables import RefusedError, closed_chains, transact
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from wirewright.config.values import IPAddress
-    from wirewright.host.filtering import AllowRule, PacketFilter
+    from wirewright.gateway.firewall.policies import Device, Plan
+    from wirewright.host.filtering import PacketFilter
     from wirewright.host.nftables import Request
 
 
@@ -37,16 +38,6 @@ class Surroundings:
     """Have what devices send to the outside leave from the host's address."""
     reach: Reach = NOT_THE_HOST
     """What devices may reach at most, whoever judges them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """A device, as the firewall knows it."""
-
-    name: str
-    """Its chain's: any that no other has, up to 100 letters, digits and dashes."""
-    addresses: tuple[IPAddress, ...]
-    allowed: tuple[AllowRule, ...] = ()
 
 
 class Firewall:
@@ -71,21 +62,23 @@ class Firewall:
         )
         self._keep_apart = surroundings.keep_apart
         self._forward = sorted({address.version for address in settings.own}) if surroundings.forward else []
-        self._devices: dict[str, Device] = {}
+        self._policies = Policies()
 
     def up(self, devices: Iterable[Device] = ()) -> None:
         """Begin, in the place of what an interface of this name may have left; it is there already."""
-        fresh = {device.name: device for device in devices} if self._keep_apart else {}
+        fresh = Policies()
+        plan = self._planned(fresh, devices if self._keep_apart else ())
         self._table.between = forwarding.apart(self._interface, self._forward)
         try:
-            transact(NFPROTO_INET, self._whole(fresh.values()))
+            transact(NFPROTO_INET, [*self._table.create(), *self._table.carry_out(plan)])
         except RefusedError as refused:
             if refused.errno != errno.ENOENT or not self.is_bounded:
                 raise self._told(refused) from None
             # So the kernel says of an expression that it has no module for.
             self._table.unbound()
-            self._transact(self._whole(fresh.values()))
-        self._devices = fresh
+            self._transact([*self._table.create(), *self._table.carry_out(plan)])
+        fresh.adopt(plan)
+        self._policies = fresh
         try:
             forwarding.begin(self._interface, self._forward)
         except OSError:
@@ -94,30 +87,17 @@ class Firewall:
 
     @property
     def is_bounded(self) -> bool:
-        """Whether the kernel, or our engine, bounds how many flows a device has."""
+        """Whether the kernel, or our engine, bounds how many flows an address of a device has."""
         return self._table.is_bounded or not self._keep_apart
 
     def change(self, put: Sequence[Device] = (), removed: Iterable[str] = ()) -> None:
         """Put devices, in the place of those with the same names, and remove others, all at once."""
         if not self._keep_apart:
             return
-        names = [name for name in removed if name in self._devices]
-        # First all addresses go that do, for one may come to another device.
-        requests: list[Request] = []
-        for name in names:
-            requests += self._table.leave(self._devices[name].addresses)
-        for device in put:
-            requests += self._table.leave(_without(self._addresses(device.name), device.addresses))
-        requests += [self._table.drop(_chain(name)) for name in names]
-        for device in put:
-            chain, before = _chain(device.name), self._addresses(device.name)
-            requests += self._table.put(chain, device.allowed)
-            requests += self._table.lead(_without(device.addresses, before), chain)
-        if requests:
+        plan = self._planned(self._policies, put, removed)
+        if requests := list(self._table.carry_out(plan)):
             self._transact(requests)
-        for name in names:
-            del self._devices[name]
-        self._devices |= {device.name: device for device in put}
+        self._policies.adopt(plan)
 
     def closed_by(self) -> list[str]:
         """Name the chains of others that drop what is forwarded unless they have a rule for it.
@@ -137,19 +117,14 @@ class Firewall:
         except RefusedError as refused:
             if not refused.is_absence:
                 raise self._told(refused) from None
-        self._devices = {}
+        self._policies = Policies()
         return forwarding.end(self._interface)
 
-    def _whole(self, devices: Iterable[Device]) -> list[Request]:
-        requests = list(self._table.create())
-        for device in devices:
-            requests += self._table.put(_chain(device.name), device.allowed)
-            requests += self._table.lead(device.addresses, _chain(device.name))
-        return requests
-
-    def _addresses(self, name: str) -> tuple[IPAddress, ...]:
-        known = self._devices.get(name)
-        return known.addresses if known else ()
+    def _planned(self, policies: Policies, put: Iterable[Device], removed: Iterable[str] = ()) -> Plan:
+        try:
+            return policies.plan(put, removed)
+        except SharedAddressError as error:
+            raise OSError(errno.EEXIST, str(error), self._interface) from None
 
     def _transact(self, requests: Sequence[Request]) -> None:
         try:
@@ -165,17 +140,6 @@ class Firewall:
             code = errno.EOPNOTSUPP
         elif code == errno.EPERM:
             words = "to change the firewall takes root (CAP_NET_ADMIN)"
-        elif code == errno.EEXIST:
-            words = f"two devices have one address ({refused.what})"
         else:
             words = f"the kernel refuses a part of the firewall ({refused.what}): {os.strerror(code)}"
         return OSError(code, words, self._interface)
-
-
-def _without(addresses: Iterable[IPAddress], others: Sequence[IPAddress]) -> list[IPAddress]:
-    return [address for address in addresses if address not in others]
-
-
-def _chain(name: str) -> str:
-    """Name a device's chain so that it cannot be one of the table's own."""
-    return f"device-{name}"
