@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 import stat
+from importlib.resources import files
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
+from tests.conftest import ROOT
 from wirewright.cli.app import run
+from wirewright.cli.gateway import _state_directory
 from wirewright.client.places import state_directory
 
 from .running import ww
@@ -65,3 +68,11 @@ def test_a_secret_in_the_address_is_not_repeated(tmp_path: Path) -> None:
     done = ww("gateway", "--state-directory", str(tmp_path), "--coordinator", address)
     assert done.returncode == 2
     assert "very-secret" not in done.stderr
+
+
+def test_the_page_and_the_guide_put_the_credential_where_the_command_looks_for_it() -> None:
+    with mock.patch("os.geteuid", return_value=0):
+        wanted = f"install -m 600 /dev/stdin {_state_directory()}/gateway.credential"
+    page = files("wirewright.coordinator.web") / "templates" / "gateway_credential.html"
+    assert wanted in page.read_text()
+    assert wanted in (ROOT / "docs" / "gateway.md").read_text()

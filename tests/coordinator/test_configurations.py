@@ -57,7 +57,7 @@ async def revisions(storage: Storage, device: str) -> tuple[int, int | None]:
     async def work(tx: Transaction) -> tuple[int, int | None]:
         row = (await devices.get(tx, SYSTEM, device)).device
         found = configurations.of(row, await changes.found(tx, row.gateway_id))
-        assert found.is_behind == (found.taken is not None and found.taken < found.current)
+        assert found.is_behind == (found.taken is None or found.taken < found.current)
         return found.current, found.taken
 
     return await storage.read(work)

@@ -124,12 +124,14 @@ async def test_many_devices_are_given_another_expiry_together(served: Served, ch
     for name in ("nas", "printer", "camera"):
         paths.append((await visit.add_device(name))[0])
         await visit.done()
-    await visit.open("/devices")
-    for name in ("nas", "camera"):
-        await page.check(f"tr:has-text('{name}') input")
+    await visit.open("/devices?q=a&sort=-name")
+    await expect(page.locator("td.name")).to_contain_text(["nas", "camera"])
+    await page.click("text=Choose all 2")
     await page.select_option("#action", label="in 30 days")
-    await page.click("text=Do it")
+    await page.click("text=Do it (2)")
     await expect(page.locator("#notices .notice.good")).to_have_text("The expiry of 2 devices is moved.")
+    # Where one was before.
+    await expect(page).to_have_url(f"{served.url}/devices?q=a&sort=-name")
     for path, words in zip(paths, ("in 30 days", "never", "in 30 days"), strict=True):
         await visit.open(path)
         await expect(page.locator("dt:has-text('Expires') + dd")).to_have_text(words)
@@ -160,4 +162,33 @@ async def test_what_is_done_is_told_and_what_is_lost_is_asked_about_first(
     await expect(page.locator("a:has-text('Remove … script')")).to_have_count(0)
     await page.reload()
     await expect(told).to_have_count(0)
+    await visit.end()
+
+
+async def test_what_is_removed_once_something_else_is_gone_says_so_first(
+    served: Served, chromium: Browser
+) -> None:
+    visit = await Visit.begin(chromium, served.url)
+    page = visit.page
+    await visit.set_up(served.setup)
+    await visit.open("/users/new")
+    await page.fill("#name", "bert")
+    await page.click("button:has-text('Add')")
+    await page.wait_for_url("**/users/*-*")
+    await visit.open("/devices/new")
+    await page.fill("#name", "Bert's phone")
+    await page.click("summary")
+    await page.fill("#user", "bert")
+    await page.click("text=Add it")
+    await visit.taken()
+    await visit.done()
+    await page.wait_for_selector("#about")
+    await visit.open("/users")
+    await page.click("td.name a:has-text('bert')")
+    await page.click("dd a:has-text('1')")
+    await expect(page.locator("main")).to_contain_text("Devices of bert only.")
+    await page.go_back()
+    await page.click("a.danger:has-text('Remove …')")
+    await expect(page.locator("main")).to_contain_text("bert has devices (1). Remove them first.")
+    await expect(page.locator("main button")).to_have_count(0)
     await visit.end()

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
-from playwright.async_api import Error
+from playwright.async_api import Browser, Error, expect
 
+from wirewright import Config
 from wirewright.keys import PresharedKey, SecretKey
 
 from .browsing import Modules, chromium_running, static_served
+from .visiting import Visit
+
+if TYPE_CHECKING:
+    from .serving import Served
 
 pytestmark = pytest.mark.anyio
 SERVER, PHONE, LAPTOP, NAS = (SecretKey.generate() for _ in range(4))
@@ -284,3 +291,41 @@ async def test_what_is_said_of_a_wrong_file_shows_no_key(modules: Modules, wrong
     with pytest.raises(Error, match=r"wg-quick file|this is no JSON|has no key|no peer") as caught:
         await modules.call("importing", "readForeign", wrong)
     assert PHONE.expose()[:20] not in str(caught.value)
+
+
+async def test_a_backup_goes_all_the_way_to_new_configurations_and_no_key_of_it_leaves(
+    served: Served, chromium: Browser
+) -> None:
+    visit = await Visit.begin(chromium, served.url)
+    page = visit.page
+    await visit.set_up(served.setup)
+    await visit.open("/import")
+    content = json.dumps(WG_EASY).encode()
+    await page.set_input_files(
+        "#file", {"name": "wg0.json", "mimeType": "application/json", "buffer": content}
+    )
+    await page.click("text=Bring all 2 along")
+    await expect(page.locator("#notices .notice.good")).to_have_text("2 devices were brought along.")
+    await page.click("td.name a:has-text('laptop')")
+    # Disabled there, and so here; and it has what the other server told it.
+    await expect(page.locator(".tag:visible")).to_have_text("disabled")
+    await expect(page.locator(".notice.warn")).to_contain_text("was given no configuration yet")
+    await page.click("text=Show it, and take it.")
+    await expect(page.locator("[data-part=text]")).to_contain_text(f"Endpoint = {served.endpoint}")
+    await page.click("text=The device has it now")
+    await expect(page.locator("dt:has-text('Configuration') + dd")).to_contain_text("revision 1, current 1")
+    await page.click("text=New key")
+    await page.click("text=Make a new key")
+    _, configuration = await visit.taken()
+    made = Config.loads(configuration).interface.private_key
+    assert made is not None
+    assert str(made.public_key) != str(LAPTOP.public_key)
+    sent = "\n".join(visit.sent).lower()
+    assert quote(str(made.public_key), safe="").lower() in sent
+    for secret in (SERVER.expose(), PHONE.expose(), LAPTOP.expose(), PRESHARED, made.expose()):
+        for written in (secret, quote(secret, safe=""), secret.translate(URL_SAFE), b64decode(secret).hex()):
+            assert written.rstrip("=").lower() not in sent
+    await visit.end()
+
+
+URL_SAFE = str.maketrans("+/", "-_")

@@ -36,7 +36,7 @@ PREPARE = """(ids) => {
     document.body.innerHTML = `<div id="notices"></div>
         <p id="counts" data-counts='{"all": 5, "online": 2, "offline": 3}'><b data-count="online">2</b>
         <b data-count="offline" data-name="Offline"></b><b data-count="other">–</b></p>
-        <table data-module="live" data-counted="q=x"><tbody>
+        <table data-module="live" data-counted><tbody>
         ${ids.map(row).join("")}</tbody></table>
         <div data-module="live" data-device="a" id="one">
         <span data-live="dot" data-state="idle"></span><div id="chart"></div></div>`;
@@ -132,8 +132,8 @@ def sight(device: str = "a", **parts: object) -> dict[str, Any]:
 
 
 async def test_only_what_is_shown_is_asked_for(modules: Modules) -> None:
-    assert await modules.page.evaluate(START, "table") == ["/live?id=a&id=b&id=c&q=x"]
-    assert await modules.page.evaluate(START, "#one") == ["/live?id=a&id=b&id=c&q=x", "/live?id=a"]
+    assert await modules.page.evaluate(START, "table") == ["/live?id=a&id=b&id=c"]
+    assert await modules.page.evaluate(START, "#one") == ["/live?id=a&id=b&id=c", "/live?id=a"]
 
 
 async def test_a_device_is_shown_in_its_place_and_nothing_else_is_touched(modules: Modules) -> None:
@@ -154,24 +154,6 @@ async def test_a_device_is_shown_in_its_place_and_nothing_else_is_touched(module
     await modules.page.evaluate(TELL, [sight(state="idle")])
     await expect(modules.page.locator("[data-count=online]")).to_have_text("2")
     await expect(modules.page.locator("[data-count=offline]")).to_have_text("Offline (2)")
-
-
-async def test_counts_are_those_that_the_server_tells_and_of_devices_that_are_not_shown_too(
-    modules: Modules,
-) -> None:
-    await modules.page.evaluate(START, "table")
-    await modules.page.evaluate(TELL, [sight()])
-    await modules.page.evaluate(
-        """(counts) => sources.at(-1).dispatchEvent(
-            new MessageEvent('counts', {data: JSON.stringify(counts)}))""",
-        {"all": 5000, "online": 1200, "offline": 3800},
-    )
-    await expect(modules.page.locator("[data-count=online]")).to_have_text("1200")
-    await expect(modules.page.locator("[data-count=offline]")).to_have_text("Offline (3800)")
-    # What it says nothing of stays.
-    await expect(modules.page.locator("[data-count=other]")).to_have_text("–")
-    await modules.page.evaluate(TELL, [sight("b")])
-    await expect(modules.page.locator("[data-count=online]")).to_have_text("1201")
 
 
 async def test_one_devices_own_page_counts_nothing(modules: Modules) -> None:

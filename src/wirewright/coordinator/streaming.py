@@ -26,20 +26,15 @@ if TYPE_CHECKING:
     from wirewright.coordinator.context import Coordinator
     from wirewright.coordinator.live import Listener
     from wirewright.coordinator.services.access import Caller
-    from wirewright.coordinator.services.searching import Counts
 
 KEEPALIVE: Final = 5.0
 """Seconds after which whoever listens is asked anew whether they still may."""
-COUNTED: Final = 10.0
-"""Seconds between two counts, at least."""
 
 
 class Following(StreamingResponse):
     """Events ``device``: first each device that is shown, with its last rates, then what changes.
 
     ``still`` returns whoever listens as they are now, or raises `CoordinatorError` once they may no more.
-    With ``counts`` there is an event ``counts`` now and then, with what that returns: numbers of devices that
-    are not all shown.
     """
 
     def __init__(
@@ -48,12 +43,10 @@ class Following(StreamingResponse):
         caller: Caller,
         shown: frozenset[str],
         still: Callable[[], Awaitable[Caller]],
-        counts: Callable[[], Awaitable[Counts]] | None = None,
     ) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__((), media_type="text/event-stream", headers=headers)
-        self._coordinator, self._caller, self._shown = coordinator, caller, shown
-        self._still, self._counts = still, counts
+        self._coordinator, self._caller, self._shown, self._still = coordinator, caller, shown, still
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; raise `TooManyError` before anything is sent if there is no place."""
@@ -73,7 +66,7 @@ class Following(StreamingResponse):
             yield b"retry: 2000\n\n"
             for event in await self._present():
                 yield event
-            asked = counted = asyncio.get_running_loop().time()
+            asked = asyncio.get_running_loop().time()
             while not end.is_set():
                 waiting = [asyncio.ensure_future(each.wait()) for each in (listener.news, end, changed)]
                 try:
@@ -89,11 +82,8 @@ class Following(StreamingResponse):
                         # They may something else now: the client asks again, and gets that.
                         return
                     yield b": still here\n\n"
-                if self._counts is not None and now - counted >= COUNTED:
-                    counted = now
-                    yield _event("counts", (await self._counts()).to_json())
                 for sight in listener.take():
-                    yield _event("device", sight)
+                    yield _event(sight)
         except CoordinatorError:
             # Whoever listens may no more, or the database is away: the client asks again, and is told.
             return
@@ -109,9 +99,9 @@ class Following(StreamingResponse):
                 [each.at // 1000, round(each.received), round(each.sent)]
                 for each in hub.rates(details.device.id)
             ]
-            found.append(_event("device", {**hub.sight(details, storage.clock()), "rates": rates}))
+            found.append(_event({**hub.sight(details, storage.clock()), "rates": rates}))
         return found
 
 
-def _event(name: str, value: dict[str, Any]) -> bytes:
-    return f"event: {name}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
+def _event(sight: dict[str, Any]) -> bytes:
+    return f"event: device\ndata: {json.dumps(sight, separators=(',', ':'))}\n\n".encode()

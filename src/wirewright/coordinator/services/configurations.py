@@ -29,8 +29,8 @@ class Configuration:
 
     @property
     def is_behind(self) -> bool:
-        """Whether it was taken, and has changed since."""
-        return self.taken is not None and self.taken < self.current
+        """Whether it was never taken, or has changed since."""
+        return self.taken is None or self.taken < self.current
 
 
 def of(device: Device, gateway: Gateway) -> Configuration:

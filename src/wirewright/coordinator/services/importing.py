@@ -68,6 +68,8 @@ async def bring(tx: Transaction, caller: Caller, found: list[Foreign], gateway_i
         new = NewDevice(each.name, each.public_key, home, addresses=kept)
         try:
             made = await devices.create(tx, caller, new)
+            # It has that of where it comes from.
+            made.device.taken = made.device.taken_at = None
             if not each.enabled:
                 await devices.update(tx, caller, made.device.id, DeviceChange(enabled=False))
         except CoordinatorError as error:

@@ -21,6 +21,10 @@ class Question:
     text: str
     """With its question mark."""
     losses: Sequence[str]
+    kept: Sequence[str] = ()
+    """What somebody might fear for, and will not be lost."""
+    obstacle: str | None = None
+    """Why it cannot be done now, and what to do first."""
     button: str = "Remove"
     """What the button says that does it."""
     fields: Sequence[tuple[str, str]] = ()

@@ -1,4 +1,4 @@
-"""One's own account: password, second factor, sessions."""
+"""One's own account: password, second factor, sessions; and what the page is in this browser."""
 
 from typing import Annotated
 
@@ -22,6 +22,7 @@ from wirewright.coordinator.login.sessions import Visitor
 from wirewright.coordinator.services import users
 from wirewright.coordinator.storage import Storage, Transaction
 from wirewright.coordinator.web import lifetimes
+from wirewright.coordinator.web.integrity import scripts
 from wirewright.coordinator.web.problems import timed
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.saying import done
@@ -151,6 +152,7 @@ async def _page(
         provider=None if there is None else there.settings.name,
         scopes=sorted(visitor.caller.scopes),
         lifetimes=lifetimes.CHOICES,
+        scripts=scripts(),
         error=None if error is None else str(error),
         **await store.read(work),
     )

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import JSONResponse, Response
 
 from wirewright.coordinator.api.dependencies import Store
 from wirewright.coordinator.api.enrolments import TunnelParameters
@@ -18,6 +18,7 @@ from wirewright.coordinator.web import lifetimes, rules
 from wirewright.coordinator.web.choices import gateways_to_choose, user_chosen, users_to_choose
 from wirewright.coordinator.web.problems import wants_json
 from wirewright.coordinator.web.rendering import render
+from wirewright.coordinator.web.saying import done
 from wirewright.coordinator.web.visitors import Visiting
 
 router = APIRouter(prefix="/devices")
@@ -80,7 +81,8 @@ async def create(
     made = await store.write(work)
     if wants_json(request):
         return JSONResponse(made, 201)
-    return RedirectResponse(f"/devices/{made['device']['id']}", 303)
+    # The device has its key; what else its configuration says is shown there.
+    return done(request, f"/devices/{made['device']['id']}/configuration", "device-added")
 
 
 def refuse_silent(parameters: Parameters) -> None:

@@ -15,15 +15,16 @@ from wirewright.coordinator.login import sessions
 from wirewright.coordinator.services import bulk, live, searching
 from wirewright.coordinator.services.access import Caller, Scope
 from wirewright.coordinator.services.bulk import Action
-from wirewright.coordinator.services.searching import Counts, Found, Search, Sort, State
+from wirewright.coordinator.services.searching import Search, Sort, State
 from wirewright.coordinator.storage import Transaction
+from wirewright.coordinator.storage.tables import Gateway, User
 from wirewright.coordinator.streaming import Following
 from wirewright.coordinator.web import lifetimes
 from wirewright.coordinator.web.confirming import Question, ask
 from wirewright.coordinator.web.cookies import SESSION, cookie
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.saying import done
-from wirewright.coordinator.web.visitors import Visiting, the_site
+from wirewright.coordinator.web.visitors import Visiting, local_path, the_site
 
 router = APIRouter()
 Id = Annotated[str, Query(pattern=UUID)]
@@ -48,11 +49,6 @@ class Asked:
         usual = asdict(Asked())
         query = urlencode({name: value for name, value in values.items() if value != usual[name]})
         return f"/devices?{query}" if query else "/devices"
-
-    @property
-    def counted(self) -> str:
-        """What `/live` is to count: whatever state they are in."""
-        return urlencode({"q": self.q, "user": self.user, "gateway": self.gateway})
 
     def search(self) -> Search:
         """Return it as the services take it."""
@@ -84,11 +80,14 @@ async def show(
     caller.require(Scope.DEVICES_READ)
     asked = Asked(q, state, sort, page, user, gateway)
 
-    async def work(tx: Transaction) -> tuple[Found, int]:
-        return await searching.search(tx, caller, asked.search()), tx.now
+    async def work(tx: Transaction) -> dict[str, object]:
+        return {
+            "found": await searching.search(tx, caller, asked.search()),
+            "whose": await _whose(tx, caller, asked),
+            "now": tx.now,
+        }
 
-    found, now = await store.read(work)
-    return render(request, "devices.html", asked=asked, found=found, now=now, lifetimes=lifetimes.CHOICES)
+    return render(request, "devices.html", asked=asked, lifetimes=lifetimes.CHOICES, **await store.read(work))
 
 
 @router.post("/devices/bulk")
@@ -99,10 +98,13 @@ async def change_many(
     ids: Annotated[list[str], Form(alias="id", max_length=bulk.AT_ONCE)] = [],  # noqa: B006 (never changed)
     action: Annotated[str, Form(max_length=20)] = "",
     sure: Annotated[str, Form(max_length=5)] = "",
+    next_: Annotated[str, Form(alias="next", max_length=600)] = "/devices",
 ) -> Response:
     """Do one thing to the devices that were chosen; before they are removed, ask again."""
     caller = visitor.caller
     caller.require(Scope.DEVICES_WRITE)
+    # To the part of the list that they are on.
+    here = local_path(next_)
     # `expire:30d` moves the expiry to so long from now.
     action, _, lifetime = action.partition(":")
     if action not in list(Action):
@@ -114,20 +116,25 @@ async def change_many(
             raise InvalidError("Choose devices first, by the boxes before their names.")
         names = [each.device.name for each in mine]
         more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
-        fields = [("action", action), ("sure", "yes"), *(("id", each.device.id) for each in mine)]
+        fields = [
+            ("action", action),
+            ("sure", "yes"),
+            ("next", here),
+            *(("id", each.device.id) for each in mine),
+        ]
         what = f"{len(mine)} devices" if len(mine) > 1 else f"the device {names[0]}"
         losses = [
             f"their tunnels, at once: {', '.join([*names[:_NAMED], *more])}",
             "their addresses, which nobody gets for an hour, and their counters",
         ]
         question = Question(f"Remove {what}?", losses, fields=fields)
-        return ask(request, question, action="/devices/bulk", back="/devices")
+        return ask(request, question, action="/devices/bulk", back=here)
 
     async def work(tx: Transaction) -> int:
         return await bulk.apply(tx, caller, ids, Action(action), lifetimes.ends(lifetime, tx.now))
 
     count = await store.write(work)
-    return done(request, "/devices", f"devices-{action}", count)
+    return done(request, here, f"devices-{action}", count)
 
 
 @router.get("/live")
@@ -136,14 +143,8 @@ async def follow(
     store: Store,
     visitor: Visiting,
     ids: Annotated[list[str], Query(alias="id", max_length=SHOWN)] = [],  # noqa: B006 (never changed)
-    q: Annotated[str | None, Query(max_length=200)] = None,
-    user: Annotated[str, Query(max_length=36)] = "",
-    gateway: Annotated[str, Query(max_length=36)] = "",
 ) -> Response:
-    """Follow what the devices do that a page shows, for as long as its session is one.
-
-    With a text that is looked for (``q``, perhaps an empty one), those that it finds are counted as well.
-    """
+    """Follow what the devices do that a page shows, for as long as its session is one."""
     caller = visitor.caller
     caller.require(Scope.DEVICES_READ)
     text = cookie(the_site(request), SESSION, request.cookies) or ""
@@ -151,8 +152,12 @@ async def follow(
     async def still() -> Caller:
         return (await store.read(sessions.authenticate, text, origin(request))).caller
 
-    async def counts() -> Counts:
-        return await store.read(searching.count, caller, Asked(q or "", user=user, gateway=gateway).search())
+    return Following(the_coordinator(request), caller, frozenset(ids), still)
 
-    counting = None if q is None else counts
-    return Following(the_coordinator(request), caller, frozenset(ids), still, counting)
+
+async def _whose(tx: Transaction, caller: Caller, asked: Asked) -> str:
+    """Return whose devices a list is of, where it is not of all."""
+    user = await tx.session.get(User, asked.user) if asked.user and caller.may(Scope.USERS_READ) else None
+    gateway = await tx.session.get(Gateway, asked.gateway) if asked.gateway else None
+    words = [f"of {user.name}" if user else "", f"at {gateway.name}" if gateway else ""]
+    return " ".join(word for word in words if word)

@@ -130,10 +130,11 @@ async def ask_to_renew(request: Request, store: Store, visitor: Visiting, gatewa
     visitor.caller.require(Scope.GATEWAYS_WRITE)
     found = await store.read(changes.found, gateway)
     losses = [
-        "the credential that it has: it is told nothing more until it is started with the new one",
-        "no tunnel meanwhile: its devices stay connected as they are",
+        "the credential that it has: it is told nothing more until it has the new one",
     ]
-    question = Question(f"Make another credential for {found.name}?", losses, "Make another")
+    kept = ["its tunnels: devices stay connected as they are"]
+    text = f"Make another credential for {found.name}?"
+    question = Question(text, losses, kept, button="Make another")
     here = f"/gateways/{gateway}"
     return ask(request, question, action=f"{here}/credential", back=here)
 

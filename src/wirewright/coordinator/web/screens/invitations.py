@@ -102,10 +102,10 @@ async def ask_to_remove(request: Request, store: Store, visitor: Visiting, invit
     """Ask again, and say what will be lost."""
     visitor.caller.require(Scope.INVITATIONS_WRITE)
     found = await store.read(invitations.get, invitation)
-    losses = [f"its link, for the {found.uses_left} devices that could still come by it"]
-    question = Question(
-        f"Remove the invitation {found.name}?", [*losses, "nothing else: devices that came by it stay"]
-    )
+    left = "one device" if found.uses_left == 1 else f"{found.uses_left} devices"
+    is_over = not found.uses_left or found.expires_at <= store.clock()
+    losses = ["its line in the list" if is_over else f"its link, by which {left} could still come"]
+    question = Question(f"Remove the invitation {found.name}?", losses, ["devices that came by it"])
     return ask(request, question, action=f"/invitations/{invitation}/remove", back="/invitations")
 
 

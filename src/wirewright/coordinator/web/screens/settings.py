@@ -1,4 +1,4 @@
-"""Settings: where the page is found, which scripts it has, and devices from elsewhere."""
+"""Settings: where the page is found, and devices from elsewhere."""
 
 from typing import Annotated
 
@@ -9,7 +9,6 @@ from wirewright.coordinator.api.dependencies import Store
 from wirewright.coordinator.services import importing
 from wirewright.coordinator.services.access import Scope
 from wirewright.coordinator.web.choices import gateways_to_choose
-from wirewright.coordinator.web.integrity import scripts
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.saying import done
 from wirewright.coordinator.web.visitors import Visiting, root_url
@@ -26,7 +25,6 @@ async def show(request: Request, store: Store, visitor: Visiting) -> Response:
         "settings.html",
         root=root_url(request),
         database=str(store.url),
-        scripts=scripts(),
     )
 
 

@@ -78,7 +78,7 @@ async def ask_to_remove_identities(request: Request, store: Store, visitor: Visi
     found = await store.read(users.get, user)
     known = await store.read(oidc.listed, user)
     losses = [*(f"logging in as {each.subject} at {each.issuer}" for each in known), _SESSIONS_END]
-    question = Question(f"Forget who {found.name} is elsewhere?", losses, "Forget")
+    question = Question(f"Forget who {found.name} is elsewhere?", losses, button="Forget")
     return ask(request, question, action=f"/users/{user}/identities/remove", back=f"/users/{user}")
 
 

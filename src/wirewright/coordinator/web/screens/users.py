@@ -96,10 +96,9 @@ async def show_one(request: Request, store: Store, visitor: Visiting, user: Id) 
 
     async def work(tx: Transaction) -> dict[str, object]:
         found = await users.get(tx, user)
-        count = select(func.count()).select_from(Device).where(Device.user_id == user)
         return {
             "user": found,
-            "devices": await tx.session.scalar(count) or 0,
+            "devices": await _devices_of(tx, user),
             "ways": await user_logins.ways_in(tx, visitor.caller, user),
             "now": tx.now,
         }
@@ -157,8 +156,11 @@ async def ask_to_remove(request: Request, store: Store, visitor: Visiting, user:
     """Ask again, and say what will be lost."""
     visitor.caller.require(Scope.USERS_WRITE)
     found = await store.read(users.get, user)
-    losses = ["their login, sessions and API keys", "not what they did: the audit log keeps it"]
-    question = Question(f"Remove the user {found.name}?", losses)
+    owned = await store.read(_devices_of, user)
+    obstacle = f"{found.name} has devices ({owned}). Remove them first."
+    losses = ["their login, their sessions and API keys"]
+    kept = ["what they did: the audit log has it"]
+    question = Question(f"Remove the user {found.name}?", losses, kept, obstacle if owned else None)
     return ask(request, question, action=f"/users/{user}/remove", back=f"/users/{user}")
 
 
@@ -168,3 +170,8 @@ async def remove(request: Request, store: Store, visitor: Visiting, user: Id) ->
     visitor.caller.require(Scope.USERS_WRITE)
     await store.write(users.delete, visitor.caller, user)
     return done(request, "/users", "user-removed")
+
+
+async def _devices_of(tx: Transaction, user: str) -> int:
+    count = select(func.count()).select_from(Device).where(Device.user_id == user)
+    return await tx.session.scalar(count) or 0

@@ -3,11 +3,11 @@
  *
  * Each `[data-device=ID]` (or the element itself) has parts `[data-live=dot|tag|handshake|received|sent|endpoint|spark]`. Who
  * asks for a device's rates, such as a chart, listens to the event `wirewright:traffic` of its element. It costs what
- * changed: the server tells of the devices shown here only. What `data-counted` looks for it counts besides, for `counts.js`.
+ * changed: the server tells of the devices shown here only. With `data-counted` their changes of state move the page's counts.
  */
 
 import { failed, Refused, whyRefused } from "./asking.js";
-import { moved, show as showCounts } from "./counts.js";
+import { moved } from "./counts.js";
 import { size } from "./sizes.js";
 import { time } from "./times.js";
 
@@ -23,7 +23,6 @@ export default function live(root) {
   for (const element of elements) shown.set(element.dataset.device, { element, rates: [] });
   if (!shown.size) return;
   const query = new URLSearchParams([...shown.keys()].map((id) => ["id", id]));
-  if (root.dataset.counted) for (const [name, value] of new URLSearchParams(root.dataset.counted)) query.append(name, value);
   let source = null;
   let again = 0;
   let told = "";
@@ -46,7 +45,6 @@ export default function live(root) {
       const device = shown.get(sight.id);
       if (device) show(root, device, sight);
     });
-    source.addEventListener("counts", (event) => showCounts(JSON.parse(event.data)));
     // After an answer that is no stream (logged out, too many pages) a browser neither tries again by itself nor says why.
     source.addEventListener("error", async () => {
       if (opened.readyState !== EventSource.CLOSED) return;
@@ -77,7 +75,7 @@ function show(root, device, sight) {
   const part = (name) => element.querySelector(`[data-live="${name}"]`);
   const dot = part("dot");
   if (dot) {
-    if (root.dataset.counted && dot.dataset.state !== sight.state) moved(dot.dataset.state, sight.state);
+    if ("counted" in root.dataset && dot.dataset.state !== sight.state) moved(dot.dataset.state, sight.state);
     dot.dataset.state = sight.state;
     dot.title = WORDS[sight.state];
     dot.setAttribute("aria-label", WORDS[sight.state]);
