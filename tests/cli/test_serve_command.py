@@ -264,6 +264,7 @@ def test_plain_http_is_not_offered_to_others(desk: Desk) -> None:
         (["--listen", "nowhere"], "--listen: 'nowhere' is no [ADDRESS:]PORT"),
         (["--listen", "127.0.0.1:70000"], "is no [ADDRESS:]PORT"),
         (["--database", "mysql://a/b"], "--database: mysql is no database of ours"),
+        (["--database", "sqlite:////tmp/x.sqlite"], "name another directory with --state-directory"),
         (["--database", "postgresql://a:secret@b/c"], "every user of this machine can read"),
         (["--listen-port", "0"], "--listen-port"),
         (["--engine", "steam"], "there is no engine 'steam'"),

@@ -128,3 +128,34 @@ async def test_who_is_to_log_in_again_comes_back_to_their_account(
 async def test_to_log_out_leads_to_no_other_site(page: Page) -> None:
     answer = await page.submit("/logout", next="https://evil.example/")
     assert answer.headers["location"] == "/login"
+
+
+async def test_an_administrator_gives_others_a_way_in_only_after_a_fresh_login(
+    page: Page, clock: Clock, storage: Storage, actors: Actors
+) -> None:
+    other = f"/users/{actors.users['member']}"
+    asked: dict[str, dict[str, str]] = {
+        "/users": {"name": "eve", "role": "admin", "password": PASSWORD},
+        f"{other}/password": {"password": PASSWORD},
+        f"{other}/role": {"role": "admin"},
+        f"{other}/second-factor/remove": {},
+        "/account/second-factor/confirm": {"code": "123456"},
+    }
+    await page.submit("/account/second-factor")
+    clock.now += FRESH
+    for path, fields in asked.items():
+        answer = await page.submit(path, **fields)
+        assert (answer.status_code, TOO_OLD in answer.text) == (403, True), path
+    assert TOO_OLD in (await page.get("/account/second-factor")).text
+    page.take(await logged_in(storage, actors.users["admin"]))
+    for path, fields in asked.items():
+        assert TOO_OLD not in (await page.submit(path, **fields)).text, path
+
+
+@pytest.mark.parametrize("path", ["password", "second-factor/remove"])
+async def test_what_one_logs_in_with_is_changed_on_ones_account_only(
+    page: Page, actors: Actors, path: str
+) -> None:
+    answer = await page.submit(f"/users/{actors.users['admin']}/{path}", password=PASSWORD)
+    assert answer.status_code == 403
+    assert "Your account" in answer.text

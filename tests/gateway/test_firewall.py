@@ -26,12 +26,17 @@ class Kernel:
 
     def __init__(self) -> None:
         self.asked: list[Sequence[Request]] = []
+        self.forgotten = 0
+        """Addresses whose flows it was asked to forget."""
         self.refusal: RefusedError | None = None
 
     def transact(self, family: int, requests: Sequence[Request]) -> None:
         assert family == 1, "inet"
         if self.refusal:
             raise self.refusal
+        if [request.what for request in requests] == ["flows of an address"]:
+            self.forgotten += 1
+            raise RefusedError(errno.ENOENT, requests[0].what)
         self.asked.append(requests)
 
 

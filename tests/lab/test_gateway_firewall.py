@@ -162,6 +162,26 @@ firewall.change([only(80, device("three", "10.88.0.2"))], ["two"])
         assert len(listed.sets) == 4
 
 
+def test_who_gets_an_address_of_another_does_not_get_their_flows() -> None:
+    with lab() as there:
+        machine = gate(there)
+        machine.python(
+            HEAD
+            + """
+import subprocess
+firewall.up([device("one", "10.88.0.2"), device("two", "10.88.0.3")])
+counted = "{ 10.88.0.2 ct count 4096, 10.88.0.3 ct count 4096 }"
+subprocess.run(["nft", f"add element inet wirewright_wg0 flows4 {counted}"], check=True)
+firewall.change([device("three", "10.88.0.2"), device("four", "10.88.0.4")], ["one"])
+# With another policy it is no other device.
+firewall.change([only(22, device("two", "10.88.0.3"))])
+"""
+        )
+        listed = machine.run("nft", "list", "set", "inet", "wirewright_wg0", "flows4").stdout
+        assert "10.88.0.3 ct count 4096" in listed
+        assert "10.88.0.2" not in listed
+
+
 def test_a_change_that_is_refused_changes_nothing() -> None:
     with lab() as there:
         machine = gate(there)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.async_api import Browser, Route, expect
+from playwright.async_api import Browser, Dialog, Route, expect
 
 from tests.cli.coordinating import Desk
 
@@ -92,6 +92,47 @@ async def test_a_form_on_its_way_says_so_and_is_sent_once(
     assert await page.evaluate("() => localStorage.busy") == button
     assert await page.evaluate("() => localStorage.words") == "This takes a moment …"
     assert len(sent) == 1, sent
+    await visit.end()
+
+
+async def test_what_is_answered_at_once_is_told_and_stays_told(served: Served, chromium: Browser) -> None:
+    visit = await Visit.begin(chromium, served.url)
+    page = visit.page
+    await visit.set_up(served.setup)
+    await visit.add_device("nas")
+    await visit.done()
+    await page.fill("#name", "storage")
+    await page.click("text=Rename")
+    told = page.locator("#notices .notice.good")
+    await expect(told).to_have_text("The device has another name.")
+    await asyncio.sleep(MOMENT)
+    await expect(told).to_have_text("The device has another name.")
+    await expect(page.locator("#notices progress")).to_have_count(0)
+    await visit.end()
+
+
+async def test_who_stays_where_they_were_can_go_on(served: Served, chromium: Browser) -> None:
+    visit = await Visit.begin(chromium, served.url)
+    page = visit.page
+    await visit.set_up(served.setup)
+    await visit.open("/devices/new")
+    await page.fill("#name", "nas")
+    await page.click("text=Add it")
+    await page.wait_for_selector("#made-title")
+    asked = asyncio.Event()
+
+    async def stay(dialog: Dialog) -> None:
+        await dialog.dismiss()
+        asked.set()
+
+    page.on("dialog", stay)
+    await page.click("text=Log out", no_wait_after=True)
+    await asyncio.wait_for(asked.wait(), 30)
+    await expect(page.locator("[aria-busy]")).to_have_count(0)
+    page.remove_listener("dialog", stay)
+    await page.click("[data-part=copy]")
+    await page.click("text=Log out")
+    await page.wait_for_url("**/login")
     await visit.end()
 
 

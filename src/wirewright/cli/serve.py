@@ -480,9 +480,16 @@ def _database(database: str | None, file: Path | None) -> str | None:
 
     if database is not None:
         try:
-            has_password = make_url(database).password is not None or "password=" in database
+            url = make_url(database)
+            has_password = url.password is not None or "password=" in database
         except (ArgumentError, ValueError):
-            has_password = False
+            url, has_password = None, False
+        if url is not None and url.get_backend_name() == "sqlite":
+            raise CommandError(
+                "--database: a file of SQLite is the state directory's, whose lock keeps others away: "
+                "name another directory with --state-directory",
+                status=2,
+            )
         if has_password:
             raise CommandError(
                 "--database holds a password, which every user of this machine can read. Change it, and put "

@@ -90,9 +90,9 @@ class Storage:
         await self._guarded(lambda: migrate(self.engine, revision))
 
     async def close(self) -> None:
-        """Close all connections, once what reads has ended."""
-        while self._reads:
-            await asyncio.wait(self._reads)
+        """Close all connections, once what reads has ended, if that is soon."""
+        if self._reads:
+            await asyncio.wait(self._reads, timeout=_PATIENCE)
         await self.engine.dispose()
 
     async def read(

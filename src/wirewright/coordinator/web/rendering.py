@@ -34,7 +34,7 @@ def render(request: Request, template: str, status: int = 200, /, **values: Any)
             site=request.app.state.site,
             visitor=getattr(state, "visitor", None),
             form_token=getattr(state, "form_token", ""),
-            said=saying.said(request),
+            said=saying.said(request) if status < 400 else None,
             **values,
         )
     )

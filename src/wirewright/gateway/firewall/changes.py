@@ -124,6 +124,14 @@ class Changes:
             yield Request(NFT_MSG_DELCHAIN, 0, place, "a chain")
         yield from self._elements(NFT_MSG_NEWSETELEM, NLM_F_CREATE, plan.entered)
 
+    def forget_flows(self, addresses: Iterable[IPAddress]) -> Iterator[Request]:
+        """Ask to count no flows of who had these addresses before; for each that has none, it is refused."""
+        for address in addresses if self.is_bounded else ():
+            element = attribute(NFTA_SET_ELEM_KEY, attribute(NFTA_DATA_VALUE, address.packed))
+            listed = attribute(NFTA_ELEMENTS, attribute(NFTA_LIST_ELEM, element))
+            place = text(NFTA_TABLE, self._table) + text(NFTA_NAME, _COUNTED[address.version])
+            yield Request(NFT_MSG_DELSETELEM, 0, place + listed, "flows of an address")
+
     def _begin(self, policy: Policy) -> Iterator[Request]:
         chain = _chain(policy.number)
         yield self._new_chain(chain)

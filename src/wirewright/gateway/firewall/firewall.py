@@ -98,6 +98,7 @@ class Firewall:
         if requests := list(self._table.carry_out(plan)):
             self._transact(requests)
         self._policies.adopt(plan)
+        self._forget_flows(plan)
 
     def closed_by(self) -> list[str]:
         """Name the chains of others that drop what is forwarded unless they have a rule for it.
@@ -125,6 +126,15 @@ class Firewall:
             return policies.plan(put, removed)
         except SharedAddressError as error:
             raise OSError(errno.EEXIST, str(error), self._interface) from None
+
+    def _forget_flows(self, plan: Plan) -> None:
+        """Have devices begin without flows at addresses that others had; each by itself, as many had none."""
+        for request in self._table.forget_flows(plan.handed_over):
+            try:
+                transact(NFPROTO_INET, [request])
+            except RefusedError as refused:
+                if not refused.is_absence:
+                    raise self._told(refused) from None
 
     def _transact(self, requests: Sequence[Request]) -> None:
         try:

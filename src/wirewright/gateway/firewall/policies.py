@@ -83,6 +83,8 @@ class Plan:
     removed: tuple[str, ...]
     """Names of devices that go, or come anew."""
     put: tuple[tuple[Device, Policy], ...]
+    handed_over: tuple[IPAddress, ...]
+    """Addresses that come to a device which did not have them."""
 
 
 class Policies:
@@ -136,6 +138,12 @@ class Policies:
             entered=tuple(each for each in dict.fromkeys(now) if each not in same),
             removed=gone,
             put=put_now,
+            handed_over=tuple(
+                address
+                for device in fresh.values()
+                for address in device.addresses
+                if device.name not in self._followed or address not in self._addresses(device.name)
+            ),
         )
 
     def adopt(self, plan: Plan) -> None:

@@ -38,6 +38,7 @@ from wirewright.host.nftables import Request, append_rule, base_chain
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from wirewright.config.values import IPAddress
     from wirewright.gateway.firewall.policies import Plan
     from wirewright.gateway.firewall.reach import Reach
     from wirewright.host.filtering import PacketFilter
@@ -108,6 +109,10 @@ class Table:
     def delete(self) -> Request:
         """Ask for the table to go, with all that is in it."""
         return self._table(NFT_MSG_DELTABLE)
+
+    def forget_flows(self, addresses: Iterable[IPAddress]) -> Iterator[Request]:
+        """Ask to count no flows of who had these addresses before; for each that has none, it is refused."""
+        return self._changes.forget_flows(addresses)
 
     def carry_out(self, plan: Plan) -> Iterator[Request]:
         """Ask for what a plan says of devices and their policies."""

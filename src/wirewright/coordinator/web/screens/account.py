@@ -71,7 +71,7 @@ async def begin_second_factor(store: Store, visitor: Fresh) -> Response:
 
 
 @router.get("/second-factor")
-async def show_second_factor(request: Request, store: Store, visitor: Visiting) -> Response:
+async def show_second_factor(request: Request, store: Store, visitor: Fresh) -> Response:
     """Show the code to scan, and ask for a first code."""
     address = await store.read(second_factor.pending, visitor.user)
     if address is None:
@@ -81,7 +81,7 @@ async def show_second_factor(request: Request, store: Store, visitor: Visiting) 
 
 @router.post("/second-factor/confirm")
 async def confirm_second_factor(
-    request: Request, store: Store, visitor: Visiting, code: Annotated[str, Form(max_length=64)] = ""
+    request: Request, store: Store, visitor: Fresh, code: Annotated[str, Form(max_length=64)] = ""
 ) -> Response:
     """Take the second factor into use, and show the recovery codes this once."""
     try:

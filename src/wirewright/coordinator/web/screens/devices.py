@@ -106,8 +106,8 @@ async def change_many(
     # To the part of the list that they are on.
     here = local_path(next_)
     # `expire:30d` moves the expiry to so long from now.
-    action, _, lifetime = action.partition(":")
-    if action not in list(Action):
+    action, has_lifetime, lifetime = action.partition(":")
+    if action not in list(Action) or bool(has_lifetime) != (action == Action.EXPIRE):
         raise InvalidError("Choose what to do with the devices.")
     if action == Action.REMOVE and not sure:
         details = await store.read(live.these, ids)

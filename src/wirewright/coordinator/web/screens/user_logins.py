@@ -8,7 +8,9 @@ from fastapi.responses import Response
 
 from wirewright.coordinator.api.dependencies import Store
 from wirewright.coordinator.api.models import UUID
+from wirewright.coordinator.errors import ForbiddenError
 from wirewright.coordinator.login import oidc, passkeys, passwords, second_factor, sessions
+from wirewright.coordinator.login.sessions import Visitor
 from wirewright.coordinator.services import users
 from wirewright.coordinator.services.access import Caller, Scope
 from wirewright.coordinator.storage import Transaction
@@ -17,7 +19,7 @@ from wirewright.coordinator.storage.tables import Token
 from wirewright.coordinator.web.confirming import Question, ask
 from wirewright.coordinator.web.saying import done
 from wirewright.coordinator.web.screens.api_keys import about_key
-from wirewright.coordinator.web.visitors import Visiting
+from wirewright.coordinator.web.visitors import Fresh, Visiting
 
 router = APIRouter(prefix="/users/{user}")
 Id = Annotated[str, Path(pattern=UUID)]
@@ -48,6 +50,12 @@ async def ways_in(tx: Transaction, caller: Caller, user: str) -> WaysIn | None:
         await sessions.listed(tx, user),
         await users.tokens_of(tx, user),
     )
+
+
+def refuse_oneself(visitor: Visitor, user: str) -> None:
+    """Raise `ForbiddenError` for one's own: on one's account it takes the password that one has."""
+    if user == visitor.user.id:
+        raise ForbiddenError("This is you: change what you log in with on “Your account”.")
 
 
 @router.get("/passkeys/{passkey}/remove")
@@ -103,9 +111,10 @@ async def ask_to_remove_second_factor(
 
 
 @router.post("/second-factor/remove")
-async def remove_second_factor(request: Request, store: Store, visitor: Visiting, user: Id) -> Response:
+async def remove_second_factor(request: Request, store: Store, visitor: Fresh, user: Id) -> Response:
     """Have a user log in without a second factor."""
     visitor.caller.require(Scope.USERS_WRITE)
+    refuse_oneself(visitor, user)
     await store.write(second_factor.remove, visitor.caller, user)
     return done(request, f"/users/{user}", "second-factor-removed")
 

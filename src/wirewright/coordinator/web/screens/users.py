@@ -18,7 +18,7 @@ from wirewright.coordinator.web.confirming import Question, ask
 from wirewright.coordinator.web.rendering import render
 from wirewright.coordinator.web.saying import done
 from wirewright.coordinator.web.screens import user_logins
-from wirewright.coordinator.web.visitors import Visiting
+from wirewright.coordinator.web.visitors import Fresh, Visiting
 
 router = APIRouter(prefix="/users")
 Id = Annotated[str, Path(pattern=UUID)]
@@ -61,7 +61,7 @@ async def form(request: Request, visitor: Visiting) -> Response:
 async def create(
     request: Request,
     store: Store,
-    visitor: Visiting,
+    visitor: Fresh,
     name: Annotated[str, Form(max_length=64)] = "",
     role: Annotated[Role, Form()] = Role.MEMBER,
     password: Annotated[str, Form(max_length=2000)] = "",
@@ -109,7 +109,7 @@ async def show_one(request: Request, store: Store, visitor: Visiting, user: Id) 
 
 @router.post("/{user}/role")
 async def change_role(
-    request: Request, store: Store, visitor: Visiting, user: Id, role: Annotated[Role, Form()]
+    request: Request, store: Store, visitor: Fresh, user: Id, role: Annotated[Role, Form()]
 ) -> Response:
     """Give a user another role."""
     visitor.caller.require(Scope.USERS_WRITE)
@@ -137,13 +137,14 @@ async def disable(request: Request, store: Store, visitor: Visiting, user: Id) -
 async def change_password(
     request: Request,
     store: Store,
-    visitor: Visiting,
+    visitor: Fresh,
     user: Id,
     password: Annotated[str, Form(max_length=2000)] = "",
 ) -> Response:
     """Give a user another password, which ends their sessions."""
     caller = visitor.caller
     caller.require(Scope.USERS_WRITE)
+    user_logins.refuse_oneself(visitor, user)
     found = await store.read(users.get, user)
     passwords.check(password, found.name)
     hashed = await the_coordinator(request).passwords.hash(password)

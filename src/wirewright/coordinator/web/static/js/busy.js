@@ -5,12 +5,15 @@
 
 /** Milliseconds after which it is told in words. */
 const MOMENT = 600;
+/** Milliseconds after which it can be sent again: somebody may have stopped it, which nothing tells of. */
+const LONG = 15_000;
 
 const onTheirWay = new WeakMap();
 
 /** Whether a form is on its way, so that it must not be sent once more. */
 export function isBusy(form) {
-  return onTheirWay.has(form);
+  const known = onTheirWay.get(form);
+  return known !== undefined && performance.now() - known.since < LONG;
 }
 
 /** A form is on its way, by a button of it. */
@@ -18,7 +21,7 @@ export function busy(form, button = form.querySelector("button:not([type=button]
   idle(form);
   button?.setAttribute("aria-busy", "true");
   const words = setTimeout(() => tell(form.dataset.busy ?? "This takes a moment …"), MOMENT);
-  onTheirWay.set(form, { button, words });
+  onTheirWay.set(form, { button, words, since: performance.now() });
 }
 
 /** A form has been answered, or was not sent after all. */

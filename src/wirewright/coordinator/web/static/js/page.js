@@ -44,13 +44,20 @@ document.addEventListener(
 document.addEventListener("submit", (event) => {
   if (!event.defaultPrevented && event.target.method === "post") busy(event.target, event.submitter ?? undefined);
 });
+// Whoever is asked whether to leave, and stays, goes on where they were.
+window.addEventListener("beforeunload", (event) => setTimeout(() => event.defaultPrevented && allIdle()));
 // Whoever comes back by the browser's button finds the page as it was left.
-window.addEventListener("pageshow", () => document.querySelectorAll("form").forEach(idle));
+window.addEventListener("pageshow", allIdle);
 document.body.addEventListener("htmx:beforeRequest", ({ target }) => target instanceof HTMLFormElement && busy(target));
-document.body.addEventListener("htmx:afterRequest", ({ target }) => target instanceof HTMLFormElement && idle(target));
+// By then the form may stand in no page any more, and what it is told reaches the body alone.
+document.body.addEventListener("htmx:afterRequest", ({ detail }) => idle(detail.requestConfig.elt));
 document.body.addEventListener("htmx:sendError", () => failed(new Refused(UNREACHABLE)));
 document.body.addEventListener("htmx:responseError", () => {
   // htmx puts the words there a moment later.
   setTimeout(() => document.getElementById("notices")?.scrollIntoView({ block: "nearest" }));
 });
 keepRelative();
+
+function allIdle() {
+  document.querySelectorAll("form").forEach(idle);
+}
