@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
+from starlette.middleware.errors import ServerErrorMiddleware
 
 import wirewright
 from wirewright.coordinator import web
@@ -75,6 +76,9 @@ def create(storage: Storage, limiter: Limiter | None = None, site: Site | None =
     if site is not None:
         web.install(app, site)
     app.add_middleware(BoundedBodies)
+    # Not as a handler of FastAPI's, which would stand around all of these: failures are counted, and held to
+    # the headers, as any other answer.
+    app.add_middleware(ServerErrorMiddleware, handler=problems.failed)
     app.add_middleware(Counting, metrics=coordinator.metrics)
     if site is not None:
         # Outermost: what is refused before the page is held to them, too.

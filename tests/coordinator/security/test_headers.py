@@ -10,6 +10,7 @@ import pytest
 from tests.coordinator.visiting import PASSWORD
 from wirewright.coordinator import app
 from wirewright.coordinator.login import sessions
+from wirewright.coordinator.services import devices
 from wirewright.coordinator.web import Site
 from wirewright.coordinator.web.cookies import SESSION, VISIT
 from wirewright.coordinator.web.rendering import static
@@ -74,6 +75,28 @@ async def test_what_is_refused_before_the_page_and_what_fails_in_it_has_the_head
         assert "Traceback" not in answer.text
         assert "its log says more" in answer.text
         held(answer)
+
+
+async def test_what_fails_in_the_api_has_the_headers_and_is_counted(
+    page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_args: object, **_more: object) -> None:
+        raise RuntimeError("secret detail")
+
+    def counted() -> float:
+        registry = page.application.state.coordinator.metrics.registry
+        labels = {"method": "GET", "route": "/devices", "status": "500"}
+        return registry.get_sample_value("wirewright_requests_total", labels) or 0.0
+
+    monkeypatch.setattr(devices, "listed", fail)
+    bearer, before = page.house.actors.bearer("admin"), counted()
+    async with page.browser(broken_is_told=True) as browser:
+        answer = await browser.get("/api/v1/devices", headers=bearer)
+        assert answer.status_code == 500
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "secret detail" not in answer.text
+        held(answer)
+    assert counted() == before + 1
 
 
 async def test_answers_of_the_api_are_not_sniffed_framed_or_run(page: Open) -> None:

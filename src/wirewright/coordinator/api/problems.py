@@ -36,11 +36,10 @@ _ALWAYS: Final = (400, 401, 403, 408, 413, 422, 503, 507)
 
 
 def install(app: FastAPI) -> None:
-    """Have the application tell all its refusals so."""
+    """Have the application tell all its refusals so; `failed` is for a middleware around it."""
     app.add_exception_handler(CoordinatorError, _refused)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _of_http)
-    app.add_exception_handler(Exception, _broken)
 
 
 async def _refused(_request: Request, error: Exception) -> JSONResponse:
@@ -69,7 +68,8 @@ async def _of_http(_request: Request, error: Exception) -> JSONResponse:
     )
 
 
-async def _broken(request: Request, error: Exception) -> JSONResponse:
+async def failed(request: Request, error: Exception) -> JSONResponse:
+    """Tell what is a mistake of ours; only the log says which."""
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     detail = "Something went wrong inside the coordinator; its log says more."
     return problem(500, "internal", "The coordinator failed", detail)
