@@ -159,6 +159,17 @@ async def test_who_lost_the_gateway_to_another_process_ends(
 
 
 @pytest.mark.parametrize("address", ["postgresql"], indirect=True)
+async def test_the_database_looks_whether_the_machine_that_has_the_gateway_lives(storage: Storage) -> None:
+    async with alone(storage) as ours:
+        assert ours.connection is not None
+        # On a socket of this machine the server knows that it is to look, and has no need to.
+        asked = await ours.connection.execute(
+            "SELECT count(*) FROM pg_settings WHERE name LIKE 'tcp_keepalives_%' AND source = 'client'"
+        )
+        assert await asked.fetchone() == (3,)
+
+
+@pytest.mark.parametrize("address", ["postgresql"], indirect=True)
 async def test_a_process_that_is_refused_leaves_the_gateway_as_it_is(
     storage: Storage, address: str, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -23,6 +24,14 @@ from wirewright.keys import SecretKey
 from .actors import Actors, Clock, key
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def storage(address: str, clock: Clock) -> AsyncIterator[Storage]:
+    """A storage without what runs beside the requests, which reads tables that are on their way."""
+    opened = Storage.open(address, clock=clock)
+    yield opened
+    await opened.close()
 
 
 async def counts(tx: Transaction) -> dict[str, Any]:
@@ -46,9 +55,7 @@ async def test_the_migrations_make_the_tables_that_the_program_is_written_for(da
     await storage.close()
 
 
-async def test_every_migration_can_be_undone_and_done_again_with_data(address: str, clock: Clock) -> None:
-    # Without what runs beside the requests, which reads tables that are on their way.
-    storage = Storage.open(address, clock=clock)
+async def test_every_migration_can_be_undone_and_done_again_with_data(storage: Storage) -> None:
     await Actors.settle(storage)
     for number in range(3):
         await storage.write(devices.create, SYSTEM, NewDevice(f"device {number}", key()))
@@ -66,7 +73,6 @@ async def test_every_migration_can_be_undone_and_done_again_with_data(address: s
     # And it works: what is made now gets the next address.
     made = await storage.write(devices.create, SYSTEM, NewDevice("another", key()))
     assert str(made.addresses[0]) == "10.88.0.5"
-    await storage.close()
 
 
 async def test_all_of_it_can_be_undone(database: str) -> None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
+from wirewright.coordinator.storage import presence
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -54,6 +56,7 @@ class Solitude:
             autocommit=True,
             connect_timeout=15,
             application_name="wirewright gateway",
+            options=presence.MORTAL,
         )
         cursor = await self.connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,))
         row = await cursor.fetchone()

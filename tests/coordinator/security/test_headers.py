@@ -210,3 +210,12 @@ async def _asked(page: Open, headers: list[tuple[bytes, bytes]]) -> int:
     scope |= {"headers": headers, "scheme": "https", "client": ("127.0.0.1", 1), "server": ("x", 443)}
     await page.application(scope, receive, send)  # type: ignore[arg-type]
     return sent[0]
+
+
+async def test_what_watches_a_coordinator_is_answered_beside_the_page(page: Open) -> None:
+    async with page.browser() as browser:
+        assert (await browser.get("/healthz")).status_code == 200
+        answer = await browser.get("/metrics", headers=page.house.actors.bearer("admin"))
+        assert answer.status_code == 200
+        assert "wirewright_requests_total" in answer.text
+        assert (await browser.get("/metrics")).status_code == 401

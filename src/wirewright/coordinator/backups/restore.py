@@ -99,7 +99,8 @@ async def _fill(
             if not await presence.replace(connection):
                 raise BackupError(
                     f"A coordinator serves {storage.url}: end each one that does (ww serve), on whatever "
-                    "machine it runs, and restore then. Nothing was changed."
+                    "machine it runs, and restore then. One whose machine died is forgotten within a minute. "
+                    "Nothing was changed."
                 )
         if there is not None:
             await migrate_within(connection, "base")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from wirewright.coordinator.storage.tables import Endpoint, Report
@@ -55,7 +55,9 @@ async def note(tx: Transaction, now_at: Mapping[str, str]) -> None:
         for device_id, endpoint, at in written
     ]
     await tx.session.execute(upsert, values)
-    for device_id in moved:
+    # Few have too many at a time, and to ask for each would cost most of a report in which many moved.
+    query = select(Endpoint.device_id).where(Endpoint.device_id.in_(moved))
+    for device_id in await tx.session.scalars(query.group_by(Endpoint.device_id).having(func.count() > KEPT)):
         await _trim(tx, device_id)
 
 
@@ -85,6 +87,5 @@ async def _trim(tx: Transaction, device_id: str) -> None:
         .limit(KEPT)
     )
     names = list(await tx.session.scalars(kept))
-    if len(names) == KEPT:
-        gone = delete(Endpoint).where(Endpoint.device_id == device_id, Endpoint.endpoint.not_in(names))
-        await tx.session.execute(gone)
+    gone = delete(Endpoint).where(Endpoint.device_id == device_id, Endpoint.endpoint.not_in(names))
+    await tx.session.execute(gone)

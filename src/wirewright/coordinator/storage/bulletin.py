@@ -89,7 +89,11 @@ async def listen(url: DatabaseUrl, bulletin: Bulletin, connected: asyncio.Event)
 async def _notifications(url: DatabaseUrl) -> AsyncIterator[str | None]:
     """Yield ``None`` when listening begins, then topics; meanwhile nobody replaces the database."""
     connection = await psycopg.AsyncConnection.connect(
-        url.libpq(), autocommit=True, connect_timeout=15, application_name="wirewright listening"
+        url.libpq(),
+        autocommit=True,
+        connect_timeout=15,
+        application_name="wirewright listening",
+        options=presence.MORTAL,
     )
     async with connection:
         await presence.serve(connection)

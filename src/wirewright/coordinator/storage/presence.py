@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import psycopg
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+MORTAL: Final = "-c tcp_keepalives_idle=15 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=4"
+"""Has the server forget a connection, and its locks, within a minute of its machine's death."""
 # Any number of ours, beside those of migrations and of the gateway.
 _LOCK: Final = 0x7769_7265_7365_7276
 

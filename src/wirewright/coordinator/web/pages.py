@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
+from wirewright.coordinator.api import health
 from wirewright.coordinator.web import problems
 from wirewright.coordinator.web.forms import Forms
 from wirewright.coordinator.web.integrity import STATIC
@@ -35,7 +36,8 @@ def install(app: FastAPI, site: Site) -> None:
     problems.install(page)
     page.add_middleware(Forms, site=site)
     page.add_middleware(Shield, site=site)
-    own = frozenset(route.path for route in app.routes if isinstance(route, Route))
+    routes = (*app.routes, *health.router.routes)
+    own = frozenset(route.path for route in routes if isinstance(route, Route))
     app.add_middleware(_Elsewhere, page=page, own=own)
 
 
