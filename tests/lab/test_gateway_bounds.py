@@ -158,13 +158,19 @@ def test_a_device_has_its_part_of_the_hosts_connections_and_no_more(
     lab: Lab, clients: Clients, tmp_path: Path
 ) -> None:
     with gateway(lab, clients, tmp_path, "nftables", MOST_FLOWS=100) as reaches:
-        lab["phone"].python(FLOOD)
+
+        def is_full() -> bool:
+            lab["phone"].python(FLOOD)
+            assert clients.reaches("phone", SHOP[6]), (
+                "the tunnel carries again; the other family has its own part"
+            )
+            return not reaches(SHOP[4])
+
+        until(is_full, "the phone has all the flows that it may have", 60)
         count = int(lab["gate"].run("cat", "/proc/sys/net/netfilter/nf_conntrack_count").stdout)
-        assert 100 <= count < 300
-        # The other device is not concerned, though both have the same policy, nor is the other family.
+        assert count < 300
+        # The other device is not concerned, though both have the same policy.
         assert clients.reaches("laptop", SHOP[4])
-        assert reaches(SHOP[6])
-        assert not reaches(SHOP[4])
         shown = lab["gate"].run("nft", "list", "ruleset").stdout
         assert "10.88.0.2 ct count 100" in shown
         lab["gate"].run("nft", "--check", "-f", "-", input=shown)
