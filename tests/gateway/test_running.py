@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -58,7 +59,7 @@ class World:
             self.source,
             self.engine,
             tell=self.told.append,
-            report=self.report,
+            report=options.pop("report", self.report),
             clock=lambda: self.now,
             draw=lambda: 0.0,
             **options,
@@ -262,6 +263,23 @@ async def test_what_is_told_while_the_engine_works_comes_after(world: World) -> 
         world.engine.gate.set()
         await until(lambda: gateway.applied == 3)
         world.engine.model.assert_has([member(1), member(2), member(3)])
+
+
+async def test_a_coordinator_that_takes_its_time_does_not_keep_the_gateway_from_looking(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Were its time counted as the look's, the last of these would come after more than a minute.
+    monkeypatch.setattr(watching, "SHARE", 200)
+    monkeypatch.setattr(watching, "QUIET", 0.0)
+    taken = world.report
+
+    async def slowly(devices: Sequence[DeviceReport]) -> None:
+        await asyncio.sleep(0.3)
+        await taken(devices)
+
+    world.source.put(device(1))
+    async with world.gateway(report=slowly):
+        await until(lambda: world.heard >= watching.LOOKS + 2)
 
 
 async def test_only_what_changed_is_reported_and_again_what_was_not_taken(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from wirewright.host.errors import words
@@ -14,14 +15,31 @@ if TYPE_CHECKING:
     from wirewright.gateway.engine import GatewayEngine, Observed
     from wirewright.gateway.reporting import Report, Reporter
 
-PERIOD: Final = 1.0
-"""Seconds between two looks. A handshake, or another endpoint, is told with the next one."""
+PERIOD: Final = 0.5
+"""Seconds from look to look. A handshake, or another endpoint, is told with the next one."""
 COUNTERS: Final = 5.0
 """Seconds between two reports of what is only counted: devices that transfer something do so all the time."""
 SHARE: Final = 20
-"""So many times as long as a look took, it is until the next, at least: thousands of peers take a while."""
+"""So many times as long as a look took, it is until the next, at least: thousands of peers take a while.
+
+What the coordinator takes for a report is not counted: it is no work of the engine's.
+"""
+LOOKS: Final = 3
+"""Last looks of which the quickest counts: one that waited for a busy machine tells not what a look costs."""
 QUIET: Final = 30.0
 """Seconds after which the coordinator hears of a gateway whose devices are quiet: that it is there."""
+
+
+class Pace:
+    """How often it is looked, by what looks take."""
+
+    def __init__(self) -> None:
+        self._took = deque([0.0] * LOOKS, LOOKS)
+
+    def pause(self, took: float, since: float) -> float:
+        """Return the seconds until the next look, after one that ``took`` so long and began so long ago."""
+        self._took.append(took)
+        return max(PERIOD - since, SHARE * min(self._took))
 
 
 class Watcher:
@@ -46,6 +64,7 @@ class Watcher:
         """When the coordinator last took a report."""
         self._refused = ""
         """Why it took none the last time."""
+        self._pace = Pace()
 
     async def run(self) -> None:
         """Watch until cancelled, once the engine has begun."""
@@ -58,11 +77,13 @@ class Watcher:
             try:
                 self.observed = await self._engine.observe()
             except Exception as error:
+                took = loop.time() - began
                 self._tell(f"the interface does not answer, and is set up again: {words(error)}")
                 self._driver.mend()
             else:
+                took = loop.time() - began
                 await self._tell_coordinator()
-            await asyncio.sleep(max(PERIOD, SHARE * (loop.time() - began)))
+            await asyncio.sleep(self._pace.pause(took, loop.time() - began))
 
     async def _tell_coordinator(self) -> None:
         if self._report is None:
