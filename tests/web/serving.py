@@ -49,7 +49,7 @@ def serving(folder: Path, *arguments: str) -> Iterator[Served]:
     finally:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
-    assert (process.returncode, errors) == (0, ""), errors
+    assert (process.returncode, errors) == (0, ""), (process.returncode, errors)
 
 
 def free_port() -> int:

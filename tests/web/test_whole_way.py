@@ -87,6 +87,108 @@ async def test_setup_device_client_firewall_disable_expiry_and_the_log_of_it(
     await visit.end()
 
 
+async def test_the_audit_log_tells_each_step_of_the_whole_way(served: Served, chromium: Browser) -> None:
+    visit = await Visit.begin(chromium, served.url)
+    page = visit.page
+    await visit.set_up(served.setup)
+    device, _ = await visit.add_device("phone")
+
+    await visit.open(device)
+    await page.click("text=Change the rules")
+    await page.fill("#policy", f"{GATEWAY}/32 tcp 7000")
+    await page.click("text=Change them")
+    await page.click("button:text-is('Disable')")
+    await page.click("button:text-is('Enable')")
+    await page.fill("#name", "tablet")
+    await page.click("text=Rename")
+    await expect(page.locator("h1")).to_have_text("tablet")
+
+    await visit.open("/gateways")
+    await page.click("td.name a")
+    await page.fill("#mtu", "1300")
+    await page.click("text=Change it")
+    await expect(page.locator("#mtu")).to_have_value("1300")
+    await visit.open(device)
+    await page.click("text=See what differs, and take it.")
+    await page.click("text=The device has it now")
+    await expect(page.locator("dd:has-text('last downloaded')")).to_have_text(
+        "last downloaded revision 2, current 2"
+    )
+
+    await visit.open(f"{device}/key")
+    await page.click("button:has-text('Make a new key')")
+    await visit.taken()
+    await visit.open(device)
+    await page.evaluate(EXPIRE_SOON)
+    await page.click("text=Move the expiry")
+    await expect(page.locator(".tag:visible")).to_have_text("expired", timeout=PATIENCE * 1000)
+    await page.click("text=Remove …")
+    await page.click("main button.danger")
+    await page.wait_for_url("**/devices")
+
+    for name in ("Bert", "Carl"):
+        await visit.open("/invitations/new")
+        await page.fill("#name", name)
+        await page.click("text=Make the link")
+        link = await page.locator("[data-part=url]").inner_text()
+        if name == "Bert":
+            await taken_on_a_phone(chromium, served.url, link)
+    await visit.open("/invitations")
+    await page.click("text=Take back")
+    await page.click("main button.danger")
+    await page.wait_for_url("**/invitations")
+
+    await page.click("text=Log out")
+    await visit.log_in(password="not hers at all")
+    await expect(page.locator("main")).to_contain_text("do not fit")
+    await visit.log_in()
+    await page.wait_for_url(f"{served.url}/devices")
+    # The browser tells of the refusal as well.
+    visit.errors.clear()
+
+    await visit.open("/audit")
+    rows = [" ".join(row.split()) for row in await page.locator("tbody tr").all_inner_texts()]
+    # What made the first user and her rights is of one moment, in no order.
+    first = next(number for number, row in enumerate(rows) if "device.create" in row)
+    assert any("anna setup.complete name anna" in row for row in rows[first + 1 :])
+    rows = rows[first::-1]
+    expected = [
+        ("anna", "device.create", "name phone"),
+        ("anna", "device.update", f"policy {GATEWAY}/32 tcp 7000"),
+        ("anna", "device.update", "enabled no"),
+        ("anna", "device.update", "enabled yes"),
+        ("anna", "device.update", "name tablet"),
+        ("anna", "gateway.update", "mtu 1300"),
+        ("anna", "device.configuration", "name tablet, revision 2"),
+        ("anna", "device.key", "name tablet, public key "),
+        ("anna", "device.update", "expires at 20"),
+        ("coordinator", "device.expire", "name tablet"),
+        ("anna", "device.delete", "name tablet"),
+        ("anna", "invitation.create", "name Bert"),
+        ("invitation", "device.enrol", "invitation Bert"),
+        ("anna", "invitation.create", "name Carl"),
+        ("anna", "invitation.delete", "name Carl"),
+        ("anna", "session.end", ""),
+        ("anna", "login.refused", "by password"),
+        ("anna", "login", "by password"),
+    ]
+    for row, (who, what, detail) in zip(rows, expected, strict=True):
+        told = row.split(what, 1)
+        assert len(told) == 2, (row, what)
+        assert who in told[0], row
+        assert detail in told[1], row
+    await visit.end()
+
+
+async def taken_on_a_phone(chromium: Browser, url: str, link: str) -> None:
+    phone = await Visit.begin(chromium, url, PHONE)
+    await phone.page.goto(link)
+    await phone.page.fill("#name:visible", "Bert's phone")
+    await phone.page.click("text=Make my tunnel")
+    await phone.page.wait_for_selector("#made-title")
+    await phone.end()
+
+
 # The choices of the page are no shorter than an hour; what it sends may be.
 EXPIRE_SOON = "() => { const select = document.querySelector('#expires'); select.options[0].value = '1s'; }"
 

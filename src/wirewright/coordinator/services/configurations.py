@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wirewright.coordinator.services import changes, devices
+from wirewright.coordinator.services import audit, changes, devices
 
 if TYPE_CHECKING:
     from wirewright.coordinator.services.access import Caller
@@ -42,8 +42,12 @@ async def take(tx: Transaction, caller: Caller, device_id: str) -> Configuration
     """Note that a device's configuration was taken as it is now."""
     details = await devices.get(tx, caller, device_id)
     gateway = await changes.found(tx, details.device.gateway_id)
-    taken(tx, details.device, gateway)
-    return of(details.device, gateway)
+    device = details.device
+    before = of(device, gateway)
+    taken(tx, device, gateway)
+    if before.taken != before.current:
+        audit.record(tx, caller, "device.configuration", device.id, name=device.name, revision=before.current)
+    return of(device, gateway)
 
 
 def leased(tx: Transaction, device: Device, gateway: Gateway) -> None:

@@ -96,6 +96,7 @@ async def enrol(tx: Transaction, origin: str, asked: Enrolment) -> tuple[DeviceD
         name=device.name,
         public_key=asked.public_key,
         gateway=gateway.id,
+        invitation=invitation.name,
     )
     return await devices.details(tx, device), gateway, True
 
