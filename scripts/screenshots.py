@@ -82,4 +82,7 @@ async def take(visit: Visit, folder: Path, name: str) -> None:
 if __name__ == "__main__":
     wanted = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "screens"
     wanted.mkdir(parents=True, exist_ok=True)
+    # Screens that are no more are not shown, either.
+    for before in wanted.glob("*-*-*.png"):
+        before.unlink()
     asyncio.run(main(wanted))

@@ -111,7 +111,7 @@ async def screens(visit: Visit, device: str) -> AsyncIterator[tuple[str, Page]]:
     for name in ("nas", "printer"):
         await page.check(f"tr:has-text('{name}') input")
     await page.select_option("[name=action]", "remove")
-    await page.click("form[action='/devices/bulk'] button >> nth=-1")
+    await page.click("button:has-text('Do it')")
     await page.wait_for_selector("text=This will be lost")
     yield "devices-remove", page
     await visit.open("/gateways")
