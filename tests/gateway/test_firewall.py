@@ -143,6 +143,14 @@ def test_a_table_of_many_devices_is_asked_for_in_pieces_that_fit(kernel: Kernel)
     assert max(max(size for _, size in shape(each)) for each in kernel.asked) < 65_536
 
 
+def test_a_kernel_that_lacks_something_else_is_not_asked_for_less(kernel: Kernel) -> None:
+    firewall = Firewall("wg0", SETTINGS, QUIET)
+    kernel.refusal = RefusedError(errno.ENOENT, "a rule of forward")
+    with pytest.raises(OSError, match="a rule of forward"):
+        firewall.up([device(2)])
+    assert firewall.is_bounded
+
+
 def test_a_kernel_that_cannot_bound_flows_is_asked_without_and_it_is_known(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,9 @@ MOST_COUNTED: Final = 65_536
 AT_ONCE: Final = 500
 """Elements of one request, whose attributes have at most 64 KiB."""
 
+BOUND: Final = "a bound on flows"
+"""What is asked for that not every kernel has."""
+
 _COMMON: Final = {4: "common4", 6: "common6"}
 _MAPS: Final = {4: "devices4", 6: "devices6"}
 _COUNTED: Final = {4: "flows4", 6: "flows6"}
@@ -108,8 +111,8 @@ class Changes:
             yield self._new_chain(_BOUND)
             for version, name in _COUNTED.items():
                 within = [*e.are_within(MOST_FLOWS, name, version), *e.verdict(e.NFT_RETURN)]
-                yield append_rule(self._table, _BOUND, "a bound on flows", within)
-            yield append_rule(self._table, _BOUND, "a bound on flows", e.drop())
+                yield append_rule(self._table, _BOUND, BOUND, within)
+            yield append_rule(self._table, _BOUND, BOUND, e.drop())
 
     def carry_out(self, plan: Plan) -> Iterator[Request]:
         """Ask for what a plan says."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wirewright.gateway.firewall import forwarding
+from wirewright.gateway.firewall.changes import BOUND
 from wirewright.gateway.firewall.policies import Policies, SharedAddressError
 from wirewright.gateway.firewall.reach import NOT_THE_HOST, Reach
 from wirewright.gateway.firewall.table import NFPROTO_INET, Table
@@ -72,7 +73,7 @@ class Firewall:
         try:
             transact(NFPROTO_INET, [*self._table.create(), *self._table.carry_out(plan)])
         except RefusedError as refused:
-            if refused.errno != errno.ENOENT or not self.is_bounded:
+            if (refused.errno, refused.what) != (errno.ENOENT, BOUND) or not self.is_bounded:
                 raise self._told(refused) from None
             # So the kernel says of an expression that it has no module for.
             self._table.unbound()
