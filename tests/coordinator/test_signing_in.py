@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -140,11 +141,12 @@ async def test_the_database_is_asked_and_told_as_much_of_nobody_as_of_somebody(
 ) -> None:
     """Or the time of a query or a commit would tell who exists."""
     done: list[str] = []
-    asking = asyncio.current_task()
+    asking = ContextVar("asking", default=False)
+    asking.set(True)
 
     def note(*arguments: object) -> None:
-        # What runs beside the requests asks as well.
-        if asyncio.current_task() is asking:
+        # What runs beside the requests asks as well, and began before.
+        if asking.get():
             done.append(str(arguments[2]).split()[0])
 
     engine = door.storage.engine.sync_engine
