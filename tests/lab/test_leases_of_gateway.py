@@ -52,6 +52,16 @@ class Site:
         self.b.setconf(self.peer("fe80::/128", "10.88.0.0/24"))
         return running
 
+    def rootless_gateway(self, seconds: int) -> Running:
+        words = ("--coordinator", "http://127.0.0.1:8080", "--state-directory", str(self.state))
+        more = ("--engine", "rootless", "--lease-time", str(seconds))
+        running = self.begin("a", WW, "gateway", *words, *more, "--json", ready='"serving"')
+        key = "SELECT public_key FROM gateway"
+        until(lambda: self.kept(key) is not None, "the coordinator is told the gateway's key", 60)
+        self.key = str(PublicKey.from_hex(self.kept(key).hex()))
+        self.b.setconf(self.peer("fe80::/128", "10.88.0.0/24"))
+        return running
+
     def peer(self, *allowed: str) -> str:
         """The gateway's section in the device's configuration."""
         some = Node(self.lab["a"])
@@ -138,8 +148,7 @@ def test_a_lease_is_had_refreshed_and_over_and_there_after_a_crash_of_either_end
     assert {frozenset(lease["addresses"]) for lease in leases(client)} == {frozenset(held)}
     client.end()
     until(lambda: site.allowed() == set(), "the lease ends", 90)
-    leased = "SELECT count(*) FROM address WHERE kind = 'leased' AND state = 'held'"
-    until(lambda: site.kept(leased) == 0, "the coordinator knows")
+    until(lambda: site.kept(HELD) == 0, "the coordinator knows")
     assert "Traceback" not in gateway.end()
     assert "wg0" not in site.lab["a"].run("ip", "-o", "link").stdout
     # Longer ones. It gets back what was held back for it.
@@ -154,6 +163,32 @@ def test_a_lease_is_had_refreshed_and_over_and_there_after_a_crash_of_either_end
     assert site.allowed() == held
     site.coordinate()
     assert site.obtained() == site.allowed() == held
+    assert "Traceback" not in gateway.end()
+
+
+HELD = "SELECT count(*) FROM address WHERE kind = 'leased' AND state = 'held'"
+
+
+def test_a_rootless_gateway_gives_leases_that_carry_packets_and_outlive_it(site: Site) -> None:
+    gateway = site.rootless_gateway(4)
+    client = site.begin("b", WW, "lease", "wg0", "--json", ready='"until"')
+    held = set(leases(client)[0]["addresses"])
+    assert len(held) == 2
+    site.lab["b"].run("ip", "route", "replace", "10.88.0.0/24", "dev", "wg0")
+    site.b.ping("10.88.0.1")
+    until(lambda: client.said().count('"until"') >= 2, "the lease is refreshed", 90)
+    assert {frozenset(lease["addresses"]) for lease in leases(client)} == {frozenset(held)}
+    client.end()
+    until(lambda: site.kept(HELD) == 0, "the lease ends, and the coordinator knows", 90)
+    assert "Traceback" not in gateway.end()
+    gateway = site.rootless_gateway(3600)
+    assert site.obtained() == held
+    gateway.end(signal.SIGKILL)
+    gateway = site.rootless_gateway(3600)
+    assert site.obtained() == held
+    # The route before went with the address before.
+    site.lab["b"].run("ip", "route", "replace", "10.88.0.0/24", "dev", "wg0")
+    site.b.ping("10.88.0.1")
     assert "Traceback" not in gateway.end()
 
 
