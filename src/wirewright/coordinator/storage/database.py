@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
@@ -73,8 +73,8 @@ class Storage:
     repeated: int = 0
     """Attempts that had to be repeated, since the start."""
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _reads: set[asyncio.Future[Any]] = field(default_factory=set)
-    """Those at work, whether somebody waits for them or not."""
+    _at_work: set[asyncio.Future[Any]] = field(default_factory=set)
+    """Reads and writes, whether somebody waits for them or not."""
 
     @classmethod
     def open(cls, url: str, *, clock: Clock = wall_clock) -> Storage:
@@ -90,9 +90,9 @@ class Storage:
         await self._guarded(lambda: migrate(self.engine, revision))
 
     async def close(self) -> None:
-        """Close all connections, once what reads has ended, if that is soon."""
-        if self._reads:
-            await asyncio.wait(self._reads, timeout=_PATIENCE)
+        """Close all connections, once what is at work has ended, if that is soon."""
+        if self._at_work:
+            await asyncio.wait(self._at_work, timeout=_PATIENCE)
         await self.engine.dispose()
 
     async def read(
@@ -100,25 +100,32 @@ class Storage:
     ) -> T:
         """Run work that changes nothing.
 
-        Who is cancelled waits for it no more, but it goes on: servers of streams cancel again and again, and
-        a connection that is interrupted so amid a query is lost, and its driver left hanging.
+        Who is cancelled waits for it no more, but it goes on, here as in `write`: servers of streams cancel
+        again and again, and a connection that is interrupted so amid a query is lost, and its driver left
+        hanging.
         """
-        reading = asyncio.ensure_future(self._repeat(False, work, *args, **kwargs))
-        self._reads.add(reading)
-        reading.add_done_callback(self._has_read)
-        return await asyncio.shield(reading)
+        return await self._going_on(self._repeat(False, work, *args, **kwargs))
 
     async def write(
         self, work: Callable[Concatenate[Transaction, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run work that may change things, and commit it; what it touched is woken."""
-        return await self._repeat(True, work, *args, **kwargs)
+        """Run work that may change things, and commit it; what it touched is woken.
 
-    def _has_read(self, reading: asyncio.Future[Any]) -> None:
-        self._reads.discard(reading)
-        if not reading.cancelled():
+        Who is cancelled does not know whether it was committed, as who loses a connection does not.
+        """
+        return await self._going_on(self._repeat(True, work, *args, **kwargs))
+
+    async def _going_on(self, work: Coroutine[Any, Any, T]) -> T:
+        working = asyncio.ensure_future(work)
+        self._at_work.add(working)
+        working.add_done_callback(self._has_ended)
+        return await asyncio.shield(working)
+
+    def _has_ended(self, working: asyncio.Future[Any]) -> None:
+        self._at_work.discard(working)
+        if not working.cancelled():
             # What went wrong is told to who waits; if nobody does, it is nothing to the log.
-            reading.exception()
+            working.exception()
 
     async def _repeat(
         self,
