@@ -69,9 +69,12 @@ class Solitude:
         """Give it back."""
         if self.connection is not None:
             # The database may see the end of the connection a moment later, when the next one asks already.
-            with suppress(psycopg.Error):
-                await self.connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
-            await self.connection.close()
+            try:
+                with suppress(psycopg.Error):
+                    await self.connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+            finally:
+                # Also where who gives it back is cancelled meanwhile.
+                await self.connection.close()
 
     async def _look(self) -> None:
         assert self.connection is not None

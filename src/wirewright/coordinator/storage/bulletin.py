@@ -95,9 +95,12 @@ async def _notifications(url: DatabaseUrl) -> AsyncIterator[str | None]:
         application_name="wirewright listening",
         options=presence.MORTAL,
     )
-    async with connection:
+    try:
         await presence.serve(connection)
         await connection.execute(f"LISTEN {CHANNEL}")
         yield None
         async for notification in connection.notifies():
             yield notification.payload
+    finally:
+        # Not by `async with`, which asks the database once more, and is cancelled at that.
+        await connection.close()
